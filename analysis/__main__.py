@@ -1,0 +1,87 @@
+"""`python -m analysis RESULTS [RESULTS ...] --out DIR`: the report, figures and tables as files."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import vl_convert
+
+from analysis import tables
+from analysis.figures import FIGURES
+from analysis.load import Loaded, NoResults, read
+from analysis.report import Drawn, report
+from analysis.selection import NotMeasured
+from rotgrid import results
+
+PPI = 150
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Draw what can be drawn; 0 if there was anything, 2 if not or on wrong usage."""
+    parser = argparse.ArgumentParser(prog="python -m analysis", description=__doc__)
+    parser.add_argument("results", nargs="+", metavar="RESULTS", help="a folder or URI of results")
+    parser.add_argument("--out", metavar="DIR", help="where to write (default: RESULTS/report)")
+    options = parser.parse_args(arguments)
+    out = options.out or default_out(options.results)
+    if out is None:
+        parser.error("--out is needed unless there is one RESULTS, a local folder")
+    try:
+        print(draw(options.results, out))
+    except NoResults as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def default_out(locations: Sequence[str]) -> str | None:
+    """`RESULTS/report`, if there is one RESULTS and it is local."""
+    if len(locations) != 1 or "://" in locations[0]:
+        return None
+    return os.path.join(locations[0], "report")
+
+
+def draw(locations: Sequence[str], out: str) -> str:
+    """Write `report.html`, `figures/` and `tables/` of the results to `out`; the report's path.
+
+    Problems, and figures that could not be drawn, go to stderr and into the report.
+
+    Raises:
+        NoResults: there is not one valid row.
+    """
+    loaded = read(*locations)
+    if loaded.rows.is_empty():
+        raise NoResults("\n".join(["there are no results to draw", *loaded.problems]))
+    drawn, missing = drawings(loaded)
+    for line in loaded.problems:
+        print(line, file=sys.stderr)
+    for name, reason in missing.items():
+        print(f"{name} not drawn: {reason}", file=sys.stderr)
+    for name, figure in drawn.items():
+        results.put(out, f"figures/{name}.svg", figure.svg.encode())
+        results.put(out, f"figures/{name}.pdf", vl_convert.svg_to_pdf(figure.svg))
+        results.put(out, f"figures/{name}.png", vl_convert.svg_to_png(figure.svg, ppi=PPI))
+        if figure.table is not None:
+            results.put(out, f"tables/{name}.md", tables.markdown(figure.table).encode())
+            results.put(out, f"tables/{name}.csv", tables.csv(figure.table).encode())
+    results.put(out, "report.html", report(drawn, missing, loaded).encode())
+    return os.path.join(out, "report.html") if "://" not in out else f"{out}/report.html"
+
+
+def drawings(loaded: Loaded) -> tuple[dict[str, Drawn], dict[str, str]]:
+    """Every figure that the rows allow, and for every other one what it needs."""
+    drawn, missing = {}, {}
+    for name, figure in FIGURES.items():
+        try:
+            chart = figure.draw(loaded.rows)
+        except NotMeasured as error:
+            missing[name] = str(error)
+            continue
+        spec = chart.to_dict()
+        svg = vl_convert.vegalite_to_svg(spec)
+        drawn[name] = Drawn(figure.heading, spec, svg, tables.of(chart))
+    return drawn, missing
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""Parts on disk -> one validated frame, and one list of everything that is wrong or missing."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+import polars as pl
+import pyarrow as pa
+
+from rotgrid import grid, results
+from rotgrid.spec import Trial
+
+Place = str | os.PathLike[str]
+NAMED_AT_MOST = 5
+"""Trials named in one line; the rest are counted."""
+
+
+class NoResults(LookupError):
+    """There is not a single row to analyse; the message says where it was looked for."""
+
+
+class Loaded(NamedTuple):
+    """All that is known about some results locations."""
+
+    rows: pl.DataFrame
+    """A row per (trial, probe); `n_correct` fits `n` and `correct`."""
+    problems: list[str]
+    grids: list[str]
+    """Names of the grids that were launched."""
+
+
+def load(*locations: Place) -> pl.DataFrame:
+    """All valid evaluations of the locations, each (trial, probe) once, the newest.
+
+    Columns and types are those of `rotgrid.results`, also if there is no row or no such folder.
+    Ask `problems` what was left out.
+    """
+    return read(*locations).rows
+
+
+def problems(*locations: Place) -> list[str]:
+    """Everything wrong or missing, together: skipped files, duplicates, impossible counts, failed
+    trials, and planned trials and probes without rows. Empty if all is well."""
+    return read(*locations).problems
+
+
+def training(*locations: Place) -> pl.DataFrame:
+    """A row per (trial, epoch), the newest of each."""
+    rows, _ = _rows([place for place in locations if not _unreadable(place)], "training")
+    return _newest(rows, ["trial", "epoch"])
+
+
+def read(*locations: Place) -> Loaded:
+    """Rows, problems and names of grids in one pass."""
+    found = [line for place in locations for line in _unreadable(place)]
+    places = [place for place in locations if not _unreadable(place)]
+    rows, skipped = _rows(places, "evaluations")
+    found += skipped
+    unique = _newest(rows, ["trial", "probe"])
+    if repeated := rows.height - unique.height:
+        found.append(f"{repeated} rows repeat a (trial, probe); the newest of each is kept")
+    fits = _counts_fit(unique)
+    found += [_impossible(row) for row in unique.filter(~fits).iter_rows(named=True)]
+    valid = unique.filter(fits)
+    found += [line for place in places for line in _failed(place)]
+    measured = {
+        trial: set(probes) for trial, probes in valid.group_by("trial").agg("probe").iter_rows()
+    }
+    grids = [(place, name) for place in places for name in results.names(place, "grids", ".yaml")]
+    found += [line for place, name in grids for line in _missing(place, name, measured)]
+    names = [PurePosixPath(name).stem for _, name in grids]
+    return Loaded(valid, list(dict.fromkeys(found)), list(dict.fromkeys(names)))
+
+
+def _unreadable(place: Place) -> list[str]:
+    """Why nothing can be read at this place, if so."""
+    try:
+        results.names(place, "evaluations", ".parquet")
+    except (OSError, ValueError, pa.ArrowException) as error:
+        return [f"{os.fspath(place)}: {str(error).splitlines()[0]}"]
+    return []
+
+
+def _rows(places: Sequence[Place], table: results.TableName) -> tuple[pl.DataFrame, list[str]]:
+    frames, found = [_frame(results.SCHEMAS[table].empty_table())], []
+    for place in places:
+        rows, skipped = results.read(place, table)
+        frames.append(_frame(rows))
+        found += [f"{os.fspath(place)}: {line}" for line in skipped]
+        if not rows.num_rows and not skipped:
+            found.append(f"{os.fspath(place)}: no {table}")
+    return pl.concat(frames), found
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def _newest(rows: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
+    """Each key once, in an order that does not depend on the file system."""
+    newest = rows.sort("finished_at", descending=True, nulls_last=True, maintain_order=True)
+    return newest.unique(key, keep="first", maintain_order=True).sort(key)
+
+
+def _counts_fit(rows: pl.DataFrame) -> pl.Series:
+    """Whether 0 <= n_correct <= n, and `correct` (where given) has n bits, n_correct of them 1."""
+    bits = [
+        None if packed is None else (len(packed), int.from_bytes(packed).bit_count())
+        for packed in rows["correct"]
+    ]
+    fit = [
+        n is not None and k is not None and 0 < n and 0 <= k <= n and given in (None, (-(-n // 8), k))
+        for n, k, given in zip(rows["n"], rows["n_correct"], bits, strict=True)
+    ]
+    return pl.Series("fits", fit, dtype=pl.Boolean)
+
+
+def _impossible(row: Mapping[str, object]) -> str:
+    return (
+        f"{_network(row)}, trial {row['trial']}, test_rotation {row['test_rotation']}, "
+        f"attack {row['attack']}, eps {row['eps']}: row left out: n_correct {row['n_correct']} "
+        f"of n {row['n']} is out of range or differs from the bits of `correct`"
+    )
+
+
+def _failed(place: Place) -> Iterator[str]:
+    for key, report in results.failures(place).items():
+        spec = report.get("trial")
+        who = _network(spec) if isinstance(spec, dict) else "a trial"
+        why = report.get("exception") or report.get("error") or "the report gives no reason"
+        yield f"{os.fspath(place)}: {who} failed (trial {key}): {str(why).strip().splitlines()[-1]}"
+
+
+def _missing(place: Place, name: str, measured: Mapping[str, set[str]]) -> Iterator[str]:
+    """What the launched grid plans but no row answers."""
+    where = f"{os.fspath(place)}: {name}"
+    try:
+        plan = grid.parse((results.get(place, name) or b"").decode(), name)
+    except ValueError as error:  # GridError and bytes that are no text
+        yield f"{where}: unreadable grid, so missing trials are unknown: {str(error).splitlines()[0]}"
+        return
+    absent: list[Trial] = []
+    partial: dict[Trial, int] = {}
+    for trial, probes in plan.trials.items():
+        done = measured.get(trial.key(), set())
+        lacking = sum(probe.key() not in done for probe in probes)
+        if not done and lacking:
+            absent.append(trial)
+        elif lacking:
+            partial[trial] = lacking
+    if absent:
+        yield f"{where}: {len(absent)} of {len(plan.trials)} trials have no rows: {_names(absent)}"
+    if partial:
+        lacking = sum(partial.values())
+        yield f"{where}: {len(partial)} trials lack {lacking} probes: {_names(list(partial))}"
+
+
+def _names(trials: Sequence[Trial]) -> str:
+    named = [f"{_network(t.model_dump())} ({t.key()})" for t in trials[:NAMED_AT_MOST]]
+    more = len(trials) - len(named)
+    return "; ".join(named) + (f"; and {more} more" if more else "")
+
+
+def _network(fields: Mapping[str, object]) -> str:
+    """A trial in a few words."""
+    words = [f"{fields.get('model', '?')} {fields.get('variant', '?')}"]
+    words += [f"{name} {fields.get(name, '?')}" for name in ("train_rotation", "adversary", "seed")]
+    return ", ".join(words)

@@ -1,0 +1,115 @@
+"""How the numbers were made, in words taken from the rows: protocol and provenance."""
+
+import polars as pl
+
+from analysis import captions, theme
+from rotgrid.spec import RECIPES
+
+QUICKSTART = "quickstart data: numbers are not MNIST test accuracy"
+ALWAYS = [
+    "Rotation: every image turns by its own angle, uniform in [-x, x] degrees; test angles are "
+    "drawn once and shared by all networks. An attack starts from the turned image and knows the "
+    "true label; an image that is misclassified before the attack counts as an error.",
+    "eps is the radius of an L-infinity ball in pixel units; pixels lie in [0, 1].",
+    "Accuracy is the mean over seeds. Least and greatest seed show what training varies. The 95% "
+    "Wilson interval of the counts of all seeds covers the sampling of test images only; since all "
+    "seeds are tested on the same images it is, if anything, too narrow.",
+    "Accuracy under attack is an upper bound of robustness: a stronger attack may find more. No "
+    "interval covers that.",
+]
+
+
+def notices(rows: pl.DataFrame) -> list[str]:
+    """What a reader must know before any number."""
+    return [QUICKSTART] if "mnist5k" in set(rows["data"]) else []
+
+
+def notes(rows: pl.DataFrame) -> list[str]:
+    """The protocol: data, networks, training, attacks, and how intervals are made."""
+    return [
+        *(_data(part) for part in rows.partition_by("data")),
+        "Networks: " + "; ".join(_networks(rows)) + ".",
+        *(_recipe(part) for part in rows.partition_by("recipe")),
+        *(_attack(part) for part in rows.partition_by("attack")),
+        *ALWAYS,
+    ]
+
+
+def provenance(rows: pl.DataFrame) -> pl.DataFrame:
+    """Which version, commit, machine and device made how many rows, and when."""
+    by = ["rotgrid_version", "git_commit", "torch_version", "device", "host"]
+    moment = "%Y-%m-%d %H:%M UTC"
+    return (
+        rows.group_by(by)
+        .agg(
+            rows=pl.len(),
+            trials=pl.col("trial").n_unique(),
+            first=pl.col("finished_at").min().dt.strftime(moment),
+            last=pl.col("finished_at").max().dt.strftime(moment),
+        )
+        .sort(by)
+    )
+
+
+def counts(rows: pl.DataFrame) -> list[tuple[str, str]]:
+    """What was measured, as numbers with their names."""
+    return [
+        (f"{rows['trial'].n_unique():,}", "networks trained"),
+        (f"{rows.height:,}", "measurements"),
+        (f"{rows['model'].n_unique()}", "models"),
+        (f"{rows['seed'].n_unique()}", "seeds"),
+        (values(rows["train_rotation"], "±{:g}°"), "rotation in training"),
+        (values(rows["test_rotation"], "±{:g}°"), "rotation in tests"),
+    ]
+
+
+def values(column: pl.Series, form: str = "{:g}") -> str:
+    """The distinct values of a column, or the outermost and their number."""
+    distinct = [form.format(value) for value in column.unique().sort()]
+    if len(distinct) <= 6:
+        return ", ".join(distinct)
+    return f"{distinct[0]} to {distinct[-1]} ({len(distinct)} values)"
+
+
+def _data(rows: pl.DataFrame) -> str:
+    name = rows["data"][0]
+    return (
+        f"Data: {theme.DATA.get(name, name)}; {captions.span(rows['train_size'])} training images, "
+        f"n = {captions.span(rows['n'])} test images per network."
+    )
+
+
+def _networks(rows: pl.DataFrame) -> list[str]:
+    kinds = rows.group_by("model", "variant").agg("parameters").sort("model", "variant")
+    order = {model: index for index, model in enumerate(theme.in_order(kinds["model"]))}
+    return [
+        f"{theme.look(model).label} {variant} ({captions.span(pl.Series(sizes))} parameters)"
+        for model, variant, sizes in sorted(kinds.iter_rows(), key=lambda kind: order[kind[0]])
+    ]
+
+
+def _recipe(rows: pl.DataFrame) -> str:
+    name = rows["recipe"][0]
+    known = RECIPES.get(name)
+    how = f"{known.optimizer}, {known.schedule} schedule, " if known else ""
+    attacked = rows.filter(pl.col("adversary") != "none").unique(["adversary", "adversary_eps"])
+    adversaries = [
+        f"{adversary} (eps {eps:g})"
+        for adversary, eps in attacked.sort("adversary", "adversary_eps")
+        .select("adversary", "adversary_eps")
+        .iter_rows()
+    ]
+    return (
+        f"Training, recipe {name}: {how}learning rate {captions.span(rows['learning_rate'])}, "
+        f"batch {captions.span(rows['batch_size'])}, {captions.span(rows['epochs'])} epochs; seeds "
+        f"{values(rows['seed'], '{}')}; {'/'.join(sorted(set(rows['interpolation'])))} interpolation; "
+        f"adversaries: {', '.join(adversaries) or 'none'}."
+    )
+
+
+def _attack(rows: pl.DataFrame) -> str:
+    name = rows["attack"][0]
+    images = f"n = {captions.span(rows['n'])} test images per network"
+    if name == "none":
+        return f"No attack: {images}."
+    return f"{captions.attack_settings(rows)}: eps {values(rows['eps'])}; {images}."

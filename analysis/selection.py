@@ -1,0 +1,111 @@
+"""Which rows a figure shows: comparable ones only, with words for every choice that was made."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import polars as pl
+
+from rotgrid.spec import VARIANTS
+
+SETTING = (
+    "train_size",
+    "data",
+    "recipe",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "interpolation",
+)
+"""How networks were trained and tested, besides what figures vary: one combination per figure."""
+PROTOCOL = ("n_images", "steps", "restarts")
+"""How an attack was run: one combination per attack and figure."""
+
+
+class NotMeasured(LookupError):
+    """The rows that a figure needs do not exist (yet); the message says which."""
+
+
+class Comparable(NamedTuple):
+    """Rows that differ only in what a figure varies, and what was left out to get there."""
+
+    rows: pl.DataFrame
+    notes: list[str]
+
+
+def first_variant() -> pl.Expr:
+    """Whether a network is of its model's first variant, for StdCNN and GCNN that of Table 1."""
+    first = {model: variants[0] for model, variants in VARIANTS.items()}
+    return pl.col("variant") == pl.col("model").replace_strict(first, default=pl.col("variant"))
+
+
+def where(rows: pl.DataFrame, needs: str, *predicates: pl.Expr) -> pl.DataFrame:
+    """The rows that meet all predicates.
+
+    Raises:
+        NotMeasured: there is none; `needs` says what was asked for.
+    """
+    chosen = rows.filter(*predicates)
+    if chosen.is_empty():
+        raise NotMeasured(f"needs rows with {needs}")
+    return chosen
+
+
+def at_least_two(rows: pl.DataFrame, column: str, needs: str) -> pl.DataFrame:
+    """The rows, if they can make a line.
+
+    Raises:
+        NotMeasured: `column` has fewer than two values.
+    """
+    if rows[column].n_unique() < 2:
+        only = ", ".join(f"{value:g}" for value in rows[column].unique())
+        raise NotMeasured(f"needs {needs} at two values of {column} or more (measured: {only})")
+    return rows
+
+
+def comparable(rows: pl.DataFrame) -> Comparable:
+    """Keep one setting, one eps per adversary and one protocol per attack: the most frequent, and
+    of equally frequent ones the larger."""
+    notes: list[str] = []
+    for columns, by in ((SETTING, ()), (("adversary_eps",), ("adversary",)), (PROTOCOL, ("attack",))):
+        rows, left_out = most_frequent(rows, columns, by)
+        notes += left_out
+    return Comparable(rows, notes)
+
+
+def most_frequent(
+    rows: pl.DataFrame, columns: Sequence[str], by: Sequence[str] = ()
+) -> tuple[pl.DataFrame, list[str]]:
+    """The rows with the most frequent combination of `columns` in each group, and notes on the
+    rest."""
+    counts = rows.group_by([*by, *columns]).len().sort("len", *columns, descending=True)
+    kept = counts.group_by(by, maintain_order=True).first() if by else counts.head(1)
+    left = counts.join(kept, on=[*by, *columns], how="anti").sort([*by, *columns])
+    notes = []
+    for other in left.iter_rows(named=True):
+        same = kept.filter(*(pl.col(name) == other[name] for name in by)).row(0, named=True)
+        differing = [name for name in columns if other[name] != same[name]]
+        group = "".join(f" ({name} {other[name]})" for name in by)
+        shown = ", ".join(f"{name} {_plain(same[name])}" for name in differing)
+        hidden = ", ".join(f"{name} {_plain(other[name])}" for name in differing)
+        notes.append(f"Shown{group}: {shown}. Left out: {other['len']} rows with {hidden}.")
+    return rows.join(kept, on=[*by, *columns], how="semi", maintain_order="left"), notes
+
+
+def nearest_eps(rows: pl.DataFrame, wanted: float) -> tuple[pl.DataFrame, float]:
+    """Rows without attack, and attacked ones at the measured eps nearest to `wanted`, if possible
+    one that was measured for every attack."""
+    attacked = rows.filter(pl.col("attack") != "none", pl.col("eps") > 0)
+    best = (
+        attacked.group_by("eps")
+        .agg(attacks=pl.col("attack").n_unique())
+        .with_columns(far=(pl.col("eps") - wanted).abs().round(9))
+        .sort("attacks", "far", "eps", descending=[True, False, False])
+    )
+    if best.is_empty():
+        raise NotMeasured("needs rows with an attack at eps > 0")
+    eps = float(best["eps"][0])
+    return rows.filter((pl.col("attack") == "none") | (pl.col("eps") == eps)), eps
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

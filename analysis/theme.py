@@ -1,0 +1,146 @@
+"""How things look and what they are called: order, labels, colours, shapes, axes."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+TEXT, MUTED, GRID, PAPER = "#1b1b1b", "#555555", "#e6e6e6", "#ffffff"
+FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
+DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
+WIDTH, HEIGHT, GAP = 300, 220, 36
+DIMMED = 0.1
+
+DARK = {
+    TEXT: "#e8e8e8",
+    MUTED: "#b5b5b5",
+    GRID: "#3a3a3a",
+    PAPER: "transparent",
+    "#000000": "#f2f2f2",
+    "#0072B2": "#4aa8e0",
+}
+"""What a dark page shows instead of these colours."""
+
+VIRIDIS = {"light": [0.0, 0.85], "dark": [0.25, 1.0]}
+"""The part of the colour scheme that is readable on light and on dark paper."""
+
+
+class Look(NamedTuple):
+    """How a model is labelled and drawn."""
+
+    label: str
+    colour: str
+    shape: str
+
+
+# Okabe-Ito without yellow; the order is fixed, so that a model looks the same in every figure.
+LOOKS = {
+    "stdcnn": Look("StdCNN", "#000000", "circle"),
+    "gcnn": Look("GCNN", "#0072B2", "square"),
+    "hnet": Look("H-Net", "#D55E00", "triangle-up"),
+    "ptn": Look("PTN", "#009E73", "diamond"),
+    "roteqnet": Look("RotEqNet", "#CC79A7", "cross"),
+    "capsnet": Look("CapsNet", "#E69F00", "triangle-down"),
+}
+OTHERS = [Look("", "#56B4E9", "triangle-right"), Look("", "#7f7f7f", "triangle-left")]
+
+DATA = {"mnist": "MNIST", "mnist5k": "MNIST-5k subset (not MNIST test accuracy)"}
+VARIANTS = {"table1": "Table 1", "doubled": "double width", "halved": "half width"}
+ATTACKS = {"none": "no attack", "noise": "random noise", "fgsm": "FGSM", "pgd": "PGD"}
+ADVERSARIES = {
+    "none": "No adversarial training",
+    "fgsm": "Trained with FGSM",
+    "fgsm-mix": "Trained with FGSM and clean images",
+    "pgd": "Trained with PGD",
+}
+
+TITLES = {
+    "model": "Model",
+    "variant": "Variant",
+    "adversary": "Adversary in training",
+    "train_rotation": "Train rotation (± degrees)",
+    "test_rotation": "Test rotation (± degrees)",
+    "attack": "Attack",
+    "eps": "eps (L-inf, pixel units)",
+    "accuracy": "Accuracy (mean over seeds)",
+    "accuracy_min": "Least accuracy of a seed",
+    "accuracy_max": "Greatest accuracy of a seed",
+    "seeds": "Seeds",
+    "n": "Images times seeds (n)",
+    "n_correct": "of them correct",
+    "wilson_lower": "95% Wilson, lower (test-set sampling)",
+    "wilson_upper": "95% Wilson, upper (test-set sampling)",
+    "augmentation": "Rotation in training",
+}
+"""Column -> what a reader is shown, with the unit."""
+
+
+def title(column: str) -> str:
+    """The human title of a column; prefixes of a second measure are spelled out."""
+    for prefix, words in (("clean_", "Clean: "), ("robust_", "Under attack: ")):
+        if column.startswith(prefix):
+            return words + title(column.removeprefix(prefix))
+    return TITLES.get(column, column)
+
+
+def is_share(column: str) -> bool:
+    """Whether the column holds a share between 0 and 1, shown in percent."""
+    return "accuracy" in column or "wilson" in column
+
+
+def in_order(models: Iterable[str]) -> list[str]:
+    """The models in the order of legends: those of the paper first, others by name."""
+    known = list(LOOKS)
+    return sorted(set(models), key=lambda m: (known.index(m) if m in LOOKS else len(known), m))
+
+
+def look(model: str, models: Iterable[str] = ()) -> Look:
+    """Label, colour and shape; those of a model outside the paper depend on the others shown."""
+    if model in LOOKS:
+        return LOOKS[model]
+    others = [m for m in in_order([*models, model]) if m not in LOOKS]
+    return OTHERS[others.index(model) % len(OTHERS)]._replace(label=model)
+
+
+def labels(names: Mapping[str, str]) -> str:
+    """A Vega expression that shows the label of a name, and an unknown name as it is."""
+    return f"({dict(names)!r})[datum.label] || datum.label"
+
+
+def config() -> dict[str, Any]:
+    """The Vega-Lite configuration of all figures."""
+    axis = {
+        "labelColor": MUTED,
+        "titleColor": TEXT,
+        "gridColor": GRID,
+        "domainColor": MUTED,
+        "tickColor": MUTED,
+        "labelFontSize": 10,
+        "titleFontSize": 11,
+        "titleFontWeight": "normal",
+    }
+    legend = {
+        "labelColor": TEXT,
+        "titleColor": TEXT,
+        "labelFontSize": 11,
+        "titleFontSize": 11,
+        "titleFontWeight": "normal",
+        "symbolSize": 70,
+    }
+    heading = {
+        "anchor": "start",
+        "color": TEXT,
+        "subtitleColor": MUTED,
+        "fontSize": 12,
+        "subtitleFontSize": 11,
+        "subtitlePadding": 4,
+        "frame": "group",
+    }
+    return {
+        "background": PAPER,
+        "font": FONT,
+        "padding": 12,
+        "view": {"stroke": None, "continuousWidth": WIDTH, "continuousHeight": HEIGHT},
+        "axis": axis,
+        "legend": legend,
+        "title": heading,
+        "concat": {"spacing": GAP},
+    }

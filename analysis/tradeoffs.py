@@ -1,0 +1,141 @@
+"""The trade-off: each network's robustness to rotations against its robustness to PGD."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import altair as alt
+import polars as pl
+
+from analysis import panels, theme
+from analysis.selection import NotMeasured, comparable, first_variant, nearest_eps, where
+from analysis.statistics import SUMMARY, summary
+
+PRIMARY_EPS = 0.1
+MOST_LABELS = 5
+"""Train ranges written along a path."""
+NETWORK = ["model", "variant", "adversary", "train_rotation"]
+
+
+class Points(NamedTuple):
+    """A point per kind of network, the rows behind it, and what was chosen to get there."""
+
+    data: pl.DataFrame
+    rows: pl.DataFrame
+    words: list[str]
+    notes: list[str]
+
+
+def points(rows: pl.DataFrame) -> Points:
+    """Clean accuracy at the widest test range (180 degrees, if measured) and accuracy under PGD.
+
+    Raises:
+        NotMeasured: no network was measured under PGD, and none without attack.
+    """
+    clean = where(rows, "attack none", pl.col("attack") == "none")
+    pgd = where(rows, "attack pgd, eps > 0", pl.col("attack") == "pgd", pl.col("eps") > 0)
+    pgd, robust_words = one_test_rotation(pgd)
+    clean = clean.join(pgd, on=NETWORK, how="semi", maintain_order="left")
+    if clean.is_empty():
+        raise NotMeasured("needs rows with attack none of the networks measured under attack pgd")
+    widest = float(clean["test_rotation"].max())  # type: ignore[arg-type]
+    clean = clean.filter(pl.col("test_rotation") == widest)
+    rows, notes = comparable(pl.concat([clean, pgd]))
+    rows, eps = nearest_eps(rows, PRIMARY_EPS)
+    data = joined(rows)
+    if data.is_empty():
+        raise NotMeasured(f"needs rows with attack none at test_rotation {widest:g} and with pgd")
+    lacking = rows.filter(pl.col("attack") == "pgd").join(data, on=NETWORK, how="anti")
+    if not lacking.is_empty():
+        count = lacking.select(NETWORK).n_unique()
+        notes.append(f"{count} more kinds of network lack rows at test_rotation {widest:g}.")
+    words = [
+        f"Across: accuracy without attack, test digits turned by U[-{widest:g}, {widest:g}] degrees. "
+        f"Up: accuracy under PGD at eps {eps:g}, {robust_words}. Labels: train_rotation. "
+        "Hollow: variants other than Table 1.",
+    ]
+    if widest < 180:
+        words.append("The whole circle (test_rotation 180) was not measured.")
+    if eps != PRIMARY_EPS:
+        words.append(f"eps {PRIMARY_EPS} was not measured: the nearest that was is shown.")
+    return Points(labelled(data), rows, words, notes)
+
+
+def one_test_rotation(pgd: pl.DataFrame) -> tuple[pl.DataFrame, str]:
+    """Rows whose test range is the training range or, if more networks were measured so, none."""
+    same = pgd.filter(pl.col("test_rotation") == pl.col("train_rotation"))
+    upright = pgd.filter(pl.col("test_rotation") == 0)
+    if same.is_empty() and upright.is_empty():
+        raise NotMeasured("needs rows with attack pgd at test_rotation 0 or = train_rotation")
+    if same.select(NETWORK).n_unique() >= upright.select(NETWORK).n_unique():
+        return same, "test digits turned as in training"
+    return upright, "test digits upright"
+
+
+def joined(rows: pl.DataFrame) -> pl.DataFrame:
+    """Clean and robust accuracy of each kind of network that has both."""
+    sides = []
+    for prefix, attacked in (("clean_", False), ("robust_", True)):
+        side = rows.filter((pl.col("attack") == "pgd") == attacked)
+        columns = [*NETWORK, "test_rotation", *(["attack", "eps"] if attacked else [])]
+        names = {column: prefix + column for column in ("test_rotation", *SUMMARY)}
+        sides.append(summary(side, columns).rename(names))
+    return sides[0].join(sides[1], on=NETWORK, how="inner").sort(NETWORK)
+
+
+def labelled(data: pl.DataFrame) -> pl.DataFrame:
+    """Adds what is written at each point: along the path of a first variant the train ranges, the
+    outermost ones if there are many; at the end of any other path the name of the variant."""
+    path = ["model", "variant", "adversary"]
+    turn = pl.col("train_rotation")
+    first, last = turn == turn.min().over(path), turn == turn.max().over(path)
+    few = turn.n_unique().over(path) <= MOST_LABELS
+    degrees = pl.format("±{}°", turn.round(0).cast(pl.Int64))
+    named = pl.when(last).then("variant")
+    ranges = pl.when(few | first | last).then(degrees)
+    return data.with_columns(
+        _label=pl.when(first_variant()).then(ranges).otherwise(named), _hollow=~first_variant()
+    )
+
+
+def panel(found: Points, adversary: str, look: Mapping[str, Any], width: int) -> alt.LayerChart:
+    """The networks trained with one adversary; a path per model and variant, by train range."""
+    data = found.data
+    across = panels.domain_of(data, "clean_accuracy_min", "clean_accuracy_max")
+    up = panels.domain_of(data, "robust_accuracy_min", "robust_accuracy_max")
+    x, least_x = axis(alt.X, "clean_", across, "Accuracy without attack")
+    y, least_y = axis(alt.Y, "robust_", up, "Accuracy under PGD")
+    drawn = {key: value for key, value in look.items() if key != "shape"}
+    base = alt.Chart().encode(x, y, detail="variant", **drawn)
+    whisker = base.mark_rule(strokeOpacity=0.6)
+    tips = [column for column in data.columns if not column.startswith("_")]
+    marks = base.encode(shape=look["shape"], tooltip=panels.tooltip(tips))
+    text = base.encode(text="_label:N")
+    layers = [
+        base.mark_line(strokeWidth=1.25, strokeOpacity=0.6).encode(order="train_rotation:Q"),
+        whisker.encode(least_x, alt.X2("clean_accuracy_max")),
+        whisker.encode(least_y, alt.Y2("robust_accuracy_max")),
+        marks.mark_point(filled=True, size=70, opacity=1).transform_filter("!datum._hollow"),
+        marks.mark_point(filled=False, size=60).transform_filter("datum._hollow"),
+        label(text, -7).transform_filter("datum._label !== null && !datum._hollow"),
+        label(text, 9).transform_filter("datum._label !== null && datum._hollow"),
+    ]
+    starts = f"axes from {across.lower:.0%} (across) and {up.lower:.0%} (up)"
+    heading = alt.TitleParams(theme.ADVERSARIES.get(adversary, adversary), subtitle=starts)
+    return (
+        alt.layer(*layers)
+        .transform_filter(alt.FieldEqualPredicate(field="adversary", equal=adversary))
+        .properties(width=width, height=theme.HEIGHT, title=heading)
+    )
+
+
+def label(text: alt.Chart, dy: int) -> alt.Chart:
+    """Text right of the points, `dy` pixels below their middle."""
+    return text.mark_text(align="left", dx=7, dy=dy, fontSize=10)
+
+
+def axis(
+    channel: type[alt.X | alt.Y], prefix: str, domain: panels.Domain, title: str
+) -> tuple[Any, Any]:
+    """The encodings of the mean and of the least accuracy on one axis."""
+    mean = panels.share(channel, prefix + "accuracy", domain, title)
+    return mean, panels.share(channel, prefix + "accuracy_min", domain, title)

@@ -1,0 +1,36 @@
+"""FGSM: one step along the sign of the gradient (Goodfellow et al. 2015, section 4)."""
+
+from torch import Tensor
+
+from rotgrid.attacks.threat import Model, frozen, input_gradient, require_valid
+
+
+def fgsm(model: Model, images: Tensor, labels: Tensor, *, eps: float) -> Tensor:
+    """clip(x + eps * sign(grad_x cross-entropy(x, true label)), 0, 1), from x itself.
+
+    A pixel whose gradient is exactly 0 stays as it is.
+
+    Args:
+        model: logits from pixels in [0, 1]; attacked in evaluation mode.
+        images: (batch, 1, height, width) in [0, 1].
+        labels: (batch,) true labels.
+        eps: L-infinity radius in pixel units.
+
+    Raises:
+        ValueError: pixels or eps outside [0, 1].
+        FloatingPointError: the gradient is not finite.
+    """
+    require_valid(images, labels, eps)
+    return step_along(images, ascent_direction(model, images, labels), eps)
+
+
+def ascent_direction(model: Model, images: Tensor, labels: Tensor) -> Tensor:
+    """The sign of the gradient at the images: one serves every eps."""
+    with frozen(model):
+        _, gradient = input_gradient(model, images, labels, "ce")
+    return gradient.sign()
+
+
+def step_along(images: Tensor, direction: Tensor, eps: float) -> Tensor:
+    """One step of length eps, kept within [0, 1]."""
+    return (images + eps * direction).clamp(0, 1)

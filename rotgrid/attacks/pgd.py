@@ -1,0 +1,127 @@
+"""PGD: projected gradient ascent in the eps-ball (Madry et al. 2018, section 2.1)."""
+
+import torch
+from torch import Tensor
+
+from rotgrid.attacks.threat import (
+    Loss,
+    Model,
+    frozen,
+    input_gradient,
+    project,
+    require_valid,
+    uniform_offsets,
+)
+
+
+def pgd(
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float,
+    steps: int = 40,
+    step_size: float | None = None,
+    restarts: int = 1,
+    loss: Loss = "ce",
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """The adversarial images found by signed gradient ascent.
+
+    With a `generator` every restart begins at a uniformly random point of the ball. Without one
+    the first begins at the image itself, so the result is deterministic, and further ones at
+    points drawn from a generator of fixed seed. Success is judged per image over all iterates of
+    all restarts: an image gets its last iterate if that is misclassified, else its latest
+    misclassified one, else the last iterate.
+
+    Args:
+        model: logits from pixels in [0, 1]; attacked in evaluation mode.
+        images: (batch, 1, height, width) in [0, 1].
+        labels: (batch,) true labels.
+        eps: L-infinity radius in pixel units.
+        steps: gradient steps.
+        step_size: in pixel units; by default eps / 30, as Madry et al.'s 0.01 for eps 0.3.
+        restarts: number of starts; those after the first only attack images still correct.
+        loss: `ce` or `margin`.
+
+    Raises:
+        ValueError: pixels or eps outside [0, 1], or an unknown loss.
+        FloatingPointError: logits or gradients are not finite.
+    """
+    require_valid(images, labels, eps)
+    offsets = draw_starts(images, restarts, generator)
+    step_size = eps / 30 if step_size is None else step_size
+    return restart_from(model, images, labels, eps, steps, step_size, loss, offsets)[0]
+
+
+def draw_starts(images: Tensor, restarts: int, generator: torch.Generator | None) -> list[Tensor]:
+    """The offset of each restart in units of eps: random, or first none without a generator."""
+    if generator is not None:
+        return [uniform_offsets(images, generator) for _ in range(restarts)]
+    fixed = torch.Generator().manual_seed(0)
+    later = [uniform_offsets(images, fixed) for _ in range(restarts - 1)]
+    return [torch.zeros_like(images), *later]
+
+
+def restart_from(
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    eps: float,
+    steps: int,
+    step_size: float,
+    loss: Loss,
+    offsets: list[Tensor],
+    stop_early: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Adversarial images and whether each is misclassified, from starts at x + eps * offset."""
+    found = images.clone()
+    broken = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+    with frozen(model):
+        for offset in offsets:
+            left = (~broken).nonzero().squeeze(1)
+            start = project(images[left] + eps * offset[left], images[left], eps)
+            found[left], broken[left] = ascend(
+                model, images[left], labels[left], start, eps, steps, step_size, loss, stop_early
+            )
+            if broken.all():
+                break
+    return found, broken
+
+
+def ascend(
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    start: Tensor,
+    eps: float,
+    steps: int,
+    step_size: float,
+    loss: Loss,
+    stop_early: bool,
+) -> tuple[Tensor, Tensor]:
+    """The attack loop. With `stop_early` an image leaves the batch once it is misclassified."""
+    found = start.clone()
+    broken = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+    active = torch.arange(len(images), device=images.device)
+    current = start
+    for step in range(steps + 1):
+        if step < steps:
+            logits, gradient = input_gradient(model, current, labels, loss)
+        else:
+            with torch.no_grad():
+                logits = model(current)
+        wrong = logits.argmax(1) != labels
+        found[active[wrong]] = current[wrong]
+        broken[active[wrong]] = True
+        if stop_early and wrong.any():
+            left = ~wrong
+            active, images, labels = active[left], images[left], labels[left]
+            current = current[left]
+            gradient = gradient[left] if step < steps else gradient
+        if step == steps or not len(active):
+            break
+        current = project(current + step_size * gradient.sign(), images, eps)
+    unbroken = ~broken[active]
+    found[active[unbroken]] = current[unbroken]
+    return found, broken

@@ -1,0 +1,103 @@
+"""What all pixel attacks share: the threat model, the frozen network, the loss that is climbed.
+
+The threat model: max|x' - x| <= eps and x' in [0, 1], where x is the image as the network would
+see it, that is after any rotation.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Model = Callable[[Tensor], Tensor]
+Loss = Literal["ce", "margin"]
+
+
+@contextmanager
+def frozen(model: Model) -> Iterator[None]:
+    """Evaluation mode and no gradients of parameters; afterwards all is as it was.
+
+    Dropout left on would be a randomised defence, and would make every attack look weak.
+    """
+    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    parameters = list(model.parameters()) if isinstance(model, nn.Module) else []
+    modes = [module.training for module in modules]
+    wanted = [parameter.requires_grad for parameter in parameters]
+    try:
+        for module in modules:
+            module.training = False
+        for parameter in parameters:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode
+        for parameter, want in zip(parameters, wanted, strict=True):
+            parameter.requires_grad_(want)
+
+
+def require_valid(images: Tensor, labels: Tensor, eps: float) -> None:
+    """Refuse what would make eps meaningless.
+
+    Raises:
+        ValueError: shapes, pixel range or eps are wrong.
+    """
+    if len(images) != len(labels):
+        raise ValueError(f"{len(images)} images but {len(labels)} labels")
+    if not 0 <= eps <= 1:
+        raise ValueError(f"eps {eps} is not in [0, 1], the unit of pixels")
+    if not images.is_floating_point():
+        raise ValueError(f"images are {images.dtype}, not floats in [0, 1]")
+    if len(images) and not (images.amin() >= 0 and images.amax() <= 1):
+        low, high = images.amin().item(), images.amax().item()
+        raise ValueError(f"pixels in [{low:.3g}, {high:.3g}], not [0, 1]: normalise in the model")
+
+
+def project(adversarial: Tensor, images: Tensor, eps: float) -> Tensor:
+    """The nearest point of the eps-ball around the images, within [0, 1]."""
+    return adversarial.clamp((images - eps).clamp(min=0), (images + eps).clamp(max=1))
+
+
+def climbed(logits: Tensor, labels: Tensor, loss: Loss) -> Tensor:
+    """What the attack increases, summed over the batch (a mean would scale gradients down).
+
+    `ce` is cross-entropy; `margin` the best wrong logit minus the true one, which does not
+    saturate.
+    """
+    if loss == "ce":
+        return F.cross_entropy(logits, labels, reduction="sum")
+    if loss == "margin":
+        true = F.one_hot(labels, logits.shape[1]).bool()
+        return (logits.masked_fill(true, -torch.inf).amax(1) - logits[true]).sum()
+    raise ValueError(f"loss {loss!r} is neither ce nor margin")
+
+
+def input_gradient(
+    model: Model, images: Tensor, labels: Tensor, loss: Loss
+) -> tuple[Tensor, Tensor]:
+    """Logits of the images, and the gradient of the loss with respect to them.
+
+    Raises:
+        FloatingPointError: one of them is not finite; sign(NaN) would be silent garbage.
+    """
+    with torch.enable_grad():
+        leaf = images.detach().requires_grad_()
+        logits = model(leaf)
+        (gradient,) = torch.autograd.grad(climbed(logits, labels, loss), leaf)
+    if not (torch.isfinite(gradient).all() and torch.isfinite(logits).all()):
+        raise FloatingPointError("logits or input gradient are not finite")
+    return logits.detach(), gradient
+
+
+def uniform_offsets(images: Tensor, generator: torch.Generator | None) -> Tensor:
+    """U(-1, 1) per pixel, the start of an attack in units of eps.
+
+    Drawn where the generator lives (without one: torch's own on the CPU), so that a generator on
+    the CPU gives the same numbers whatever the images are on.
+    """
+    device = generator.device if generator is not None else "cpu"
+    unit = torch.rand(images.shape, generator=generator, dtype=images.dtype, device=device)
+    return unit.mul_(2).sub_(1).to(images.device)

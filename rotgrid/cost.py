@@ -1,0 +1,125 @@
+"""What a plan costs: a count of arithmetic, and the seconds that it takes on this machine.
+
+The speed of each model comes from the trials already finished in the same results, else from
+earlier launches on this machine, else from a reference machine. Neither torch nor Ray is needed.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import platformdirs
+from pydantic import ValidationError
+
+from rotgrid import results
+from rotgrid.spec import DATA, MODELS, RECIPES, Probe, Trial
+
+RATES_FILE = Path(platformdirs.user_cache_dir("rotgrid"), "rates.json")
+
+MULTIPLY_ADDS: dict[tuple[str, str], float] = {
+    ("stdcnn", "table1"): 1.01e6,
+    ("stdcnn", "doubled"): 3.87e6,
+    ("stdcnn", "matched-table1"): 6.98e6,
+    ("stdcnn", "matched-halved"): 2.21e6,
+    ("gcnn", "table1"): 15.17e6,
+    ("gcnn", "halved"): 3.87e6,
+    ("gcnn", "matched-table1"): 1.43e6,
+    ("gcnn", "matched-doubled"): 7.50e6,
+    ("gcnn", "orbit"): 15.12e6,
+}
+"""Of one forward pass of one image, by (model, variant)."""
+
+REFERENCE_RATES: dict[str, float] = {"stdcnn": 16e9, "gcnn": 28e9}
+"""Multiply-adds per second in training, measured on one core of an AMD EPYC server (2026)."""
+
+
+class Estimate(NamedTuple):
+    """Core seconds of some work, and where the figure comes from."""
+
+    seconds: float
+    source: str
+
+
+def training_passes(trial: Trial) -> float:
+    """Forward passes that the training is worth; a backward pass counts two (one if for x)."""
+    per_image = (
+        3.0
+        + {
+            "none": 0.0,
+            "fgsm": 2.0,
+            "fgsm-mix": 2.0 + 3.0,
+            "pgd": 2.0 * RECIPES[trial.recipe].adversary_steps + 1,
+        }[trial.adversary]
+    )
+    return trial.epochs * (trial.train_size * per_image + DATA[trial.data].val)
+
+
+def probe_passes(probe: Probe) -> float:
+    """Forward passes that a measurement is worth, if every image survives to its last step."""
+    per_image = {
+        "none": 1.0,
+        "noise": float(max(1, probe.restarts)),
+        "fgsm": 1.5,
+        "pgd": 2.0 * probe.steps * max(1, probe.restarts) + 1,
+    }[probe.attack]
+    return per_image * probe.n_images
+
+
+def work(trial: Trial, probes: Iterable[Probe], trained: bool) -> float:
+    """Multiply-adds of training `trial` (unless `trained`) and of measuring `probes`."""
+    passes = (0.0 if trained else training_passes(trial)) + sum(map(probe_passes, probes))
+    return passes * MULTIPLY_ADDS[trial.model, trial.variant]
+
+
+def estimate(todo: Mapping[Trial, Iterable[Probe]], trained: set[str], root: str) -> Estimate:
+    """Core seconds of the trials and probes still to do."""
+    models = {trial.model for trial in todo}
+    here, cached = measured_rates(root), remembered_rates()
+    rates = {**REFERENCE_RATES, **cached, **here}
+    seconds = sum(
+        work(trial, probes, trial.key() in trained) / rates[trial.model]
+        for trial, probes in todo.items()
+    )
+    if models <= here.keys():
+        source = "from trials finished in these results"
+    elif models <= cached.keys() | here.keys():
+        source = "from earlier launches on this machine"
+    else:
+        source = "a guess within a factor of 3: nothing has run on this machine yet"
+    return Estimate(seconds, source)
+
+
+def measured_rates(root: str) -> dict[str, float]:
+    """Multiply-adds per second of each model, from the epochs trained in these results."""
+    columns = ["trial", "seconds", *Trial.model_fields]
+    rows, _ = results.read(root, "training", columns)
+    totals: dict[str, list[float]] = {}
+    for row in rows.to_pylist():
+        try:
+            trial = Trial(**{field: row[field] for field in Trial.model_fields})
+        except ValidationError:  # of another version
+            continue
+        done = training_passes(trial) / trial.epochs * MULTIPLY_ADDS[trial.model, trial.variant]
+        total = totals.setdefault(trial.model, [0.0, 0.0])
+        total[0] += done
+        total[1] += row["seconds"]
+    return {model: done / seconds for model, (done, seconds) in totals.items() if seconds > 0}
+
+
+def remember_rates(root: str) -> None:
+    """Keep the speeds measured in these results for plans of other grids on this machine."""
+    if rates := measured_rates(root):
+        RATES_FILE.parent.mkdir(parents=True, exist_ok=True)
+        RATES_FILE.write_text(json.dumps({**remembered_rates(), **rates}))
+
+
+def remembered_rates() -> dict[str, float]:
+    """The speeds that earlier launches have measured on this machine."""
+    try:
+        rates = json.loads(RATES_FILE.read_text())
+    except (OSError, ValueError):
+        return {}
+    return (
+        {m: float(r) for m, r in rates.items() if m in MODELS} if isinstance(rates, dict) else {}
+    )

@@ -1,0 +1,193 @@
+"""One trial end to end, without Ray: seed, build, fit (resumable), probe, store."""
+
+import datetime
+import functools
+import io
+import os
+import platform
+import socket
+import subprocess
+import time
+import traceback
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+import rotgrid
+from rotgrid import results
+from rotgrid.data import Dataset, load
+from rotgrid.evaluation import measure
+from rotgrid.models import build, count_parameters
+from rotgrid.spec import DataName, Probe, Trial, digest
+from rotgrid.training import fit, serialize
+
+FLUSH_SECONDS = 60.0
+"""Rows measured for longer than this are written before the probing goes on."""
+
+Outcome = Literal["done", "failed"]
+
+
+def run(
+    trial: Trial,
+    probes: Iterable[Probe],
+    results_in: str | os.PathLike[str],
+    *,
+    threads: int = 1,
+    gpu_share: float = 0.0,
+) -> int:
+    """Train the network of `trial`, or load its weights, and measure the probes not yet measured.
+
+    Everything is stored in `results_in` before this returns; running it again does nothing.
+    On the CPU the rows depend on the trial and the probes alone.
+
+    Args:
+        trial: what to train.
+        probes: what to measure; they may be unresolved.
+        results_in: results location, a path or URI.
+        threads: CPU threads of torch.
+        gpu_share: 0 computes on the CPU, anything else on the first visible GPU.
+
+    Returns:
+        The number of rows written.
+
+    Raises:
+        DataError, DivergedError, FloatingPointError: see `data`, `training`, `attacks`.
+    """
+    device = prepare(threads, gpu_share)
+    wanted = list(dict.fromkeys(probe.resolve(trial) for probe in probes))
+    rows_there, _ = results.read(results_in, "evaluations", ["probe"], trial.key())
+    done = set(rows_there["probe"].to_pylist())
+    missing = [probe for probe in wanted if probe.key() not in done]
+    weights = results.get(results_in, f"checkpoints/{trial.key()}.pt")
+    if weights and not missing:
+        return 0
+    dataset = load_on(trial.data, device)
+    model = build(trial.model, trial.variant, trial.seed).to(device)
+    if weights:
+        state = torch.load(io.BytesIO(weights), weights_only=True, map_location=device)
+        model.load_state_dict(state)
+    else:
+        train(model, dataset, trial, results_in)
+    written = 0
+    rows: list[dict[str, Any]] = []
+    since = time.monotonic()
+    fields = {"trial": trial.key(), "parameters": count_parameters(model), **trial.model_dump()}
+    for measured in measure(model, dataset, trial, missing):
+        rows += [{**fields, **row} for row in measured]
+        written += len(measured)
+        if time.monotonic() - since > FLUSH_SECONDS:
+            store(results_in, trial, rows, device)
+            rows, since = [], time.monotonic()
+    store(results_in, trial, rows, device)
+    results.delete(results_in, f"failures/{trial.key()}.json")
+    return written
+
+
+def attempt(
+    trial: Trial,
+    probes: Iterable[Probe],
+    results_in: str | os.PathLike[str],
+    *,
+    attempt: int = 1,
+    threads: int = 1,
+    gpu_share: float = 0.0,
+) -> Outcome:
+    """`run`, with any exception recorded in `failures/` instead of raised."""
+    try:
+        run(trial, probes, results_in, threads=threads, gpu_share=gpu_share)
+    except Exception as error:
+        report = {
+            "exception": f"{type(error).__name__}: {error}",
+            "traceback": traceback.format_exc()[-8_000:],
+            "host": socket.gethostname(),
+            "attempt": attempt,
+            "failed_at": datetime.datetime.now(datetime.UTC).isoformat(),
+        }
+        results.record_failure(results_in, trial, report)
+        return "failed"
+    return "done"
+
+
+def train(
+    model: nn.Module, dataset: Dataset, trial: Trial, results_in: str | os.PathLike[str]
+) -> None:
+    """Fit and store: first the rows, then the weights, which say that the training is complete."""
+    device = next(model.parameters()).device
+    key = trial.key()
+    fields = {"trial": key, "parameters": count_parameters(model), **trial.model_dump()}
+    rows = [{**fields, **row} for row in fit(model, dataset, trial, results_in)]
+    results.write(results_in, "training", key, rows, provenance(device))
+    results.put(results_in, f"checkpoints/{key}.pt", serialize(model.state_dict()))
+    results.delete(results_in, f"checkpoints/{key}.training.pt")
+
+
+def store(
+    results_in: str | os.PathLike[str],
+    trial: Trial,
+    rows: Sequence[dict[str, Any]],
+    device: torch.device,
+) -> None:
+    """Write rows as a part named by what it holds: the same rows overwrite themselves."""
+    if rows:
+        content = digest({"probes": [row["probe"] for row in rows]})[:8]
+        part = f"{trial.key()}-{content}"
+        results.write(results_in, "evaluations", part, rows, provenance(device))
+
+
+def prepare(threads: int, gpu_share: float) -> torch.device:
+    """Set the state of the process that results depend on: actors are reused between trials."""
+    torch.set_num_threads(threads)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    if gpu_share <= 0:
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise RuntimeError("the trial asks for a GPU and torch sees none")
+    if gpu_share < 1:  # a trial that wants more than its share fails alone
+        torch.cuda.set_per_process_memory_fraction(gpu_share)
+    return torch.device("cuda")
+
+
+@functools.lru_cache(maxsize=2)
+def load_on(name: DataName, device: torch.device) -> Dataset:
+    """A data set on a device, loaded once per process."""
+    return load(name).to(device)
+
+
+def provenance(device: torch.device) -> dict[str, object]:
+    """Where rows come from."""
+    return {
+        "rotgrid_version": rotgrid.__version__,
+        "git_commit": git_commit(),
+        "torch_version": torch.__version__,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "host": platform.node(),
+        "finished_at": datetime.datetime.now(datetime.UTC),
+    }
+
+
+@functools.cache
+def git_commit() -> str:
+    """The commit of the checkout that rotgrid runs from, or `unknown`."""
+    folder = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(folder), *words],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", __file__)
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", str(folder))
+        return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"

@@ -1,0 +1,37 @@
+"""The architectures, one a file. Every model takes pixels in [0, 1] and returns logits."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from rotgrid.models import gcnn, stdcnn
+from rotgrid.spec import VARIANTS, ModelName, known
+
+MODELS: dict[ModelName, Callable[[str], nn.Module]] = {
+    "stdcnn": stdcnn.build,
+    "gcnn": gcnn.build,
+}
+
+
+def build(name: ModelName, variant: str | None = None, seed: int = 0) -> nn.Module:
+    """A freshly initialised model: (batch, 1, 28, 28) in [0, 1] -> (batch, 10) logits.
+
+    Its weights depend on the seed alone; torch's global generator is left as it was.
+
+    Raises:
+        ValueError: there is no such model or variant.
+    """
+    variants = known(name, VARIANTS)
+    if variants is None:
+        raise ValueError(f"no model {name!r}; choose from {', '.join(MODELS)}")
+    if variant is not None and variant not in variants:
+        raise ValueError(f"no variant {variant!r} of {name}; choose from {', '.join(variants)}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MODELS[name](variant or variants[0])
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of trainable numbers."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)

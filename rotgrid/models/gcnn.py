@@ -1,0 +1,130 @@
+"""GCNN: the P4 group-equivariant network of the paper's Table 1, and its two layers.
+
+Cohen & Welling 2016, "Group Equivariant Convolutional Networks", sections 4-6; conventions of
+their library GrouPy. Table 1 is, layer for layer, the MNIST example of
+adambielski/pytorch-gconv-experiments: no padding, no batch norm, pooling over space only, and the
+orientation axis kept and flattened into FC(50). So the features turn exactly with the image by
+multiples of 90 degrees, but the logits are not invariant; variant `orbit` takes the maximum over
+orientations before FC(50), as Cohen & Welling do before their classifier, and leaves only the
+position to be read. "FC(10) + Softmax": the softmax is in the loss.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rotgrid.models.layers import Normalize
+
+WIDTHS: dict[str, tuple[int, int]] = {
+    "table1": (10, 20),  # 89,910 parameters
+    "halved": (5, 10),  # 38,935; the paper's partner of the doubled StdCNN (58,060)
+    "matched-table1": (3, 6),  # 22,073; StdCNN table1 has 23,010
+    "matched-doubled": (7, 14),  # 57,813; StdCNN doubled has 58,060
+    "orbit": (10, 20),  # 41,910
+}
+"""Channels before and after the first pooling, by variant."""
+
+
+class P4Conv(nn.Module):
+    """Group convolution over the translations and quarter turns of the plane.
+
+    The filter of output orientation r for input orientation s is the weight of orientation
+    (s - r) mod 4, turned counter-clockwise by r quarter turns; all are stacked and applied by
+    one planar convolution. Turning the input by k quarter turns turns every output map by k and
+    rolls the orientation axis by k.
+
+    Weights and bias start as U(-b, b), b = 1 / sqrt(in * k * k), as in adambielski/GrouPy (which
+    leaves the 4 input orientations out of the fan-in).
+    """
+
+    def __init__(
+        self, in_channels: int, in_orientations: int, out_channels: int, kernel_size: int
+    ) -> None:
+        super().__init__()
+        shape = (out_channels, in_channels, in_orientations, kernel_size, kernel_size)
+        bound = 1 / math.sqrt(in_channels * kernel_size**2)
+        self.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound))
+
+    def planar_filter(self) -> Tensor:
+        """(out * 4, in * in_orientations, k, k): the filter of the planar convolution."""
+        turned = [
+            self.weight.roll(r, dims=2).rot90(r, (-2, -1)) for r in range(4)
+        ]  # roll by r puts orientation (s - r) mod 4 at s
+        return torch.stack(turned, 1).flatten(2, 3).flatten(0, 1)
+
+    def convolve(self, maps: Tensor) -> Tensor:
+        """(batch, in * in_orientations, h, w) -> (batch, out * 4, h', w')."""
+        return F.conv2d(maps, self.planar_filter(), self.bias.repeat_interleave(4))
+
+
+class P4ConvZ2(P4Conv):
+    """First layer: (batch, in, h, w) -> (batch, out, 4, h', w'); weight (out, in, 1, k, k)."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
+        super().__init__(in_channels, 1, out_channels, kernel_size)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Lift planar images to maps over the group."""
+        return self.convolve(images).unflatten(1, (-1, 4))
+
+
+class P4ConvP4(P4Conv):
+    """(batch, in, 4, h, w) -> (batch, out, 4, h', w'); weight (out, in, 4, k, k)."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
+        super().__init__(in_channels, 4, out_channels, kernel_size)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Convolve maps over the group."""
+        return self.convolve(maps.flatten(1, 2)).unflatten(1, (-1, 4))
+
+
+def spatial_max_pool(maps: Tensor) -> Tensor:
+    """2 x 2 maximum over space; channels and orientations are kept."""
+    return F.max_pool2d(maps.flatten(1, 2), 2).unflatten(1, (-1, 4))
+
+
+class GCNN(nn.Module):
+    """(batch, 1, 28, 28) in [0, 1] -> (batch, 10) logits."""
+
+    def __init__(self, first: int, second: int, orbit: bool = False) -> None:
+        super().__init__()
+        self.normalize = Normalize()
+        self.conv1 = P4ConvZ2(1, first, 3)
+        self.conv2 = P4ConvP4(first, first, 3)
+        self.conv3 = P4ConvP4(first, second, 3)
+        self.conv4 = P4ConvP4(second, second, 3)
+        self.orbit = orbit
+        self.head = nn.Sequential(
+            nn.Linear(second * 16 * (1 if orbit else 4), 50),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Linear(50, 10),
+        )
+
+    def features(self, images: Tensor) -> Tensor:
+        """(batch, channels, 4, 4, 4): the pooled maps, which turn exactly with the image."""
+        maps = self.normalize(images).contiguous(memory_format=torch.channels_last)
+        maps = F.relu(self.conv1(maps))  # 26 x 26
+        maps = F.relu(self.conv2(maps))  # 24 x 24
+        maps = spatial_max_pool(maps)  # 12 x 12
+        maps = F.relu(self.conv3(maps))  # 10 x 10
+        maps = F.relu(self.conv4(maps))  # 8 x 8
+        return spatial_max_pool(maps)  # 4 x 4
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of the images."""
+        maps = self.features(images)
+        return self.head((maps.amax(2) if self.orbit else maps).flatten(1))
+
+
+def build(variant: str = "table1") -> GCNN:
+    """A GCNN of the widths of a variant.
+
+    Raises:
+        KeyError: there is no such variant.
+    """
+    return GCNN(*WIDTHS[variant], orbit=variant == "orbit")

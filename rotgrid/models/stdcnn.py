@@ -1,0 +1,57 @@
+"""StdCNN: the standard convolutional network of the paper's Table 1.
+
+conv3x3, ReLU, conv3x3, ReLU, max-pool 2, conv3x3, ReLU, conv3x3, ReLU, max-pool 2, FC(50), ReLU,
+dropout(0.5), FC(10). The paper leaves the padding open; none is used, as in the MNIST example of
+adambielski/pytorch-gconv-experiments, which its GCNN follows layer for layer.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from rotgrid.models.layers import Normalize
+
+WIDTHS: dict[str, tuple[int, int]] = {
+    "table1": (10, 20),  # 23,010 parameters
+    "doubled": (20, 40),  # 58,060; the paper's partner of the halved GCNN (38,935)
+    "matched-table1": (27, 54),  # 90,092; GCNN table1 has 89,910
+    "matched-halved": (15, 30),  # 38,960; GCNN halved has 38,935
+}
+"""Channels before and after the first pooling, by variant."""
+
+
+class StdCNN(nn.Module):
+    """(batch, 1, 28, 28) in [0, 1] -> (batch, 10) logits."""
+
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            Normalize(),
+            nn.Conv2d(1, first, 3),  # 26 x 26
+            nn.ReLU(),
+            nn.Conv2d(first, first, 3),  # 24 x 24
+            nn.ReLU(),
+            nn.MaxPool2d(2),  # 12 x 12
+            nn.Conv2d(first, second, 3),  # 10 x 10
+            nn.ReLU(),
+            nn.Conv2d(second, second, 3),  # 8 x 8
+            nn.ReLU(),
+            nn.MaxPool2d(2),  # 4 x 4
+        )
+        self.head = nn.Sequential(
+            nn.Linear(second * 16, 50), nn.ReLU(), nn.Dropout(0.5), nn.Linear(50, 10)
+        )
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a missing overload
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of the images."""
+        images = images.contiguous(memory_format=torch.channels_last)
+        return self.head(self.features(images).flatten(1))
+
+
+def build(variant: str = "table1") -> StdCNN:
+    """A StdCNN of the widths of a variant.
+
+    Raises:
+        KeyError: there is no such variant.
+    """
+    return StdCNN(*WIDTHS[variant])

@@ -1,0 +1,32 @@
+"""Shared set-up: one thread, a tiny data set cut from the embedded digits, a quick trial."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from rotgrid import data
+from rotgrid.spec import Trial
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_and_seed() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def digits() -> data.Dataset:
+    """The embedded digits."""
+    return data.load("mnist5k")
+
+
+@pytest.fixture
+def quick_trial() -> Trial:
+    """A training of a second or so."""
+    return Trial(
+        model="stdcnn", data="mnist5k", recipe="fast", train_size=300, epochs=2, train_rotation=30
+    )

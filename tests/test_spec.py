@@ -1,0 +1,126 @@
+import typing
+
+import pytest
+from pydantic import ValidationError
+
+from rotgrid import spec
+from rotgrid.spec import Probe, Trial
+
+
+def test_defaults_are_filled_from_recipe_and_data():
+    trial = Trial(model="gcnn")
+    assert (trial.variant, trial.train_size) == ("table1", 55_000)
+    assert (trial.epochs, trial.batch_size, trial.learning_rate) == (10, 64, 0.01)
+    assert Trial(model="gcnn", data="mnist5k").train_size == 3_500
+
+
+def test_equal_work_has_an_equal_key():
+    explicit = Trial(
+        model="gcnn", variant="table1", train_size=55_000, train_rotation=60.0, epochs=10
+    )
+    assert Trial(model="gcnn", train_rotation=60).key() == explicit.key()
+    assert Trial(model="gcnn", adversary_eps=0.1).key() == Trial(model="gcnn").key()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("model", "stdcnn"),
+        ("variant", "orbit"),
+        ("data", "mnist5k"),
+        ("train_size", 100),
+        ("train_rotation", 1e-9),
+        ("adversary", "fgsm"),
+        ("recipe", "fast"),
+        ("epochs", 3),
+        ("batch_size", 1),
+        ("learning_rate", 0.1),
+        ("interpolation", "nearest"),
+        ("seed", 1),
+    ],
+)
+def test_every_field_changes_the_key(field, value):
+    assert Trial(**{"model": "gcnn", field: value}).key() != Trial(model="gcnn").key()
+
+
+def test_adversary_eps_changes_the_key_of_an_adversarial_training():
+    keys = {Trial(model="gcnn", adversary="fgsm", adversary_eps=e).key() for e in (0.1, 0.2)}
+    assert len(keys) == 2
+
+
+def test_contents_of_the_recipe_are_part_of_the_key(monkeypatch):
+    before = Trial(model="gcnn").key()
+    changed = spec.RECIPES["paper"].model_copy(update={"momentum": 0.9})
+    monkeypatch.setitem(spec.RECIPES, "paper", changed)
+    assert Trial(model="gcnn").key() != before
+
+
+def test_keys_are_the_same_on_every_machine():
+    assert Trial(model="gcnn", train_rotation=60).key() == "11cebd923134e96b"
+    probe = Probe(attack="pgd").resolve(Trial(model="gcnn"))
+    assert probe.key() == "e2db217dab45aa1a"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"model": "gcn"}, "'stdcnn' or 'gcnn'"),
+        ({"model": "gcnn", "variant": "doubled"}, "is not a variant of gcnn; choose from table1"),
+        ({"model": "gcnn", "data": "mnist5k", "train_size": 5_000}, "more than the 3500"),
+        ({"model": "gcnn", "train_rotation": 181}, "less than or equal to 180"),
+        ({"model": "gcnn", "epochs": True}, "valid integer"),
+        ({"model": "gcnn", "epochs": "3"}, "valid integer"),
+        ({"model": "gcnn", "sed": 3}, "Extra inputs"),
+        ({"model": ["gcnn"]}, "'stdcnn' or 'gcnn'"),
+        ({}, "Field required"),
+    ],
+)
+def test_wrong_fields_are_refused(fields, message):
+    with pytest.raises(ValidationError, match=message):
+        Trial(**fields)
+
+
+def test_records_are_frozen_and_hashable():
+    trial = Trial(model="gcnn")
+    with pytest.raises(ValidationError):
+        trial.seed = 3
+    assert len({trial, Trial(model="gcnn")}) == 1
+
+
+def test_probes_are_canonical():
+    assert Probe(attack="none", eps=0.1, steps=7) == Probe()
+    assert Probe(attack="fgsm", eps=0.1, steps=9, restarts=3) == Probe(attack="fgsm", eps=0.1)
+    assert Probe(attack="pgd").steps == 40
+
+
+def test_same_resolves_to_the_range_of_the_trial():
+    trial = Trial(model="gcnn", train_rotation=60)
+    same, sixty = Probe().resolve(trial), Probe(test_rotation=60).resolve(trial)
+    assert same == sixty
+    assert same.key() == sixty.key()
+    assert (same.test_rotation, same.n_images) == (60.0, 10_000)
+
+
+def test_an_unresolved_probe_has_no_key():
+    with pytest.raises(ValueError, match="resolve"):
+        Probe().key()
+
+
+def test_more_images_than_there_are_is_an_error():
+    with pytest.raises(ValueError, match="more than the 1000 test images of mnist5k"):
+        Probe(n_images=1_001).resolve(Trial(model="gcnn", data="mnist5k"))
+
+
+def test_vocabulary_agrees_with_the_code():
+    from rotgrid.attacks import SWEEPS
+    from rotgrid.cost import MULTIPLY_ADDS
+    from rotgrid.models import MODELS, gcnn, stdcnn
+
+    assert tuple(MODELS) == spec.MODELS == tuple(spec.VARIANTS)
+    assert tuple(stdcnn.WIDTHS) == spec.VARIANTS["stdcnn"]
+    assert tuple(gcnn.WIDTHS) == spec.VARIANTS["gcnn"]
+    assert tuple(SWEEPS) == spec.ATTACKS
+    assert tuple(spec.RECIPES) == typing.get_args(spec.RecipeName)
+    assert tuple(spec.DATA) == typing.get_args(spec.DataName)
+    pairs = {(model, variant) for model, vs in spec.VARIANTS.items() for variant in vs}
+    assert set(MULTIPLY_ADDS) == pairs
