@@ -1,14 +1,15 @@
-"""`python -m analysis RESULTS [RESULTS ...] --out DIR`: the report, figures and tables as files."""
+"""`python -m analysis RESULTS [RESULTS ...] --out DIR`: report, figures and tables as files."""
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
 
+import polars as pl
 import vl_convert
 
 from analysis import tables
-from analysis.figures import FIGURES
+from analysis.figures import FIGURES, Figure
 from analysis.load import Loaded, NoResults, read
 from analysis.report import Drawn, report
 from analysis.selection import NotMeasured
@@ -73,14 +74,17 @@ def drawings(loaded: Loaded) -> tuple[dict[str, Drawn], dict[str, str]]:
     drawn, missing = {}, {}
     for name, figure in FIGURES.items():
         try:
-            chart = figure.draw(loaded.rows)
+            drawn[name] = drawing(figure, loaded.rows)
         except NotMeasured as error:
             missing[name] = str(error)
-            continue
-        spec = chart.to_dict()
-        svg = vl_convert.vegalite_to_svg(spec)
-        drawn[name] = Drawn(figure.heading, spec, svg, tables.of(chart))
     return drawn, missing
+
+
+def drawing(figure: Figure, rows: pl.DataFrame) -> Drawn:
+    """One figure in all forms; it is laid out once, and PDF and PNG are made of that."""
+    chart = figure.draw(rows)
+    spec = chart.to_dict()
+    return Drawn(figure.heading, spec, vl_convert.vegalite_to_svg(spec), tables.of(chart))
 
 
 if __name__ == "__main__":

@@ -13,12 +13,12 @@ LINES = (
     "counts of all seeds (test-set sampling only)."
 )
 POINTS = (
-    "Point: mean over seeds. Whiskers: least to greatest seed. Wilson intervals (test-set sampling "
-    "only) are in the tooltips."
+    "Point: mean over seeds. Whiskers: least to greatest seed. 95% Wilson intervals (test-set "
+    "sampling only) are in the tooltips."
 )
 BOTH = (
-    "Line or point: mean over seeds. Whisker: least to greatest seed. Band: 95% Wilson interval of "
-    "the counts of all seeds (test-set sampling only; of points it is in the tooltip)."
+    "Line or point: mean over seeds. Whisker: least to greatest seed. Band: 95% Wilson interval "
+    "of the counts of all seeds (test-set sampling only; of points it is in the tooltip)."
 )
 CHARACTER = 5.4
 """Pixels of an average character of a subtitle."""
@@ -33,7 +33,9 @@ def heading(question: str, lines: Iterable[str], width: int) -> alt.TitleParams:
 def sample(rows: pl.DataFrame) -> str:
     """Data set, recipe, seeds and number of test images of the rows."""
     first = rows.row(0, named=True)
-    images = "" if rows["train_size"].n_unique() > 1 else f", {first['train_size']:,} training images"
+    images = (
+        "" if rows["train_size"].n_unique() > 1 else f", {first['train_size']:,} training images"
+    )
     return (
         f"{theme.DATA.get(first['data'], first['data'])}; recipe {first['recipe']} "
         f"({span(rows['epochs'])} epochs{images}); {seeds(rows)}; "
@@ -62,8 +64,8 @@ def attacks(rows: pl.DataFrame) -> str:
     if attacked.is_empty():
         return ""
     return (
-        f"{attack_settings(attacked)}; eps {span(attacked['eps'])}, an L-inf radius in pixel units "
-        "(pixels in [0, 1]) around the rotated image."
+        f"{attack_settings(attacked)}; eps {span(attacked['eps'])}, an L-inf radius in pixel "
+        "units (pixels in [0, 1]) around the rotated image."
     )
 
 
@@ -90,8 +92,8 @@ def plural(counts: pl.Series, noun: str) -> str:
 
 def span(values: pl.Series) -> str:
     """The one value, or the least and the greatest."""
-    low, high = values.min(), values.max()
-    words = [f"{v:,}" if isinstance(v, int) else f"{v:g}" for v in (low, high)]
+    ends = values.min(), values.max()
+    words = [f"{v:,}" if isinstance(v, int) else format(v, "g") for v in ends]
     return words[0] if words[0] == words[1] else f"{words[0]} to {words[1]}"
 
 

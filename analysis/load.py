@@ -9,9 +9,10 @@ import polars as pl
 import pyarrow as pa
 
 from rotgrid import grid, results
-from rotgrid.spec import Trial
+from rotgrid.spec import Probe, Trial
 
 Place = str | os.PathLike[str]
+FIELDS = [*Trial.model_fields, *Probe.model_fields]
 NAMED_AT_MOST = 5
 """Trials named in one line; the rest are counted."""
 
@@ -60,6 +61,13 @@ def read(*locations: Place) -> Loaded:
     unique = _newest(rows, ["trial", "probe"])
     if repeated := rows.height - unique.height:
         found.append(f"{repeated} rows repeat a (trial, probe); the newest of each is kept")
+    current = _newest(unique, FIELDS)
+    if older := unique.height - current.height:
+        found.append(
+            f"{older} rows repeat a measurement under another key (made by another revision or "
+            "recipe of the same name); the newest of each is kept"
+        )
+    unique = current
     fits = _counts_fit(unique)
     found += [_impossible(row) for row in unique.filter(~fits).iter_rows(named=True)]
     valid = unique.filter(fits)
@@ -112,7 +120,11 @@ def _counts_fit(rows: pl.DataFrame) -> pl.Series:
         for packed in rows["correct"]
     ]
     fit = [
-        n is not None and k is not None and 0 < n and 0 <= k <= n and given in (None, (-(-n // 8), k))
+        n is not None
+        and k is not None
+        and n > 0
+        and 0 <= k <= n
+        and given in (None, (-(-n // 8), k))
         for n, k, given in zip(rows["n"], rows["n_correct"], bits, strict=True)
     ]
     return pl.Series("fits", fit, dtype=pl.Boolean)
@@ -131,7 +143,8 @@ def _failed(place: Place) -> Iterator[str]:
         spec = report.get("trial")
         who = _network(spec) if isinstance(spec, dict) else "a trial"
         why = report.get("exception") or report.get("error") or "the report gives no reason"
-        yield f"{os.fspath(place)}: {who} failed (trial {key}): {str(why).strip().splitlines()[-1]}"
+        reason = str(why).strip().splitlines()[-1]
+        yield f"{os.fspath(place)}: {who} failed (trial {key}): {reason}"
 
 
 def _missing(place: Place, name: str, measured: Mapping[str, set[str]]) -> Iterator[str]:
@@ -140,7 +153,8 @@ def _missing(place: Place, name: str, measured: Mapping[str, set[str]]) -> Itera
     try:
         plan = grid.parse((results.get(place, name) or b"").decode(), name)
     except ValueError as error:  # GridError and bytes that are no text
-        yield f"{where}: unreadable grid, so missing trials are unknown: {str(error).splitlines()[0]}"
+        reason = str(error).splitlines()[0]
+        yield f"{where}: unreadable grid, so what is missing is unknown: {reason}"
         return
     absent: list[Trial] = []
     partial: dict[Trial, int] = {}
@@ -151,11 +165,12 @@ def _missing(place: Place, name: str, measured: Mapping[str, set[str]]) -> Itera
             absent.append(trial)
         elif lacking:
             partial[trial] = lacking
+    total = f"of {len(plan.trials)} trials"
     if absent:
-        yield f"{where}: {len(absent)} of {len(plan.trials)} trials have no rows: {_names(absent)}"
+        yield f"{where}: no rows of {len(absent)} {total}: {_names(absent)}"
     if partial:
-        lacking = sum(partial.values())
-        yield f"{where}: {len(partial)} trials lack {lacking} probes: {_names(list(partial))}"
+        count = f"missing {sum(partial.values())} in all"
+        yield f"{where}: not all probes of {len(partial)} {total}, {count}: {_names([*partial])}"
 
 
 def _names(trials: Sequence[Trial]) -> str:
@@ -167,5 +182,7 @@ def _names(trials: Sequence[Trial]) -> str:
 def _network(fields: Mapping[str, object]) -> str:
     """A trial in a few words."""
     words = [f"{fields.get('model', '?')} {fields.get('variant', '?')}"]
-    words += [f"{name} {fields.get(name, '?')}" for name in ("train_rotation", "adversary", "seed")]
+    words += [
+        f"{name} {fields.get(name, '?')}" for name in ("train_rotation", "adversary", "seed")
+    ]
     return ", ".join(words)

@@ -3,7 +3,7 @@
 import polars as pl
 
 from analysis import captions, theme
-from rotgrid.spec import RECIPES
+from rotgrid.spec import RECIPES, VARIANTS
 
 QUICKSTART = "quickstart data: numbers are not MNIST test accuracy"
 ALWAYS = [
@@ -12,8 +12,8 @@ ALWAYS = [
     "true label; an image that is misclassified before the attack counts as an error.",
     "eps is the radius of an L-infinity ball in pixel units; pixels lie in [0, 1].",
     "Accuracy is the mean over seeds. Least and greatest seed show what training varies. The 95% "
-    "Wilson interval of the counts of all seeds covers the sampling of test images only; since all "
-    "seeds are tested on the same images it is, if anything, too narrow.",
+    "Wilson interval of the counts of all seeds covers the sampling of test images only; since "
+    "all seeds are tested on the same images it is, if anything, too narrow.",
     "Accuracy under attack is an upper bound of robustness: a stronger attack may find more. No "
     "interval covers that.",
 ]
@@ -74,17 +74,20 @@ def values(column: pl.Series, form: str = "{:g}") -> str:
 def _data(rows: pl.DataFrame) -> str:
     name = rows["data"][0]
     return (
-        f"Data: {theme.DATA.get(name, name)}; {captions.span(rows['train_size'])} training images, "
-        f"n = {captions.span(rows['n'])} test images per network."
+        f"Data: {theme.DATA.get(name, name)}; {captions.span(rows['train_size'])} training "
+        f"images, n = {captions.span(rows['n'])} test images per network."
     )
 
 
 def _networks(rows: pl.DataFrame) -> list[str]:
     kinds = rows.group_by("model", "variant").agg("parameters").sort("model", "variant")
-    order = {model: index for index, model in enumerate(theme.in_order(kinds["model"]))}
+    sizes = {(model, variant): pl.Series(sizes) for model, variant, sizes in kinds.iter_rows()}
+    known = [(model, variant) for model, variants in VARIANTS.items() for variant in variants]
+    order = [kind for kind in known if kind in sizes]
+    order += [kind for kind in sizes if kind not in known]
     return [
-        f"{theme.look(model).label} {variant} ({captions.span(pl.Series(sizes))} parameters)"
-        for model, variant, sizes in sorted(kinds.iter_rows(), key=lambda kind: order[kind[0]])
+        f"{theme.look(model).label} {variant} ({captions.span(sizes[model, variant])} parameters)"
+        for model, variant in order
     ]
 
 
@@ -101,9 +104,10 @@ def _recipe(rows: pl.DataFrame) -> str:
     ]
     return (
         f"Training, recipe {name}: {how}learning rate {captions.span(rows['learning_rate'])}, "
-        f"batch {captions.span(rows['batch_size'])}, {captions.span(rows['epochs'])} epochs; seeds "
-        f"{values(rows['seed'], '{}')}; {'/'.join(sorted(set(rows['interpolation'])))} interpolation; "
-        f"adversaries: {', '.join(adversaries) or 'none'}."
+        f"batch {captions.span(rows['batch_size'])}, {captions.span(rows['epochs'])} epochs; "
+        f"seeds {values(rows['seed'], '{}')}; "
+        f"{captions.listed(sorted(set(rows['interpolation'])))} interpolation; "
+        f"adversaries: {captions.listed(adversaries) or 'none'}."
     )
 
 

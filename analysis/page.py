@@ -23,7 +23,8 @@ figure { margin: 0; } .live, .still, .wide { overflow-x: auto; }
 .pick { align-items: center; margin: .3rem 0; font-size: .9rem; }
 button { padding: .2rem .7rem; border: 1px solid var(--line); border-radius: 4px; font: inherit;
   background: var(--tint); color: var(--text); cursor: pointer; }
-button[aria-pressed=true] { border-color: var(--accent); box-shadow: inset 0 0 0 1px var(--accent); }
+button[aria-pressed=true] { border-color: var(--accent);
+  box-shadow: inset 0 0 0 1px var(--accent); }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 summary { cursor: pointer; color: var(--accent); }
 table { border-collapse: collapse; margin: .5rem 0; font-size: .85rem; }
@@ -31,7 +32,8 @@ th, td { padding: .2rem .6rem; border-bottom: 1px solid var(--line); text-align:
   font-variant-numeric: tabular-nums; white-space: nowrap; }
 th { background: var(--tint); } li { margin: .25rem 0; }
 .vega-embed { padding-right: 38px !important; } .vega-embed summary { opacity: .6 !important; }
-@media print { body { max-width: none; padding: 0; } .live, .pick, nav { display: none !important; }
+@media print { body { max-width: none; padding: 0; }
+  .live, .pick, nav { display: none !important; }
   .still { display: block !important; } section { break-inside: avoid; } }
 """
 

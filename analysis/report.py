@@ -8,6 +8,7 @@ import base64
 import html
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import altair as alt
@@ -114,7 +115,7 @@ def _buttons(spec: Mapping[str, Any]) -> str:
 def _provenance(rows: pl.DataFrame, grids: Sequence[str]) -> str:
     versions = (
         f"Drawn by rotgrid {__version__}, polars {pl.__version__}, altair {alt.__version__}, "
-        f"vl-convert {vl_convert.__version__}. Grids: {', '.join(grids) or 'unknown'}."
+        f"vl-convert {version('vl-convert-python')}. Grids: {', '.join(grids) or 'unknown'}."
     )
     table = tables.as_html(methods.provenance(rows))
     return f'<p>{html.escape(versions)}</p><div class="wide">{table}</div>'
@@ -145,7 +146,7 @@ def _scripts() -> str:
     lines = "\n".join(f"const {name} = {_json(value)};" for name, value in constants.items())
     # The bundle needs a script of its own: its minified names would collide with ours.
     return (
-        f'<script type="module">{_inline(vl_convert.javascript_bundle())}</script>\n'
+        f'<script type="module">{_inline(vl_convert.javascript_bundle())}</script>\n'  # type: ignore[call-arg]
         f'<script type="module">{lines}{page.SCRIPT}</script>'
     )
 

@@ -1,10 +1,11 @@
 """Which rows a figure shows: comparable ones only, with words for every choice that was made."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import polars as pl
 
+from analysis.captions import listed
 from rotgrid.spec import VARIANTS
 
 SETTING = (
@@ -21,6 +22,9 @@ PROTOCOL = ("n_images", "steps", "restarts")
 """How an attack was run: one combination per attack and figure."""
 
 
+FIRST: dict[str, str] = {model: variants[0] for model, variants in VARIANTS.items()}
+
+
 class NotMeasured(LookupError):
     """The rows that a figure needs do not exist (yet); the message says which."""
 
@@ -32,10 +36,31 @@ class Comparable(NamedTuple):
     notes: list[str]
 
 
-def first_variant() -> pl.Expr:
-    """Whether a network is of its model's first variant, for StdCNN and GCNN that of Table 1."""
-    first = {model: variants[0] for model, variants in VARIANTS.items()}
-    return pl.col("variant") == pl.col("model").replace_strict(first, default=pl.col("variant"))
+def main_variants(rows: pl.DataFrame) -> dict[str, str]:
+    """The variant that stands for each model: the first (of StdCNN and GCNN that of Table 1) or,
+    if it was not measured, the most frequent."""
+    counts = rows.group_by("model", "variant").len().sort("len", "variant")
+    measured = list(counts.select("model", "variant").iter_rows())
+    first = {model: variant for model, variant in FIRST.items() if (model, variant) in measured}
+    return dict(sorted((dict(measured) | first).items()))
+
+
+def of_variants(variants: Mapping[str, str]) -> pl.Expr:
+    """Whether a network is of the given variant of its model."""
+    return pl.any_horizontal(
+        (pl.col("model") == model) & (pl.col("variant") == variant)
+        for model, variant in variants.items()
+    )
+
+
+def one_variant(rows: pl.DataFrame) -> Comparable:
+    """The rows of the main variants, and a note if they are not those of Table 1."""
+    main = main_variants(rows)
+    others = [
+        f"{model} {variant}" for model, variant in main.items() if variant != FIRST.get(model)
+    ]
+    note = f"Shown: {listed(others)}, as the first variant was not measured."
+    return Comparable(rows.filter(of_variants(main)), [note] if others else [])
 
 
 def where(rows: pl.DataFrame, needs: str, *predicates: pl.Expr) -> pl.DataFrame:
@@ -62,11 +87,15 @@ def at_least_two(rows: pl.DataFrame, column: str, needs: str) -> pl.DataFrame:
     return rows
 
 
-def comparable(rows: pl.DataFrame) -> Comparable:
+def comparable(rows: pl.DataFrame, *, all_variants: bool = False) -> Comparable:
     """Keep one setting, one eps per adversary and one protocol per attack: the most frequent, and
-    of equally frequent ones the larger."""
-    notes: list[str] = []
-    for columns, by in ((SETTING, ()), (("adversary_eps",), ("adversary",)), (PROTOCOL, ("attack",))):
+    of equally frequent ones the larger. Unless `all_variants`, keep one variant per model."""
+    rows, notes = Comparable(rows, []) if all_variants else one_variant(rows)
+    for columns, by in (
+        (SETTING, ()),
+        (("adversary_eps",), ("adversary",)),
+        (PROTOCOL, ("attack",)),
+    ):
         rows, left_out = most_frequent(rows, columns, by)
         notes += left_out
     return Comparable(rows, notes)

@@ -33,9 +33,10 @@ def markdown(table: pl.DataFrame) -> str:
 
 def as_html(table: pl.DataFrame) -> str:
     """A table element; the titles of its columns are spelled out in their tooltips."""
+    titles = {name: html.escape(theme.title(name)) for name in table.columns}
     heads = "".join(
-        f'<th scope="col" title="{html.escape(theme.title(name))}">{html.escape(_header(name))}</th>'
-        for name in table.columns
+        f'<th scope="col" title="{title}">{html.escape(_header(name))}</th>'
+        for name, title in titles.items()
     )
     rows = "".join(
         "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n"

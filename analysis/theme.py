@@ -1,5 +1,6 @@
 """How things look and what they are called: order, labels, colours, shapes, axes."""
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -102,7 +103,7 @@ def look(model: str, models: Iterable[str] = ()) -> Look:
 
 def labels(names: Mapping[str, str]) -> str:
     """A Vega expression that shows the label of a name, and an unknown name as it is."""
-    return f"({dict(names)!r})[datum.label] || datum.label"
+    return f"({json.dumps(dict(names))})[datum.label] || datum.label"
 
 
 def config() -> dict[str, Any]:

@@ -6,8 +6,15 @@ from typing import Any, NamedTuple
 import altair as alt
 import polars as pl
 
-from analysis import panels, theme
-from analysis.selection import NotMeasured, comparable, first_variant, nearest_eps, where
+from analysis import axes, captions, labels, panels, theme
+from analysis.selection import (
+    NotMeasured,
+    comparable,
+    main_variants,
+    nearest_eps,
+    of_variants,
+    where,
+)
 from analysis.statistics import SUMMARY, summary
 
 PRIMARY_EPS = 0.1
@@ -39,7 +46,7 @@ def points(rows: pl.DataFrame) -> Points:
         raise NotMeasured("needs rows with attack none of the networks measured under attack pgd")
     widest = float(clean["test_rotation"].max())  # type: ignore[arg-type]
     clean = clean.filter(pl.col("test_rotation") == widest)
-    rows, notes = comparable(pl.concat([clean, pgd]))
+    rows, notes = comparable(pl.concat([clean, pgd]), all_variants=True)
     rows, eps = nearest_eps(rows, PRIMARY_EPS)
     data = joined(rows)
     if data.is_empty():
@@ -49,10 +56,16 @@ def points(rows: pl.DataFrame) -> Points:
         count = lacking.select(NETWORK).n_unique()
         notes.append(f"{count} more kinds of network lack rows at test_rotation {widest:g}.")
     words = [
-        f"Across: accuracy without attack, test digits turned by U[-{widest:g}, {widest:g}] degrees. "
-        f"Up: accuracy under PGD at eps {eps:g}, {robust_words}. Labels: train_rotation. "
-        "Hollow: variants other than Table 1.",
+        f"Across: accuracy without attack, test digits turned by U[-{widest:g}, {widest:g}] "
+        f"degrees. Up: accuracy under PGD at eps {eps:g}, {robust_words}. Labels: train_rotation."
     ]
+    main = [f"{model} {variant}" for model, variant in main_variants(data).items()]
+    words.append(f"Filled: {captions.listed(main)}; hollow: other variants.")
+    adversaries = rows.filter(pl.col("adversary") != "none")
+    for name, strength in (
+        adversaries.select("adversary", "adversary_eps").unique().sort(pl.all()).iter_rows()
+    ):
+        words.append(f"Adversary {name}: eps {strength:g} in training.")
     if widest < 180:
         words.append("The whole circle (test_rotation 180) was not measured.")
     if eps != PRIMARY_EPS:
@@ -83,25 +96,47 @@ def joined(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def labelled(data: pl.DataFrame) -> pl.DataFrame:
-    """Adds what is written at each point: along the path of a first variant the train ranges, the
+    """Adds what is written at each point: along the path of a main variant the train ranges, the
     outermost ones if there are many; at the end of any other path the name of the variant."""
     path = ["model", "variant", "adversary"]
     turn = pl.col("train_rotation")
     first, last = turn == turn.min().over(path), turn == turn.max().over(path)
     few = turn.n_unique().over(path) <= MOST_LABELS
-    degrees = pl.format("±{}°", turn.round(0).cast(pl.Int64))
+    ranges = pl.when(few | first | last).then(pl.format("±{}°", turn.round(0).cast(pl.Int64)))
     named = pl.when(last).then("variant")
-    ranges = pl.when(few | first | last).then(degrees)
-    return data.with_columns(
-        _label=pl.when(first_variant()).then(ranges).otherwise(named), _hollow=~first_variant()
+    main = of_variants(main_variants(data))
+    text = pl.when(main).then(ranges).otherwise(named)
+    return placed(data.with_columns(_label=text, _hollow=~main))
+
+
+def placed(data: pl.DataFrame) -> pl.DataFrame:
+    """Adds `_label_y`: the height of the point, moved where labels would lie on each other."""
+    across, up = domains(data)
+    gap, reach = labels.LABEL_GAP, 0.18 * (across.upper - across.lower)
+    parts = []
+    for part in data.sort("clean_accuracy").partition_by("adversary", maintain_order=True):
+        far = pl.col("clean_accuracy").diff().fill_null(0) > reach
+        written = part.filter(pl.col("_label").is_not_null()).with_columns(_near=far.cum_sum())
+        for near in written.sort("robust_accuracy").partition_by("_near"):
+            unit = (near["robust_accuracy"] - up.lower) / (up.upper - up.lower)
+            moved = pl.Series("_label_y", labels.spread(unit.to_list(), gap))
+            parts.append(near.with_columns(moved * (up.upper - up.lower) + up.lower))
+    heights = pl.concat(parts).select(*NETWORK, "_label_y")
+    return data.join(heights, on=NETWORK, how="left", maintain_order="left")
+
+
+def domains(data: pl.DataFrame) -> tuple[axes.Domain, axes.Domain]:
+    """The axes across and up, the same for every panel."""
+    return (
+        axes.domain_of(data, "clean_accuracy_min", "clean_accuracy_max"),
+        axes.domain_of(data, "robust_accuracy_min", "robust_accuracy_max"),
     )
 
 
 def panel(found: Points, adversary: str, look: Mapping[str, Any], width: int) -> alt.LayerChart:
     """The networks trained with one adversary; a path per model and variant, by train range."""
     data = found.data
-    across = panels.domain_of(data, "clean_accuracy_min", "clean_accuracy_max")
-    up = panels.domain_of(data, "robust_accuracy_min", "robust_accuracy_max")
+    across, up = domains(data)
     x, least_x = axis(alt.X, "clean_", across, "Accuracy without attack")
     y, least_y = axis(alt.Y, "robust_", up, "Accuracy under PGD")
     drawn = {key: value for key, value in look.items() if key != "shape"}
@@ -109,33 +144,27 @@ def panel(found: Points, adversary: str, look: Mapping[str, Any], width: int) ->
     whisker = base.mark_rule(strokeOpacity=0.6)
     tips = [column for column in data.columns if not column.startswith("_")]
     marks = base.encode(shape=look["shape"], tooltip=panels.tooltip(tips))
-    text = base.encode(text="_label:N")
+    label_y = axes.share(alt.Y, "_label_y", up, "Accuracy under PGD")
+    text = base.mark_text(align="left", dx=7, dy=-7, fontSize=10).encode(label_y, text="_label:N")
     layers = [
         base.mark_line(strokeWidth=1.25, strokeOpacity=0.6).encode(order="train_rotation:Q"),
         whisker.encode(least_x, alt.X2("clean_accuracy_max")),
         whisker.encode(least_y, alt.Y2("robust_accuracy_max")),
         marks.mark_point(filled=True, size=70, opacity=1).transform_filter("!datum._hollow"),
         marks.mark_point(filled=False, size=60).transform_filter("datum._hollow"),
-        label(text, -7).transform_filter("datum._label !== null && !datum._hollow"),
-        label(text, 9).transform_filter("datum._label !== null && datum._hollow"),
+        text.transform_filter("datum._label !== null"),
     ]
     starts = f"axes from {across.lower:.0%} (across) and {up.lower:.0%} (up)"
     heading = alt.TitleParams(theme.ADVERSARIES.get(adversary, adversary), subtitle=starts)
-    return (
-        alt.layer(*layers)
-        .transform_filter(alt.FieldEqualPredicate(field="adversary", equal=adversary))
-        .properties(width=width, height=theme.HEIGHT, title=heading)
+    chart = alt.LayerChart(layer=layers).properties(
+        width=width, height=theme.HEIGHT, title=heading
     )
-
-
-def label(text: alt.Chart, dy: int) -> alt.Chart:
-    """Text right of the points, `dy` pixels below their middle."""
-    return text.mark_text(align="left", dx=7, dy=dy, fontSize=10)
+    return chart.transform_filter(alt.FieldEqualPredicate(field="adversary", equal=adversary))
 
 
 def axis(
-    channel: type[alt.X | alt.Y], prefix: str, domain: panels.Domain, title: str
+    channel: type[alt.X | alt.Y], prefix: str, domain: axes.Domain, title: str
 ) -> tuple[Any, Any]:
     """The encodings of the mean and of the least accuracy on one axis."""
-    mean = panels.share(channel, prefix + "accuracy", domain, title)
-    return mean, panels.share(channel, prefix + "accuracy_min", domain, title)
+    mean = axes.share(channel, prefix + "accuracy", domain, title)
+    return mean, axes.share(channel, prefix + "accuracy_min", domain, title)

@@ -8,6 +8,7 @@ per actor; an exception in a trial is recorded and does not cost the actor its l
 import json
 import logging
 import os
+import socket
 import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
@@ -39,6 +40,9 @@ from rotgrid.spec import Probe, Trial
 
 MAX_FAILURES = 3
 """How often a trial whose process or node died is started again, from its last checkpoint."""
+
+
+CONNECT_SECONDS = 10.0
 
 
 class ClusterError(RuntimeError):
@@ -173,15 +177,23 @@ def trial_key(trial: TuneTrial) -> str:
 def connect(address: str | None) -> None:
     """Start or join Ray, quietly."""
     try:
+        reach(address)
         ray.init(
             address=address,
             log_to_driver=False,
             logging_level=logging.ERROR,
             include_dashboard=False,
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         where = f"at {address}" if address else "on this machine"
         raise ClusterError(f"no Ray cluster {where}: {error}") from error
+
+
+def reach(address: str | None) -> None:
+    """Refuse an address that nobody answers at once; Ray itself would try for many minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
 
 
 def require(resources: Resources) -> None:

@@ -35,7 +35,8 @@ def measure(
     Yields:
         `probe`, its fields, `n`, `n_correct`, `correct` and `seconds`.
     """
-    for group in grouped(probes, "test_rotation", "n_images"):
+    distinct = list(dict.fromkeys(probes))
+    for group in grouped(distinct, "test_rotation", "n_images"):
         images, labels = rotated_test_images(dataset, trial, group[0])
         for sweep_probes in grouped(group, "attack", "steps", "restarts"):
             start = time.perf_counter()

@@ -217,9 +217,10 @@ def axes_of(
         places = [(value, where)]
         if isinstance(value, list):
             places = [(item, (*where, i)) for i, item in enumerate(value)]
-        valid = [(v, at) for v, at in places if field_is_valid(tree, record, field, v, at, quiet)]
-        if valid:
-            axes[field] = list({repr(v): (v, at) for v, at in reversed(valid)}.values())[::-1]
+        for v, at in places:
+            seen = axes.get(field, [])
+            if field_is_valid(tree, record, field, v, at, quiet) and v not in [w for w, _ in seen]:
+                axes[field] = [*seen, (v, at)]
     return axes
 
 

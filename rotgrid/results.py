@@ -238,7 +238,7 @@ def read(
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             skipped.append(f"{name}: skipped: {reason}")
-    return pa.concat_tables(parts) if parts else schema.empty_table(), skipped
+    return pa.concat_tables(parts) if parts else pa.Table.from_batches([], schema), skipped
 
 
 def _read_part(root: Root, name: str, schema: pa.Schema) -> pa.Table:

@@ -1,0 +1,154 @@
+import subprocess
+import sys
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from made_up import PROVENANCE, frame, row, store
+
+import analysis
+from rotgrid import results
+from rotgrid.spec import Probe, Trial
+
+TRIAL = Trial(model="gcnn", data="mnist5k", recipe="fast")
+GRID = """
+blocks:
+- {model: gcnn, data: mnist5k, recipe: fast, seed: [0, 1], probes: {test_rotation: [0, 20, 30]}}
+"""
+
+
+def rows_of(trial=TRIAL, turns=(0.0, 20.0)):
+    return [row(trial, Probe(test_rotation=turn)) for turn in turns]
+
+
+def test_load_gives_every_row_with_the_schema(tmp_path):
+    store(tmp_path, rows_of())
+    rows = analysis.load(tmp_path)
+    assert rows.select("model", "test_rotation", "n").rows() == [
+        ("gcnn", 0.0, 1_000),
+        ("gcnn", 20.0, 1_000),
+    ]
+    assert rows.columns == [column.name for column in results.TABLES["evaluations"]]
+    assert analysis.problems(tmp_path) == []
+
+
+def test_no_folder_and_an_empty_folder_give_no_rows_but_the_columns(tmp_path):
+    for place in (tmp_path, tmp_path / "nowhere"):
+        rows = analysis.load(place)
+        assert rows.is_empty()
+        assert rows.schema == frame([]).schema
+        assert analysis.problems(place) == [f"{place}: no evaluations"]
+        assert analysis.training(place).columns[-1] == "finished_at"
+
+
+def test_a_location_of_an_unknown_kind_is_a_problem_not_an_exception():
+    assert analysis.load("nonsense://x").is_empty()
+    (line,) = analysis.problems("nonsense://x")
+    assert line.startswith("nonsense://x: ")
+    assert "not a results location" in line
+
+
+def test_several_runs_together_keep_the_newest_of_a_measurement(tmp_path):
+    old = rows_of()
+    newer = {"finished_at": PROVENANCE["finished_at"].replace(year=2027)}
+    store(tmp_path / "a", old)
+    fresh = row(TRIAL, Probe(test_rotation=0.0), n_correct=7, correct=None)
+    results.write(tmp_path / "b", "evaluations", "x", [fresh], {**PROVENANCE, **newer})
+    rows = analysis.load(tmp_path / "a", tmp_path / "b")
+    assert rows.filter(pl.col("test_rotation") == 0)["n_correct"].to_list() == [7]
+    assert rows.height == 2
+    (line,) = analysis.problems(tmp_path / "a", tmp_path / "b")
+    assert line == "1 rows repeat a (trial, probe); the newest of each is kept"
+
+
+def test_the_same_measurement_under_two_keys_counts_once(tmp_path):
+    (one,) = rows_of(turns=(0.0,))
+    store(tmp_path, [one, {**one, "trial": "0" * 16}])
+    assert analysis.load(tmp_path).height == 1
+    (line,) = analysis.problems(tmp_path)
+    assert "under another key" in line
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"n_correct": 1_001}, {"n_correct": -1}, {"correct": b"\xff"}, {"n": 0, "correct": None}],
+)
+def test_impossible_counts_are_left_out_and_reported(tmp_path, wrong):
+    good, bad = rows_of()
+    store(tmp_path, [good, {**bad, **wrong}])
+    assert analysis.load(tmp_path)["test_rotation"].to_list() == [0.0]
+    (line,) = analysis.problems(tmp_path)
+    assert "row left out" in line
+    assert "test_rotation 20" in line
+
+
+def test_bits_that_contradict_n_correct_are_reported(tmp_path):
+    bad = row(TRIAL, Probe(test_rotation=0.0))
+    bad["n_correct"] -= 1
+    store(tmp_path, [bad])
+    assert analysis.load(tmp_path).is_empty()
+    assert "differs from the bits" in analysis.problems(tmp_path)[0]
+
+
+def test_damaged_and_foreign_files_are_skipped_and_named(tmp_path):
+    store(tmp_path, rows_of())
+    (tmp_path / "evaluations" / "torn.parquet").write_bytes(b"PAR1 and no more")
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "evaluations" / "foreign.parquet")
+    assert analysis.load(tmp_path).height == 2
+    torn, foreign = sorted(analysis.problems(tmp_path), reverse=True)
+    assert "evaluations/torn.parquet: skipped" in torn
+    assert "evaluations/foreign.parquet: skipped: not written by rotgrid" in foreign
+
+
+def test_missing_trials_and_probes_of_the_launched_grid_are_reported(tmp_path):
+    store(tmp_path, rows_of())
+    results.put(tmp_path, "grids/quick.yaml", GRID.encode())
+    absent, partial = analysis.problems(tmp_path)
+    assert "grids/quick.yaml: no rows of 1 of 2 trials: gcnn table1" in absent
+    assert "seed 1" in absent
+    assert "not all probes of 1 of 2 trials, missing 1 in all" in partial
+    assert TRIAL.key() in partial
+
+
+def test_many_missing_trials_make_one_line(tmp_path):
+    grid = GRID.replace("[0, 1]", str(list(range(30))))
+    results.put(tmp_path, "grids/quick.yaml", grid.encode())
+    lines = analysis.problems(tmp_path)
+    assert len(lines) == 2
+    assert "no rows of 30 of 30 trials" in lines[1]
+    assert lines[1].endswith("and 25 more")
+
+
+def test_a_grid_that_cannot_be_read_is_a_problem(tmp_path):
+    store(tmp_path, rows_of())
+    results.put(tmp_path, "grids/quick.yaml", b"blocks: [{model: gcn}]")
+    (line,) = analysis.problems(tmp_path)
+    assert "unreadable grid" in line
+
+
+def test_failed_trials_are_reported_also_when_their_report_is_damaged(tmp_path):
+    store(tmp_path, rows_of())
+    results.record_failure(tmp_path, TRIAL, {"exception": "RuntimeError: out of memory"})
+    results.put(tmp_path, "failures/feed.json", b"{")
+    known, damaged = analysis.problems(tmp_path)
+    assert known.endswith(f"failed (trial {TRIAL.key()}): RuntimeError: out of memory")
+    assert "gcnn table1" in known
+    assert damaged.endswith("a trial failed (trial feed): the report gives no reason")
+
+
+def test_training_gives_the_newest_row_of_each_epoch(tmp_path):
+    shared = {"trial": TRIAL.key(), **TRIAL.model_dump(), "parameters": 9, "seconds": 1.0}
+    shared |= {"val_n": 500, "val_n_correct": 450}
+    epochs = [{**shared, "epoch": epoch, "train_loss": 1 / epoch} for epoch in (1, 2)]
+    results.write(tmp_path, "training", "a", epochs, PROVENANCE)
+    later = {**PROVENANCE, "finished_at": PROVENANCE["finished_at"].replace(year=2027)}
+    results.write(tmp_path, "training", "b", [{**epochs[1], "train_loss": 9.0}], later)
+    rows = analysis.training(tmp_path)
+    assert rows.select("epoch", "train_loss").rows() == [(1, 1.0), (2, 9.0)]
+
+
+def test_importing_analysis_imports_neither_torch_nor_ray():
+    code = "import sys, analysis, analysis.__main__; print({'torch', 'ray'} & set(sys.modules))"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (printed.returncode, printed.stdout, printed.stderr) == (0, "set()\n", "")

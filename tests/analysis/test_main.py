@@ -1,0 +1,80 @@
+import pytest
+from made_up import store, study
+
+from analysis.__main__ import draw, main
+from analysis.figures import FIGURES
+from analysis.load import NoResults
+from rotgrid import results
+
+
+@pytest.fixture(scope="module")
+def small():
+    """Enough for Figures 1 and 2 only."""
+    return study(
+        train_rotations=(0, 60),
+        seeds=(0,),
+        adversaries=("none",),
+        test_rotations=(0, 60),
+        eps=(),
+    )
+
+
+def test_main_writes_every_file(tmp_path, capsys):
+    store(tmp_path, study(seeds=(0,), adversaries=("none",)))
+    assert main([str(tmp_path)]) == 0
+    out = tmp_path / "report"
+    printed = capsys.readouterr()
+    assert printed.out == f"{out / 'report.html'}\n"
+    assert printed.err == ""
+    figures = {f"{name}.{kind}" for name in FIGURES for kind in ("svg", "pdf", "png")}
+    assert {path.name for path in (out / "figures").iterdir()} == figures
+    tables = {f"{name}.{kind}" for name in FIGURES if name != "overview" for kind in ("md", "csv")}
+    assert {path.name for path in (out / "tables").iterdir()} == tables
+    page = (out / "report.html").read_text()
+    assert all(f'<section id="{name}"' in page for name in FIGURES)
+    magic = {"svg": b"<svg", "pdf": b"%PDF", "png": b"\x89PNG"}
+    for path in (out / "figures").iterdir():
+        assert path.read_bytes().startswith(magic[path.suffix[1:]])
+
+
+def test_partial_results_are_drawn_and_what_is_missing_is_said(tmp_path, capsys, small):
+    store(tmp_path / "run", small)
+    (tmp_path / "run" / "evaluations" / "torn.parquet").write_bytes(b"no")
+    results.put(tmp_path / "run", "grids/quick.yaml", b"blocks: [{model: gcnn, data: mnist5k}]")
+    assert main([str(tmp_path / "run"), "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().err
+    assert "torn.parquet: skipped" in printed
+    assert "no rows of 1 of 1 trials" in printed
+    assert "figure04 not drawn: needs rows with attack fgsm" in printed
+    drawn = {path.stem for path in (tmp_path / "out" / "figures").iterdir()}
+    assert drawn == {"overview", "figure01", "figure02"}
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "figure04: needs rows with attack fgsm" in page
+    assert "torn.parquet: skipped" in page
+    assert "rotgrid: quick" in page
+
+
+def test_drawing_again_gives_the_same_pictures_and_tables(tmp_path, small):
+    run = store(tmp_path / "run", small[:8])
+    written = [draw([run], str(tmp_path / out)) for out in "ab"]
+    assert written == [str(tmp_path / out / "report.html") for out in "ab"]
+    for name in ("figures/figure01.svg", "figures/figure01.png", "tables/figure01.md"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_several_results_need_an_out(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([str(tmp_path / "a"), str(tmp_path / "b")])
+    assert stopped.value.code == 2
+    assert "--out is needed" in capsys.readouterr().err
+
+
+def test_no_rows_at_all_is_2_and_writes_nothing(tmp_path, capsys):
+    assert main([str(tmp_path / "nowhere")]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "there are no results to draw" in printed.err
+    assert "nowhere: no evaluations" in printed.err
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(NoResults):
+        draw([str(tmp_path)], str(tmp_path / "out"))

@@ -1,0 +1,98 @@
+import base64
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from analysis.__main__ import drawing
+from analysis.figures import FIGURES
+from analysis.load import Loaded
+from analysis.report import report
+
+SHOWN = ("overview", "figure01", "figure10")
+
+
+@pytest.fixture(scope="module")
+def page(full):
+    drawn = {name: drawing(FIGURES[name], full) for name in SHOWN}
+    loaded = Loaded(full, ["a <problem>"], ["quick"])
+    return report(drawn, {"figure99": "needs rows with luck"}, loaded)
+
+
+@pytest.fixture(scope="module")
+def elements(page):
+    """All start tags with their attributes."""
+    return Elements(page).found
+
+
+class Elements(HTMLParser):
+    """Reads start tags and their attributes."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+
+def test_every_figure_is_there_alive_and_as_a_picture(page, elements):
+    sections = {attrs.get("id") for tag, attrs in elements if tag == "section"}
+    assert set(SHOWN) <= sections
+    specs = re.findall(r'<script type="application/json">(.*?)</script>', page, re.DOTALL)
+    assert len(specs) == len(SHOWN)
+    questions = {json.loads(spec)["title"]["text"] for spec in specs}
+    assert len(questions) == len(SHOWN)
+    pictures = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', page)
+    assert len(pictures) == len(SHOWN)
+    assert all(base64.b64decode(picture).startswith(b"<svg") for picture in pictures)
+
+
+def test_the_page_loads_nothing(page, elements):
+    for tag, attrs in elements:
+        assert tag not in ("link", "iframe", "object", "embed")
+        assert attrs.get("src", "data:").startswith("data:")
+        assert attrs.get("href", "#").startswith("#")
+    policy = next(attrs["content"] for _, attrs in elements if attrs.get("http-equiv"))
+    assert "default-src 'none'" in policy
+    assert "http" not in policy
+    style = re.search(r"<style>(.*?)</style>", page, re.DOTALL).group(1)
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_there_is_one_bundle_in_a_script_of_its_own(page):
+    scripts = re.findall(r'<script type="module">(.*?)</script>', page, re.DOTALL)
+    bundle, ours = scripts
+    assert len(bundle) > 500_000
+    assert "vegaEmbed" in bundle
+    assert len(ours) < 10_000
+    assert "editor: false" in ours
+
+
+def test_pictures_have_words_and_models_have_buttons(page, elements):
+    words = [attrs["alt"] for tag, attrs in elements if tag == "img"]
+    assert all("MNIST-5k subset" in text for text in words)
+    live = [attrs["aria-label"] for _, attrs in elements if attrs.get("class") == "live"]
+    assert live == words
+    buttons = [attrs["value"] for tag, attrs in elements if tag == "button"]
+    assert buttons[:3] == ["stdcnn", "gcnn", ""]
+    assert page.count(">Show all</button>") == 2
+
+
+def test_it_says_what_is_missing_wrong_and_where_it_comes_from(page):
+    for text in (
+        "figure99: needs rows with luck",
+        "a &lt;problem&gt;",
+        "Quickstart data: numbers are not MNIST test accuracy.",
+        "Grids: quick.",
+        "<td>0123abc</td>",
+        "upper bound of robustness",
+    ):
+        assert text in page
+
+
+def test_tables_can_be_unfolded(page):
+    assert page.count("<details><summary>Table (") == 2

@@ -1,0 +1,70 @@
+import polars as pl
+import pytest
+from made_up import frame, row, study
+
+from analysis import selection
+from rotgrid.spec import Probe, Trial
+
+
+def test_where_names_what_is_missing(full):
+    with pytest.raises(selection.NotMeasured, match=r"^needs rows with model hnet$"):
+        selection.where(full, "model hnet", pl.col("model") == "hnet")
+
+
+def test_at_least_two_names_what_there_is(full):
+    single = full.filter(pl.col("test_rotation") == 20)
+    with pytest.raises(selection.NotMeasured, match=r"two values of test_rotation .*: 20\)"):
+        selection.at_least_two(single, "test_rotation", "rows")
+
+
+def test_main_variants_are_those_of_table_1_or_else_the_most_frequent():
+    kinds = [("gcnn", "table1"), ("gcnn", "orbit"), ("gcnn", "orbit")]
+    kinds += [("stdcnn", "doubled"), ("stdcnn", "doubled"), ("stdcnn", "matched-table1")]
+    kinds += [("hnet", "2018")]
+    rows = pl.DataFrame(kinds, schema=["model", "variant"], orient="row")
+    main = {"gcnn": "table1", "hnet": "2018", "stdcnn": "doubled"}
+    assert selection.main_variants(rows) == main
+    kept, notes = selection.one_variant(rows)
+    assert set(kept.iter_rows()) == set(main.items())
+    assert notes == ["Shown: hnet 2018 and stdcnn doubled, as the first variant was not measured."]
+
+
+def test_comparable_keeps_one_setting_and_says_what_it_left_out():
+    many = study(models=[("gcnn", "table1")], data="mnist5k")
+    few = study(models=[("gcnn", "table1")], seeds=(0,), data="mnist")
+    rows, notes = selection.comparable(frame(few + many))
+    assert set(rows["data"]) == {"mnist5k"}
+    assert notes == [
+        "Shown: train_size 3500, data mnist5k. "
+        f"Left out: {len(few)} rows with train_size 55000, data mnist."
+    ]
+
+
+def test_comparable_keeps_one_protocol_per_attack():
+    trial = Trial(model="gcnn", data="mnist5k")
+    probes = [Probe(attack="pgd", eps=eps, steps=40) for eps in (0.1, 0.2)]
+    probes += [Probe(attack="pgd", eps=0.1, steps=10), Probe(test_rotation=0.0, n_images=50)]
+    rows, notes = selection.comparable(frame([row(trial, probe) for probe in probes]))
+    assert sorted(rows["steps"]) == [0, 40, 40]
+    assert notes == ["Shown (attack pgd): steps 40. Left out: 1 rows with steps 10."]
+
+
+def test_comparable_prefers_more_images_among_equally_frequent_protocols():
+    trial = Trial(model="gcnn", data="mnist5k")
+    probes = [Probe(test_rotation=0.0, n_images=n) for n in (50, 900, 100)]
+    rows, _ = selection.comparable(frame([row(trial, probe) for probe in probes]))
+    assert rows["n"].to_list() == [900]
+
+
+def test_nearest_eps_takes_the_nearest_that_every_attack_was_measured_at(full):
+    rows, eps = selection.nearest_eps(full, 0.3)
+    assert eps == 0.3
+    assert set(rows["eps"]) == {0.0, 0.3}
+    only_fgsm = (full["attack"] == "pgd") & (full["eps"] > 0.15)
+    assert selection.nearest_eps(full.filter(~only_fgsm), 0.3)[1] == 0.1
+    assert selection.nearest_eps(full.filter(pl.col("attack") == "fgsm"), 0.16)[1] == 0.2
+
+
+def test_nearest_eps_needs_an_attack(full):
+    with pytest.raises(selection.NotMeasured, match="attack at eps > 0"):
+        selection.nearest_eps(full.filter(pl.col("attack") == "none"), 0.3)

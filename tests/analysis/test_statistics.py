@@ -1,0 +1,64 @@
+import polars as pl
+import pytest
+from scipy.stats import binomtest
+
+from analysis.statistics import SUMMARY, summary, wilson
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
+def test_wilson_agrees_with_scipy(confidence):
+    cases = [(k, n) for n in (1, 2, 7, 1_000, 10_000) for k in {0, 1, n // 3, n // 2, n - 1, n}]
+    counts = pl.DataFrame(cases, schema=["n_correct", "n"], orient="row")
+    lower, upper = wilson(confidence=confidence)
+    ours = counts.select(lower=lower, upper=upper)
+    for (k, n), interval in zip(cases, ours.iter_rows(), strict=True):
+        theirs = binomtest(k, n).proportion_ci(confidence, method="wilson")
+        assert interval == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+
+
+def test_wilson_is_exact_at_the_ends_and_null_without_images():
+    counts = pl.DataFrame({"n_correct": [0, 30, 0], "n": [30, 30, 0]})
+    lower, upper = wilson()
+    ends = counts.select(lower=lower, upper=upper)
+    assert ends["lower"][0] == 0
+    assert ends["upper"][1] == 1
+    assert ends.row(2) == (None, None)
+
+
+def test_summary_is_the_mean_over_seeds_with_spread_counts_and_interval():
+    rows = pl.DataFrame(
+        {
+            "model": ["b", "a", "a"],
+            "seed": [0, 1, 0],
+            "n": [10, 100, 200],
+            "n_correct": [5, 50, 150],
+        }
+    )
+    first, second = summary(rows, ["model"]).iter_rows(named=True)
+    assert list(first) == ["model", *SUMMARY]
+    interval = binomtest(200, 300).proportion_ci(method="wilson")
+    assert first == {
+        "model": "a",
+        "accuracy": pytest.approx(0.625),
+        "accuracy_min": 0.5,
+        "accuracy_max": 0.75,
+        "seeds": 2,
+        "n": 300,
+        "n_correct": 200,
+        "wilson_lower": pytest.approx(interval.low, abs=1e-12),
+        "wilson_upper": pytest.approx(interval.high, abs=1e-12),
+    }
+    assert (second["model"], second["accuracy"], second["seeds"]) == ("b", 0.5, 1)
+
+
+def test_summary_refuses_to_mix_rows_that_differ_in_more_than_the_seed():
+    rows = pl.DataFrame({"model": ["a", "a"], "seed": [0, 0], "n": [9, 9], "n_correct": [1, 2]})
+    with pytest.raises(ValueError, match="differ in more than seed and model"):
+        summary(rows, ["model"])
+
+
+def test_summary_of_nothing_has_all_columns():
+    rows = pl.DataFrame(
+        schema={"model": pl.String, "seed": pl.Int64, "n": pl.Int64, "n_correct": pl.Int64}
+    )
+    assert summary(rows, ["model"]).columns == ["model", *SUMMARY]

@@ -1,0 +1,336 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from rotgrid import attacks, data, models
+from rotgrid.attacks.threat import climbed, frozen
+
+ATTACKS = {
+    "noise": attacks.noise,
+    "fgsm": attacks.fgsm,
+    "pgd": attacks.pgd,
+}
+
+
+class Linear(nn.Module):
+    """Two classes by a hyperplane: logits (0, w.x + b)."""
+
+    def __init__(self, size=6):
+        super().__init__()
+        self.w = nn.Parameter(torch.randn(size * size))
+        self.b = nn.Parameter(-0.5 * self.w.detach().sum())
+
+    def forward(self, images):
+        score = images.flatten(1) @ self.w + self.b
+        return torch.stack([torch.zeros_like(score), score], 1)
+
+
+@pytest.fixture
+def linear():
+    return Linear()
+
+
+@pytest.fixture
+def points(linear):
+    """Points away from the faces of the box, so that the box does not bind; their labels."""
+    images = 0.4 + 0.2 * torch.rand(64, 1, 6, 6)
+    return images, linear(images).argmax(1)
+
+
+@pytest.fixture(scope="module")
+def trained(digits_module):
+    """A small network after a little training: gradients that mean something."""
+    torch.manual_seed(0)
+    net = models.build("stdcnn")
+    optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
+    images, labels = data.pixels(digits_module.train_images), digits_module.train_labels
+    for at in torch.arange(1_600).split(32):
+        optimizer.zero_grad()
+        F.cross_entropy(net(images[at]), labels[at]).backward()
+        optimizer.step()
+    return net.eval()
+
+
+@pytest.fixture(scope="module")
+def digits_module():
+    return data.load("mnist5k")
+
+
+@pytest.fixture(scope="module")
+def test_set(digits_module):
+    return data.pixels(digits_module.test_images[:120]), digits_module.test_labels[:120]
+
+
+def margins(linear, images):
+    """Distance of each image to the hyperplane in L-inf: |w.x + b| / ||w||_1."""
+    return (linear(images)[:, 1].abs() / linear.w.abs().sum()).detach()
+
+
+@pytest.mark.parametrize("attack", ["fgsm", "pgd"])
+def test_linear_model_is_attacked_optimally(linear, points, attack):
+    images, labels = points
+    eps = 0.05
+    adversarial = ATTACKS[attack](linear, images, labels, eps=eps)
+    toward = 1 - 2 * labels.float()  # raise class 1 where the label is 0, and the reverse
+    best = images + eps * (toward[:, None] * linear.w.detach().sign()).view_as(images)
+    torch.testing.assert_close(adversarial, best, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("attack", ["fgsm", "pgd"])
+def test_a_linear_model_breaks_exactly_at_its_margin(linear, points, attack):
+    images, labels = points
+    distance = margins(linear, images)
+    for factor, correct in ((0.99, True), (1.01, False)):
+        for i in range(8):
+            eps = (distance[i] * factor).item()
+            one = (images[i : i + 1], labels[i : i + 1])
+            moved = ATTACKS[attack](linear, *one, eps=eps)
+            assert (linear(moved).argmax(1) == one[1]).item() is correct
+
+
+def test_sweep_over_a_linear_model_is_a_threshold_on_the_margin(linear, points):
+    images, labels = points
+    grid = [0.0, 0.005, 0.02, 0.05, 0.1]
+    expected = margins(linear, images)[None] > torch.tensor(grid)[:, None]
+    for attack in ("fgsm", "pgd"):
+        found = attacks.sweep(linear, images, labels, attack=attack, eps_grid=grid)
+        assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("eps", [0.01, 0.1, 0.3, 1.0])
+def test_ball_and_box_hold_for_every_image(trained, test_set, attack, eps):
+    images, labels = test_set
+    settings = {"steps": 5} if attack == "pgd" else {}
+    moved = ATTACKS[attack](trained, images, labels, eps=eps, **settings)
+    assert (moved - images).abs().max() <= eps + 1e-6
+    assert moved.amin() >= 0
+    assert moved.amax() <= 1
+    assert torch.isfinite(moved).all()
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_eps_0_is_the_identity(trained, test_set, attack):
+    images, labels = test_set
+    generator = {} if attack == "fgsm" else {"generator": torch.Generator().manual_seed(3)}
+    assert torch.equal(ATTACKS[attack](trained, images, labels, eps=0.0, **generator), images)
+    found = attacks.sweep(trained, images, labels, attack=attack, eps_grid=[0.0])
+    assert torch.equal(found[0], attacks.predicted(trained, images) == labels)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("training", [True, False])
+def test_the_model_is_left_as_it_was(test_set, attack, training):
+    images, labels = test_set[0][:8].clone(), test_set[1][:8]
+    net = models.build("stdcnn").train(training)
+    net.head[2].train(not training)  # a module with a mode of its own
+    net.head[0].weight.requires_grad_(False)
+    net(images).sum().backward()
+    before = [p.grad.clone() if p.grad is not None else None for p in net.parameters()]
+    modes = [m.training for m in net.modules()]
+    wanted = [p.requires_grad for p in net.parameters()]
+    ATTACKS[attack](net, images, labels, eps=0.1)
+    attacks.sweep(net, images, labels, attack=attack, eps_grid=[0.1])
+    assert [m.training for m in net.modules()] == modes
+    assert [p.requires_grad for p in net.parameters()] == wanted
+    for parameter, gradient in zip(net.parameters(), before, strict=True):
+        assert (parameter.grad is None) == (gradient is None)
+        assert gradient is None or torch.equal(parameter.grad, gradient)
+    assert not images.requires_grad
+    assert torch.equal(images, test_set[0][:8])
+
+
+def test_the_model_is_restored_after_an_error():
+    net = models.build("stdcnn")
+    with pytest.raises(RuntimeError, match="boom"), frozen(net):
+        raise RuntimeError("boom")
+    assert net.training
+    assert all(p.requires_grad for p in net.parameters())
+
+
+def test_dropout_is_off_inside_the_attack(test_set):
+    net = models.build("stdcnn").train()
+    images, labels = test_set
+    torch.testing.assert_close(
+        attacks.fgsm(net, images, labels, eps=0.1),
+        attacks.fgsm(net.eval(), images, labels, eps=0.1),
+        rtol=0,
+        atol=0,
+    )
+
+
+def foolbox_attack(trained, images, labels, attack, eps):
+    import foolbox
+
+    wrapped = foolbox.PyTorchModel(trained, bounds=(0, 1), device="cpu")
+    return attack(wrapped, images, labels, epsilons=eps)[1]
+
+
+def test_fgsm_equals_foolbox(trained, test_set):
+    import foolbox
+
+    images, labels = test_set
+    theirs = foolbox_attack(trained, images, labels, foolbox.attacks.FGSM(), 0.1)
+    assert torch.equal(attacks.fgsm(trained, images, labels, eps=0.1), theirs)
+
+
+def test_pgd_equals_foolbox_from_the_same_start(trained, test_set):
+    import foolbox
+
+    images, labels = test_set
+    eps, steps = 0.1, 10
+    theirs_attack = foolbox.attacks.LinfPGD(abs_stepsize=eps / 30, steps=steps, random_start=False)
+    theirs = foolbox_attack(trained, images, labels, theirs_attack, eps)
+    ours = attacks.pgd(trained, images, labels, eps=eps, steps=steps)
+    end_is_wrong = attacks.predicted(trained, theirs) != labels
+    never_broken = attacks.predicted(trained, ours) == labels
+    same = end_is_wrong | never_broken  # else ours keeps an earlier success that theirs lost
+    assert same.float().mean() > 0.95
+    torch.testing.assert_close(ours[same], theirs[same], atol=1e-6, rtol=0)
+    assert not (attacks.predicted(trained, ours) == labels)[end_is_wrong].any()
+
+
+def test_pgd_is_no_weaker_than_fgsm_and_noise_is_the_weakest(trained, test_set):
+    images, labels = test_set
+    grid = [0.02, 0.05, 0.1, 0.2]
+    robust = {
+        attack: attacks.sweep(trained, images, labels, attack=attack, eps_grid=grid).sum(1)
+        for attack in ATTACKS
+    }
+    assert (robust["pgd"] <= robust["fgsm"]).all()
+    assert (robust["fgsm"] <= robust["noise"]).all()
+    assert robust["pgd"][-1] < 0.5 * len(labels) < robust["noise"][-1]
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_sweep_equals_the_attack_at_each_eps(trained, test_set, attack):
+    images, labels = test_set
+    grid = [0.05, 0.0, 0.2]
+    found = attacks.sweep(trained, images, labels, attack=attack, eps_grid=grid, **seeded(attack))
+    clean = attacks.predicted(trained, images) == labels
+    for eps, row in zip(grid, found, strict=True):
+        moved = ATTACKS[attack](trained, images, labels, eps=eps, **seeded(attack))
+        assert torch.equal(row, clean & (attacks.predicted(trained, moved) == labels))
+
+
+def seeded(attack):
+    if attack == "fgsm":
+        return {}
+    return {"generator": torch.Generator().manual_seed(5), "restarts": 2}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_row_of_a_sweep_does_not_depend_on_the_others(trained, test_set, attack):
+    images, labels = test_set
+    alone = attacks.sweep(trained, images, labels, attack=attack, eps_grid=[0.1], **seeded(attack))
+    among = attacks.sweep(
+        trained, images, labels, attack=attack, eps_grid=[0.3, 0.1, 0.05], **seeded(attack)
+    )
+    assert torch.equal(alone[0], among[1])
+
+
+def test_images_already_wrong_count_as_errors(trained, test_set):
+    images, _ = test_set
+    wrong = (attacks.predicted(trained, images) + 1) % 10
+    for attack in ("none", *ATTACKS):
+        found = attacks.sweep(trained, images, wrong, attack=attack, eps_grid=[0.0, 0.1])
+        assert not found.any()
+
+
+def test_success_is_any_iterate():
+    """A model that is wrong only near the middle of the path still counts as broken."""
+
+    class Trap(nn.Module):
+        def forward(self, images):
+            x = images.flatten(1)[:, 0]
+            inside = (x > 0.52) & (x < 0.58)
+            return torch.stack([x * 0 + inside.float() * 10 + x, 5 - x], 1)
+
+    image, label = torch.full((1, 1, 1, 1), 0.5), torch.tensor([1])
+    moved = attacks.pgd(Trap(), image, label, eps=0.3, steps=40)
+    assert Trap()(moved).argmax(1).item() == 0
+    found = attacks.sweep(Trap(), image, label, attack="pgd", eps_grid=[0.3])
+    assert not found.item()
+
+
+def test_restarts_help_and_later_ones_only_see_survivors(trained, test_set):
+    images, labels = test_set
+    generator = torch.Generator().manual_seed(1)
+    robust = [
+        attacks.sweep(
+            trained, images, labels, attack="pgd", eps_grid=[0.07], steps=4, restarts=restarts,
+            generator=generator.manual_seed(1),
+        ).sum()
+        for restarts in (1, 6)
+    ]  # fmt: skip
+    assert robust[1] <= robust[0]
+
+
+def test_margin_loss_sees_through_saturated_cross_entropy(trained, test_set):
+    """A planted mask: logits times 1e4 leave cross-entropy without a gradient."""
+    images, labels = test_set
+
+    def masked(x):
+        return trained(x) * 1e4
+
+    robust = {
+        loss: attacks.sweep(
+            masked, images, labels, attack="pgd", eps_grid=[0.2], loss=loss
+        ).float().mean()
+        for loss in ("ce", "margin")
+    }  # fmt: skip
+    assert robust["ce"] > robust["margin"] + 0.2
+
+
+def test_losses_in_closed_form():
+    logits = torch.tensor([[1.0, 3.0, 2.0]])
+    margin = climbed(logits, torch.tensor([0]), "margin")
+    assert margin.item() == pytest.approx(2.0)
+    assert climbed(logits, torch.tensor([1]), "margin").item() == pytest.approx(-1.0)
+    expected = math.log(sum(math.exp(x) for x in (1, 3, 2))) - 1
+    assert climbed(logits, torch.tensor([0]), "ce").item() == pytest.approx(expected)
+    with pytest.raises(ValueError, match="neither ce nor margin"):
+        climbed(logits, torch.tensor([0]), "dlr")
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_wrong_input_is_refused(trained, test_set, attack):
+    images, labels = test_set
+    run = ATTACKS[attack]
+    with pytest.raises(ValueError, match="normalise in the model"):
+        run(trained, images * 2 - 0.5, labels, eps=0.1)
+    with pytest.raises(ValueError, match=r"eps 8 is not in \[0, 1\]"):
+        run(trained, images, labels, eps=8)
+    with pytest.raises(ValueError, match="120 images but 3 labels"):
+        run(trained, images, labels[:3], eps=0.1)
+    with pytest.raises(ValueError, match="uint8"):
+        run(trained, (images * 255).byte(), labels, eps=0.1)
+
+
+def test_unknown_attacks_and_settings_are_refused(trained, test_set):
+    with pytest.raises(ValueError, match="no attack 'pdg'; choose from none, noise, fgsm, pgd"):
+        attacks.sweep(trained, *test_set, attack="pdg", eps_grid=[0.1])
+    with pytest.raises(TypeError, match="steps"):
+        attacks.sweep(trained, *test_set, attack="fgsm", eps_grid=[0.1], steps=3)
+
+
+def test_numbers_that_are_not_finite_are_an_error(test_set):
+    images, labels = test_set
+
+    def broken(x):
+        return x.flatten(1)[:, :10] / 0 * 0
+
+    with pytest.raises(FloatingPointError):
+        attacks.fgsm(broken, images, labels, eps=0.1)
+    with pytest.raises(FloatingPointError):
+        attacks.sweep(broken, images, labels, attack="none", eps_grid=[0.0])
+
+
+def test_no_images_is_no_error(trained):
+    images, labels = torch.rand(0, 1, 28, 28), torch.zeros(0, dtype=torch.long)
+    for attack in ("none", *ATTACKS):
+        found = attacks.sweep(trained, images, labels, attack=attack, eps_grid=[0.1])
+        assert found.shape == (1, 0)

@@ -1,0 +1,134 @@
+import pytest
+import torch
+
+from rotgrid import evaluation, experiment, models, results, training
+from rotgrid.spec import Probe, Trial
+
+PROBES = [Probe(n_images=50), *(Probe(attack="fgsm", eps=e, n_images=50) for e in (0.1, 0.2))]
+VARYING = {"seconds", "finished_at", "host"}
+
+
+def stored(root, table="evaluations"):
+    rows, skipped = results.read(root, table)
+    assert skipped == []
+    kept = [{k: v for k, v in row.items() if k not in VARYING} for row in rows.to_pylist()]
+    return sorted(kept, key=lambda row: (row["trial"], str(row.get("probe")), row.get("epoch", 0)))
+
+
+def test_a_trial_is_trained_measured_and_stored(quick_trial, tmp_path):
+    assert experiment.run(quick_trial, PROBES, tmp_path) == 3
+    rows = stored(tmp_path)
+    assert {row["probe"] for row in rows} == {p.resolve(quick_trial).key() for p in PROBES}
+    for row in rows:
+        assert row["trial"] == quick_trial.key()
+        assert {k: row[k] for k in Trial.model_fields} == quick_trial.model_dump()
+        assert row["parameters"] == 23_010
+        assert row["device"] == "cpu"
+        assert row["torch_version"] == torch.__version__
+    assert [row["epoch"] for row in stored(tmp_path, "training")] == [1, 2]
+    state = torch.load(tmp_path / f"checkpoints/{quick_trial.key()}.pt", weights_only=True)
+    models.build("stdcnn").load_state_dict(state)
+    assert results.names(tmp_path, "checkpoints", ".training.pt") == []
+
+
+def test_a_second_run_does_nothing(quick_trial, tmp_path, monkeypatch):
+    experiment.run(quick_trial, PROBES, tmp_path)
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.p*")}
+    monkeypatch.setattr(experiment, "fit", None)
+    monkeypatch.setattr(experiment, "measure", None)
+    assert experiment.run(quick_trial, PROBES, tmp_path) == 0
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.p*")} == before
+
+
+def test_a_new_probe_trains_nothing(quick_trial, tmp_path, monkeypatch):
+    experiment.run(quick_trial, PROBES, tmp_path)
+    monkeypatch.setattr(experiment, "fit", None)
+    more = [*PROBES, Probe(attack="fgsm", eps=0.15, n_images=50)]
+    assert experiment.run(quick_trial, more, tmp_path) == 1
+    with pytest.raises(TypeError, match="not callable"):  # it would have trained here
+        experiment.run(quick_trial, more, tmp_path / "elsewhere")
+
+
+def test_rows_added_later_equal_rows_made_at_once(quick_trial, tmp_path):
+    experiment.run(quick_trial, PROBES[:1], tmp_path / "later")
+    experiment.run(quick_trial, PROBES, tmp_path / "later")
+    experiment.run(quick_trial, PROBES, tmp_path / "once")
+    assert stored(tmp_path / "later") == stored(tmp_path / "once")
+
+
+class KilledError(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
+def dies_after(calls, function):
+    """The function, dying at its n-th call."""
+    count = 0
+
+    def wrapped(*args, **kwargs):
+        nonlocal count
+        count += 1
+        if count == calls:
+            raise KilledError
+        return function(*args, **kwargs)
+
+    return wrapped
+
+
+def test_rows_survive_death_at_any_step(quick_trial, tmp_path, monkeypatch):
+    experiment.run(quick_trial, PROBES, tmp_path / "straight")
+    for module, name, calls in (
+        (training, "train_epoch", 1),
+        (training, "train_epoch", 2),
+        (results, "put", 1),  # the first checkpoint
+        (results, "put", 3),  # the rows of the training
+        (results, "put", 4),  # the weights
+        (results, "put", 5),  # the rows of the probes
+        (evaluation, "sweep", 1),
+        (evaluation, "sweep", 2),
+    ):
+        root = tmp_path / f"{name}{calls}"
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, dies_after(calls, getattr(module, name)))
+            with pytest.raises(KilledError):
+                experiment.run(quick_trial, PROBES, root)
+        experiment.run(quick_trial, PROBES, root)
+        for table in ("evaluations", "training"):
+            assert stored(root, table) == stored(tmp_path / "straight", table)
+
+
+def test_long_probing_is_stored_as_it_goes(quick_trial, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(evaluation, "sweep", dies_after(2, evaluation.sweep))
+    with pytest.raises(KilledError):
+        experiment.run(quick_trial, PROBES, tmp_path)
+    assert len(stored(tmp_path)) == 1
+    assert experiment.run(quick_trial, PROBES, tmp_path) == 2
+
+
+def test_failures_are_recorded_and_forgotten_on_success(quick_trial, tmp_path, monkeypatch):
+    wild = quick_trial.model_copy(update={"learning_rate": 1e6})
+    assert experiment.attempt(wild, PROBES, tmp_path) == "failed"
+    report = results.failures(tmp_path)[wild.key()]
+    assert report["exception"].startswith("DivergedError: mean training loss")
+    assert "in fit" in report["traceback"]
+    assert report["trial"] == wild.model_dump()
+    assert report["attempt"] == 1
+    monkeypatch.setattr(training, "LARGEST_LOSS", float("inf"))
+    monkeypatch.setattr(training, "train_epoch", lambda *_: 0.0)
+    assert experiment.attempt(wild, PROBES, tmp_path) == "done"
+    assert results.failures(tmp_path) == {}
+
+
+def test_process_state_is_set_for_each_trial():
+    torch.backends.cuda.matmul.allow_tf32 = True
+    torch.set_num_threads(2)
+    assert experiment.prepare(1, 0.0) == torch.device("cpu")
+    assert torch.get_num_threads() == 1
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
+def test_a_gpu_that_is_not_there_is_a_failure_with_a_reason(quick_trial, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert experiment.attempt(quick_trial, PROBES, tmp_path, gpu_share=0.5) == "failed"
+    report = results.failures(tmp_path)[quick_trial.key()]
+    assert "asks for a GPU" in report["exception"]

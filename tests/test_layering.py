@@ -1,0 +1,104 @@
+"""Imports point one way, and the light commands stay light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ORDER = [
+    "spec",
+    "document",
+    "grid",
+    "results",
+    "cost",
+    "progress",
+    "data",
+    "rotation",
+    "models",
+    "attacks",
+    "training",
+    "evaluation",
+    "experiment",
+    "cluster",
+    "launch",
+    "status",
+]
+"""The modules of rotgrid; each imports only from those before it."""
+
+
+def imported(path):
+    """Names of the modules that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if node.module in ("rotgrid", "analysis"):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def files(package):
+    return [path for path in (ROOT / package).rglob("*.py")]
+
+
+def test_every_module_is_in_the_order():
+    tops = {
+        path.relative_to(ROOT / "rotgrid").parts[0].removesuffix(".py")
+        for path in files("rotgrid")
+    }
+    assert tops - {"__init__"} == set(ORDER)
+
+
+@pytest.mark.parametrize("path", files("rotgrid"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_only_upward(path):
+    own = path.relative_to(ROOT / "rotgrid").parts[0].removesuffix(".py")
+    allowed = set(ORDER[: ORDER.index(own) + 1]) if own in ORDER else set()
+    for name in imported(path):
+        package, _, module = name.partition(".")
+        if package == "rotgrid":
+            assert module.split(".")[0] in allowed | {""}, f"{own} imports {name}"
+        if package == "analysis":
+            assert own == "launch"
+
+
+def test_one_module_imports_ray():
+    users = {path.name for path in files("rotgrid") + files("analysis")
+             if any(name.split(".")[0] == "ray" for name in imported(path))}  # fmt: skip
+    assert users == {"cluster.py"}
+
+
+def test_analysis_uses_only_the_light_modules():
+    for path in files("analysis"):
+        for name in imported(path):
+            if name.startswith("rotgrid"):
+                assert name.split(".")[1] in ("spec", "grid", "document", "results", "__version__"), (path, name)
+            assert name.split(".")[0] not in ("torch", "ray")
+
+
+def loaded(code):
+    """Which heavy packages are loaded after some code has run in a fresh process."""
+    probe = f"import sys\n{code}\nprint(*{{'torch', 'ray', 'scipy', 'polars', 'pandas'}} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_plan_and_help_load_nothing_heavy(tmp_path):
+    plan = f"launch.main(['grids/quick.yaml', '--plan', '--results', {str(tmp_path)!r}])"
+    assert loaded(f"from rotgrid import launch; {plan}") == set()
+    assert loaded("from rotgrid import status") == set()
+    assert "torch" in loaded("from rotgrid import data")
+
+
+def test_analysis_loads_neither_torch_nor_ray():
+    assert loaded("import analysis, analysis.__main__") & {"torch", "ray"} == set()
+
+
+def test_an_unrelated_package_is_no_dependency():
+    """PyPI's groupy is a client of a permission server."""
+    assert "groupy" not in (ROOT / "pyproject.toml").read_text().lower()

@@ -1,0 +1,182 @@
+import datetime
+import json
+import os
+import threading
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from rotgrid import results
+from rotgrid.spec import Probe, Trial
+
+PROVENANCE = {
+    "rotgrid_version": "0",
+    "git_commit": "unknown",
+    "torch_version": "2",
+    "device": "cpu",
+    "host": "here",
+    "finished_at": datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC),
+}
+TRIAL = Trial(model="gcnn")
+
+
+def row(eps=0.1, **fields):
+    probe = Probe(attack="fgsm", eps=eps).resolve(TRIAL)
+    return {
+        "trial": TRIAL.key(),
+        "probe": probe.key(),
+        **TRIAL.model_dump(),
+        **probe.model_dump(),
+        "n": 10,
+        "n_correct": 7,
+        "correct": b"\xff\x80",
+        "parameters": 5,
+        "seconds": 0.5,
+        **fields,
+    }
+
+
+@pytest.fixture(params=["path", "uri"])
+def root(request, tmp_path):
+    return str(tmp_path / "r") if request.param == "path" else f"file://{tmp_path}/r"
+
+
+def test_rows_come_back_with_types_and_metadata(root, tmp_path):
+    results.write(root, "evaluations", "part", [row(), row(0.2)], PROVENANCE)
+    rows, skipped = results.read(root, "evaluations")
+    assert skipped == []
+    assert rows.schema.equals(results.SCHEMAS["evaluations"])
+    assert rows.to_pylist()[1] == {**row(0.2), **PROVENANCE}
+    metadata = pq.read_schema(tmp_path / "r/evaluations/part.parquet").metadata
+    assert metadata[b"rotgrid.schema_version"] == b"1"
+    assert json.loads(metadata[b"rotgrid.provenance"])["host"] == "here"
+
+
+def test_nothing_is_an_empty_table(root):
+    rows, skipped = results.read(root, "evaluations")
+    assert (rows.num_rows, skipped) == (0, [])
+    assert rows.schema.equals(results.SCHEMAS["evaluations"])
+    assert results.measured(root) == {}
+    assert results.failures(root) == {}
+
+
+def test_damaged_and_foreign_files_are_skipped_by_name(tmp_path):
+    results.write(tmp_path, "evaluations", "good", [row()], PROVENANCE)
+    folder = tmp_path / "evaluations"
+    good = (folder / "good.parquet").read_bytes()
+    (folder / "half.parquet").write_bytes(good[: len(good) // 2])
+    (folder / "empty.parquet").write_bytes(b"")
+    (folder / "text.parquet").write_text("hello")
+    (folder / "flipped.parquet").write_bytes(good[:200] + bytes(50) + good[250:])
+    pq.write_table(pa.table({"trial": ["x"]}), folder / "foreign.parquet")
+    newer = pa.table({"trial": ["x"]}).replace_schema_metadata({"rotgrid.schema_version": "99"})
+    pq.write_table(newer, folder / "newer.parquet")
+    (folder / ".good.parquet.host.1.tmp").write_bytes(good[:100])
+    (folder / "notes.txt").write_text("mine")
+    (folder / "sub.parquet").mkdir()
+    rows, skipped = results.read(tmp_path, "evaluations")
+    assert rows.num_rows == 1
+    assert [line.split(":")[0] for line in skipped] == [
+        f"evaluations/{name}.parquet"
+        for name in ("empty", "flipped", "foreign", "half", "newer", "text")
+    ]
+    assert "not written by rotgrid" in skipped[2]
+    assert "newer than this" in skipped[4]
+    assert results.measured(tmp_path) == {TRIAL.key(): {row()["probe"]}}
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    results.put(tmp_path, "a/file", b"old")
+
+    def fail(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space"):
+        results.put(tmp_path, "a/file", b"new")
+    assert (tmp_path / "a/file").read_bytes() == b"old"
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["file"]
+
+
+def test_a_row_without_a_column_is_refused_before_anything_is_written(tmp_path):
+    incomplete = row()
+    del incomplete["n"]
+    with pytest.raises(KeyError, match="n"):
+        results.write(tmp_path, "evaluations", "part", [incomplete], PROVENANCE)
+    assert not (tmp_path / "evaluations").exists()
+
+
+def test_readers_never_see_a_part_of_a_file(tmp_path):
+    done = threading.Event()
+
+    def write():
+        for i in range(60):
+            results.write(
+                tmp_path, "evaluations", "part", [row(seconds=float(i))] * 200, PROVENANCE
+            )
+        done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    reads = 0
+    while not done.is_set():
+        rows, skipped = results.read(tmp_path, "evaluations", ["seconds"])
+        assert skipped == []
+        assert rows.num_rows in (0, 200)
+        assert len(set(rows["seconds"].to_pylist())) <= 1
+        reads += 1
+    writer.join()
+    assert reads > 5
+
+
+def test_bytes_in_and_out(root):
+    assert results.get(root, "checkpoints/a.pt") is None
+    results.put(root, "checkpoints/a.pt", b"1")
+    results.put(root, "checkpoints/a.pt", b"22")
+    results.put(root, "checkpoints/.hidden.pt", b"")
+    assert results.get(root, "checkpoints/a.pt") == b"22"
+    assert results.exists(root, "checkpoints/a.pt")
+    assert results.names(root, "checkpoints", ".pt") == ["checkpoints/a.pt"]
+    results.delete(root, "checkpoints/a.pt")
+    results.delete(root, "checkpoints/a.pt")
+    assert not results.exists(root, "checkpoints/a.pt")
+
+
+def test_object_stores_are_written_by_one_put(monkeypatch):
+    """An in-memory store stands for S3: an object appears on close, and there is no rename."""
+    store = pafs.PyFileSystem(pafs.FSSpecHandler(MemoryFileSystem()))
+    monkeypatch.setattr(results, "_locate_uri", lambda _: results.Location(store, "bucket/r"))
+    results.write("s3://bucket/r", "evaluations", "part", [row()], PROVENANCE)
+    results.record_failure("s3://bucket/r", TRIAL, {"exception": "x"})
+    assert results.measured("s3://bucket/r") == {TRIAL.key(): {row()["probe"]}}
+    assert results.failures("s3://bucket/r")[TRIAL.key()]["exception"] == "x"
+
+
+def test_an_unknown_kind_of_location_is_an_error():
+    with pytest.raises(ValueError, match="ftp://x/y: not a results location"):
+        results.locate("ftp://x/y")
+
+
+def test_failures_are_reports_and_survive_damage(tmp_path):
+    results.record_failure(tmp_path, TRIAL, {"exception": "ValueError: x", "host": "h"})
+    (tmp_path / "failures" / "abc.json").write_text("{")
+    found = results.failures(tmp_path)
+    assert found[TRIAL.key()]["trial"] == TRIAL.model_dump()
+    assert found["abc"] == {}
+
+
+def test_parts_of_one_trial_are_read_alone(tmp_path):
+    results.write(tmp_path, "evaluations", f"{TRIAL.key()}-1", [row()], PROVENANCE)
+    results.write(tmp_path, "evaluations", "other-1", [row(trial="other")] * 3, PROVENANCE)
+    assert results.read(tmp_path, "evaluations", ["trial"], TRIAL.key())[0].num_rows == 1
+
+
+def test_every_column_has_a_meaning():
+    for columns in results.TABLES.values():
+        assert all(column.meaning for column in columns)
+        assert len({column.name for column in columns}) == len(columns)
+    names = set(results.SCHEMAS["evaluations"].names)
+    assert set(Trial.model_fields) | set(Probe.model_fields) <= names

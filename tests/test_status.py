@@ -1,0 +1,30 @@
+from rotgrid import experiment, results, status
+from rotgrid.spec import Probe
+
+GRID = """
+name: g
+defaults: {data: mnist5k, recipe: fast, train_size: 100, epochs: 1}
+blocks: [{model: stdcnn, seed: [0, 1, 2, 3], probes: {n_images: 20}}]
+"""
+
+
+def test_states_are_read_from_the_files_alone(tmp_path, capsys):
+    from rotgrid import grid
+
+    trials = list(grid.parse(GRID).trials)
+    results.put(tmp_path, "grids/g.yaml", GRID.encode())
+    experiment.run(trials[0], [Probe(n_images=20)], tmp_path)
+    results.record_failure(tmp_path, trials[1], {"exception": "E: x", "host": "h", "attempt": 2})
+    results.put(tmp_path, f"checkpoints/{trials[2].key()}.training.pt", b"")
+    (tmp_path / "evaluations" / "bad.parquet").write_text("x")
+    assert status.main([str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    line = next(line.split() for line in out.splitlines() if line.split()[:1] == ["g"])
+    assert line == ["g", "4", "1", "1", "1", "1", "1/4"]
+    assert f"failed: {trials[1].key()}: E: x (on h, attempt 2)" in out
+    assert "bad.parquet: skipped" in err
+
+
+def test_no_results_is_said(tmp_path, capsys):
+    assert status.main([str(tmp_path / "none")]) == 2
+    assert "no launched grid" in capsys.readouterr().err
