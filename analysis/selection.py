@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from analysis import theme
 from analysis.captions import listed
 from rotgrid.spec import VARIANTS
 
@@ -42,7 +43,8 @@ def main_variants(rows: pl.DataFrame) -> dict[str, str]:
     counts = rows.group_by("model", "variant").len().sort("len", "variant")
     measured = list(counts.select("model", "variant").iter_rows())
     first = {model: variant for model, variant in FIRST.items() if (model, variant) in measured}
-    return dict(sorted((dict(measured) | first).items()))
+    chosen = dict(measured) | first
+    return {model: chosen[model] for model in theme.in_order(chosen)}
 
 
 def of_variants(variants: Mapping[str, str]) -> pl.Expr:
@@ -56,10 +58,8 @@ def of_variants(variants: Mapping[str, str]) -> pl.Expr:
 def one_variant(rows: pl.DataFrame) -> Comparable:
     """The rows of the main variants, and a note if they are not those of Table 1."""
     main = main_variants(rows)
-    others = [
-        f"{model} {variant}" for model, variant in main.items() if variant != FIRST.get(model)
-    ]
-    note = f"Shown: {listed(others)}, as the first variant was not measured."
+    others = [f"{m} {variant}" for m, variant in main.items() if variant != FIRST.get(m)]
+    note = f"Variants shown: {listed(others)}; the first variants were not measured."
     return Comparable(rows.filter(of_variants(main)), [note] if others else [])
 
 

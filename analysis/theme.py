@@ -44,7 +44,6 @@ LOOKS = {
 OTHERS = [Look("", "#56B4E9", "triangle-right"), Look("", "#7f7f7f", "triangle-left")]
 
 DATA = {"mnist": "MNIST", "mnist5k": "MNIST-5k subset (not MNIST test accuracy)"}
-VARIANTS = {"table1": "Table 1", "doubled": "double width", "halved": "half width"}
 ATTACKS = {"none": "no attack", "noise": "random noise", "fgsm": "FGSM", "pgd": "PGD"}
 ADVERSARIES = {
     "none": "No adversarial training",

@@ -59,8 +59,10 @@ def points(rows: pl.DataFrame) -> Points:
         f"Across: accuracy without attack, test digits turned by U[-{widest:g}, {widest:g}] "
         f"degrees. Up: accuracy under PGD at eps {eps:g}, {robust_words}. Labels: train_rotation."
     ]
-    main = [f"{model} {variant}" for model, variant in main_variants(data).items()]
-    words.append(f"Filled: {captions.listed(main)}; hollow: other variants.")
+    main = main_variants(data)
+    named = captions.listed([f"{model} {variant}" for model, variant in main.items()])
+    hollow = not data.filter(~of_variants(main)).is_empty()
+    words.append(f"Filled: {named}; hollow: other variants." if hollow else f"Variants: {named}.")
     adversaries = rows.filter(pl.col("adversary") != "none")
     for name, strength in (
         adversaries.select("adversary", "adversary_eps").unique().sort(pl.all()).iter_rows()

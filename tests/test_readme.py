@@ -1,0 +1,71 @@
+"""The README stays true: its commands parse, its tables are generated, its snippets run."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from rotgrid import experiment, grid, launch, models, results
+from rotgrid.spec import VARIANTS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = README + (ROOT / ".github/CONTRIBUTING.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
+
+
+def test_columns_are_those_of_the_schema():
+    """If this fails: paste the output of python -m rotgrid.results"""
+    assert results.column_table().strip() in README
+
+
+@pytest.mark.parametrize(("model", "variant"), [(m, v) for m, vs in VARIANTS.items() for v in vs])
+def test_parameter_counts_are_true(model, variant):
+    count = models.count_parameters(models.build(model, variant))
+    assert f"| `{model}` | `{variant}` | {count:,} |" in README
+
+
+def launches():
+    return re.findall(r"python -m rotgrid\.launch [^`\n#]+", README)
+
+
+@pytest.mark.parametrize("command", launches())
+def test_launch_commands_parse_and_their_grids_exist(command):
+    words = shlex.split(command.replace("&&", "").replace("\\", ""))[3:]
+    args = launch.parse_arguments(words)
+    if args.grid.startswith("grids/"):
+        assert grid.read(ROOT / args.grid, args.set).trials
+
+
+def test_the_example_grid_is_valid():
+    (example,) = blocks("yaml")
+    assert grid.parse(example).rows > 0
+
+
+def test_python_snippets_run(tmp_path, monkeypatch, capsys):
+    plan = grid.read(
+        ROOT / "grids/quick.yaml",
+        ["defaults.train_size=60", "defaults.epochs=1", "blocks.*.probes.*.n_images=20"],
+    )
+    chosen = {t: p for t, p in plan.trials.items() if t.train_rotation == 0}
+    results.put(tmp_path / "results/quick", "grids/quick.yaml", grid.dump(plan).encode())
+    for trial, probes in chosen.items():
+        experiment.run(trial, probes, tmp_path / "results/quick")
+    monkeypatch.chdir(tmp_path)
+    assert blocks("python")
+    for snippet in blocks("python"):
+        exec(compile(snippet, "README.md", "exec"), {})
+    assert "accuracy" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\((?!http|#)([^)]+)\)", DOCUMENTS))
+def test_links_lead_somewhere(target):
+    assert (ROOT / target).exists() or (ROOT / ".github" / target).exists()
+
+
+def test_the_repository_names_no_machine():
+    assert not re.search(r"(/root|/home/(?!ray)|/work|/tmp)\b", DOCUMENTS)
