@@ -168,9 +168,13 @@ def conclude(plan: grid.Plan, results_in: str, args: argparse.Namespace, drawn: 
     out = report_folder(plan, results_in)
     cost.remember_rates(results_in)
     if not args.no_report and not (drawn and Path(out, "report.html").exists()):
+        from analysis import NoResults
         from analysis.__main__ import draw
 
-        draw([results_in], out)
+        try:
+            draw([results_in], out)
+        except NoResults as error:
+            print(f"no report: {error}", file=sys.stderr)
     if Path(out, "report.html").exists():
         print(f"report: {Path(out, 'report.html')}")
     reports = results.failures(results_in)

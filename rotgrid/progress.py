@@ -59,10 +59,11 @@ class Tracker:
         self._show()
 
     def finished(self, key: str, failed: bool) -> None:
-        """A trial has ended."""
+        """A trial has ended; where there is no bar, what starts next tells of it."""
         self.running.discard(key)
         (self.failed if failed else self.done).add(key)
-        self._show()
+        if self._live:
+            self._show()
 
     def seconds_left(self) -> float | None:
         """Expected seconds to the end, or None before anything has ended."""

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -132,3 +135,21 @@ def test_a_gpu_that_is_not_there_is_a_failure_with_a_reason(quick_trial, tmp_pat
     assert experiment.attempt(quick_trial, PROBES, tmp_path, gpu_share=0.5) == "failed"
     report = results.failures(tmp_path)[quick_trial.key()]
     assert "asks for a GPU" in report["exception"]
+
+
+def test_death_in_the_middle_of_writing_a_part_loses_nothing(quick_trial, tmp_path):
+    """The process ends, as by SIGKILL, when the part is written but not yet in place."""
+    code = f"""
+import os
+from rotgrid import experiment
+from rotgrid.spec import Probe, Trial
+
+replace = os.replace
+os.replace = lambda a, b: os._exit(9) if "evaluations" in str(b) else replace(a, b)
+experiment.run(Trial(**{quick_trial.model_dump()!r}), [Probe(n_images=50)], {str(tmp_path)!r})
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    assert [p.suffix for p in (tmp_path / "evaluations").iterdir()] == [".tmp"]
+    assert stored(tmp_path) == []
+    assert experiment.run(quick_trial, [Probe(n_images=50)], tmp_path) == 1
+    assert len(stored(tmp_path)) == 1

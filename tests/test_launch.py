@@ -1,3 +1,4 @@
+import contextlib
 import os
 import re
 import signal
@@ -173,6 +174,12 @@ def test_interruption_keeps_what_is_done_and_says_how_to_go_on(
     assert len(stored(tmp_path / "r")) == 3
 
 
+def test_failure_of_every_trial_is_still_exit_3(grid_file, tmp_path, capsys):
+    arguments = [str(grid_file), "--results", str(tmp_path / "r"), "--local"]
+    assert launch.main([*arguments, "--set", "blocks.b.learning_rate=1e9"]) == 3
+    assert "DivergedError" in capsys.readouterr().err
+
+
 def test_the_report_is_drawn_at_the_end(grid_file, tmp_path, capsys):
     assert launch.main([str(grid_file), "--results", str(tmp_path / "r"), "--local"]) == 0
     report = tmp_path / "r/report/report.html"
@@ -180,16 +187,26 @@ def test_the_report_is_drawn_at_the_end(grid_file, tmp_path, capsys):
     assert report.exists()
 
 
-def start(grid_file, root):
-    """A launch with Ray, in a process group of its own."""
-    command = [sys.executable, "-m", "rotgrid.launch", str(grid_file), "--results", str(root)]
-    return subprocess.Popen(
-        [*command, "--no-report"],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+@pytest.fixture
+def start(tmp_path):
+    """Starts launches with Ray, each in a process group of its own; none outlives the test."""
+    started = []
+
+    def begin(grid_file, root):
+        command = [sys.executable, "-m", "rotgrid.launch", str(grid_file), "--results", str(root)]
+        with open(tmp_path / f"stderr{len(started)}", "w") as errors:
+            process = subprocess.Popen(
+                [*command, "--no-report"], cwd=ROOT, stderr=errors, start_new_session=True
+            )
+        process.errors = Path(errors.name)
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def wait_for(condition, seconds=90):
@@ -205,7 +222,7 @@ def workers(parent):
     for folder in Path("/proc").iterdir():
         try:
             words = (folder / "cmdline").read_bytes().decode(errors="replace")
-            if "ray::" in words and "run_trial" in words and descends(int(folder.name), parent):
+            if words.startswith("ray::ImplicitFunc") and descends(int(folder.name), parent):
                 found.append(int(folder.name))
         except (OSError, ValueError):
             continue
@@ -223,10 +240,10 @@ def descends(pid, ancestor):
 
 @pytest.fixture
 def slow_grid(tmp_path):
-    """Six trials of some seconds each: time enough to be killed."""
+    """Four trials of some seconds each: time enough to be killed."""
     path = tmp_path / "slow.yaml"
-    text = GRID.replace("epochs: 2", "epochs: 6").replace("train_size: 100", "train_size: 1500")
-    path.write_text(text.replace("[0, 60]", "[0, 60, 180]").replace("stdcnn", "[stdcnn, gcnn]"))
+    text = GRID.replace("epochs: 2", "epochs: 10").replace("train_size: 100", "train_size: 2000")
+    path.write_text(text.replace("[0, 60]", "[0, 60, 120, 180]"))
     return path
 
 
@@ -238,43 +255,41 @@ def assert_rows_as_uninterrupted(slow_grid, root, tmp_path):
 
 
 @pytest.mark.slow
-def test_killing_the_launch_and_a_worker_loses_nothing(slow_grid, tmp_path):
+def test_killing_the_launch_and_a_worker_loses_nothing(start, slow_grid, tmp_path):
     """SIGKILL of the driver, then of an actor: the rows are those of an uninterrupted run."""
     root = tmp_path / "r"
     first = start(slow_grid, root)
     wait_for(lambda: results.names(root, "checkpoints", ".training.pt"))
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
-    assert len(stored(root)) < 18
-    wait_for(lambda: not workers(first.pid))
+    assert len(stored(root)) < 12
     second = start(slow_grid, root)
     wait_for(lambda: workers(second.pid))
     wait_for(lambda: results.names(root, "checkpoints", ".training.pt"))
     os.kill(workers(second.pid)[0], signal.SIGKILL)
-    _, errors = second.communicate(timeout=300)
-    assert second.returncode == 0, errors
+    assert second.wait(timeout=300) == 0, second.errors.read_text()
     assert results.failures(root) == {}
     assert_rows_as_uninterrupted(slow_grid, root, tmp_path)
 
 
 @pytest.mark.slow
-def test_interrupting_a_cluster_run_keeps_what_is_done(slow_grid, tmp_path):
+def test_interrupting_a_cluster_run_keeps_what_is_done(start, slow_grid, tmp_path):
     process = start(slow_grid, tmp_path / "r")
     wait_for(lambda: results.names(tmp_path / "r", "evaluations", ".parquet"))
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
+    code, errors = process.wait(timeout=60), process.errors.read_text()
+    assert code == 130, errors
     assert "Go on with:" in errors
-    assert 0 < len(stored(tmp_path / "r")) < 18
+    assert 0 < len(stored(tmp_path / "r")) < 12
     noise = [line for line in errors.splitlines() if "Traceback" in line or "WARNING" in line]
     assert noise == []
 
 
 @pytest.mark.slow
-def test_a_cluster_run_equals_a_local_one_and_is_quiet(grid_file, tmp_path):
+def test_a_cluster_run_equals_a_local_one_and_is_quiet(start, grid_file, tmp_path):
     process = start(grid_file, tmp_path / "r")
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
+    code, errors = process.wait(timeout=300), process.errors.read_text()
+    assert code == 0, errors
     lines = errors.splitlines()
     assert lines[0].startswith("2 trials, 6 rows to do")
     assert all(re.match(r"\d/2 trials, ", line) for line in lines[1:]), errors

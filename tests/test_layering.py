@@ -75,13 +75,20 @@ def test_analysis_uses_only_the_light_modules():
     for path in files("analysis"):
         for name in imported(path):
             if name.startswith("rotgrid"):
-                assert name.split(".")[1] in ("spec", "grid", "document", "results", "__version__"), (path, name)
+                assert name.split(".")[1] in (
+                    "spec",
+                    "grid",
+                    "document",
+                    "results",
+                    "__version__",
+                ), (path, name)
             assert name.split(".")[0] not in ("torch", "ray")
 
 
 def loaded(code):
     """Which heavy packages are loaded after some code has run in a fresh process."""
-    probe = f"import sys\n{code}\nprint(*{{'torch', 'ray', 'scipy', 'polars', 'pandas'}} & set(sys.modules))"
+    heavy = {"torch", "ray", "scipy", "polars", "pandas"}
+    probe = f"import sys\n{code}\nprint(*{heavy} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT
     )
