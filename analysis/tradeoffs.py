@@ -139,7 +139,8 @@ def panel(found: Points, adversary: str, look: Mapping[str, Any], width: int) ->
     """The networks trained with one adversary; a path per model and variant, by train range."""
     data = found.data
     across, up = domains(data)
-    x, least_x = axis(alt.X, "clean_", across, "Accuracy without attack")
+    widest = found.rows.filter(attack="none")["test_rotation"].to_list()[0]
+    x, least_x = axis(alt.X, "clean_", across, f"Accuracy, digits turned by up to ±{widest:g}°")
     y, least_y = axis(alt.Y, "robust_", up, "Accuracy under PGD")
     drawn = {key: value for key, value in look.items() if key != "shape"}
     base = alt.Chart().encode(x, y, detail="variant", **drawn)

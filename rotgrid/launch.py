@@ -229,6 +229,8 @@ def print_plan(plan: grid.Plan, todo: Todo, failed: Sequence[Trial], results_in:
         facts.add_row(name, value)
     axes = Table("axis", "values", box=None, pad_edge=False)
     for field, values in plan.axes().items():
+        if not any(isinstance(value, str) for value in values):
+            values = sorted(values)  # type: ignore[type-var]
         axes.add_row(
             field, ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
         )

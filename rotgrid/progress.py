@@ -88,8 +88,8 @@ class Tracker:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words, to two figures or so: `45 s`, `12 min`, `3.5 h`, `4 days`."""
-    if seconds < 90:
+    """Seconds in words, to two figures or so: `145 s`, `12 min`, `3.5 h`, `4 days`."""
+    if seconds < 180:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:
         return f"{seconds / 60:.0f} min"

@@ -39,7 +39,7 @@ def test_lines_without_a_terminal(clock, capsys):
         tracker.finished("c", failed=False)
     assert capsys.readouterr().err.splitlines() == [
         "0/3 trials, 1 running, 0 failed (0 s)",
-        "1/3 trials, 1 running, 1 failed, about 2 min left (60 s)",
+        "1/3 trials, 1 running, 1 failed, about 120 s left (60 s)",
         "3/3 trials, 0 running, 1 failed (61 s)",
     ]
 
@@ -55,7 +55,7 @@ def test_a_bar_on_a_terminal(monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (7200, "2.0 h"), (1e6, "12 days")],
+    [(0.4, "0 s"), (179, "179 s"), (180, "3 min"), (7200, "2.0 h"), (1e6, "12 days")],
 )
 def test_durations(seconds, words):
     assert duration(seconds) == words
