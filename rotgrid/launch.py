@@ -141,8 +141,9 @@ def execute(plan: grid.Plan, todo: Todo, results_in: str, args: argparse.Namespa
                 except cluster.ClusterError as error:
                     return fail(5, str(error))
     except KeyboardInterrupt:
-        command = shlex.join([sys.executable, "-m", "rotgrid.launch", *sys.argv[1:]])
-        return fail(130, "interrupted; what is finished is kept. Go on with:", f"  {command}")
+        return fail(130, "interrupted; what is finished is kept. Go on with:", f"  {again(args)}")
+    except OSError as error:  # a trial's own failure could not be recorded
+        return fail(5, f"{results_in}: cannot write results: {error}")
     return 0
 
 
@@ -179,13 +180,29 @@ def conclude(plan: grid.Plan, results_in: str, args: argparse.Namespace, drawn: 
         print(f"report: {Path(out, 'report.html')}")
     reports = results.failures(results_in)
     failed = [trial.key() for trial in plan.trials if trial.key() in reports]
+    if not failed:
+        return 0
+    causes: dict[object, list[str]] = {}
     for key in failed:
-        print(f"failed: {key}: {reports[key].get('exception', '')}", file=sys.stderr)
-    if failed:
-        command = f"python -m rotgrid.launch {args.grid}"
-        hint = f"{len(failed)} failed; reproduce one with `{command} --only {failed[0]}`, "
-        return fail(3, f"{hint}try all again with `{command} --retry-failed`")
-    return 0
+        causes.setdefault(reports[key].get("exception", "no report"), []).append(key)
+    for cause, keys in causes.items():
+        print(f"failed: {len(keys)} trials ({keys[0]}, ...): {cause}", file=sys.stderr)
+    command = again(args)
+    return fail(
+        3,
+        f"reproduce one with:  {command} --only {failed[0]}",
+        f"try all again with:  {command} --retry-failed",
+    )
+
+
+def again(args: argparse.Namespace) -> str:
+    """The command that asks for the same grid and results."""
+    words = ["python", "-m", "rotgrid.launch", args.grid]
+    words += ["--results", args.results] if args.results else []
+    words += [word for override in args.set for word in ("--set", override)]
+    words += ["--local"] if args.local else []
+    words += ["--address", args.address] if args.address else []
+    return shlex.join(words)
 
 
 def report_folder(plan: grid.Plan, results_in: str) -> str:

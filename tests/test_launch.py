@@ -1,6 +1,7 @@
 import contextlib
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -108,8 +109,11 @@ def test_failed_trials_are_recorded_skipped_and_tried_again(grid_file, tmp_path,
     wild = ("--set", "blocks.b.learning_rate=[1e9, 5e-3]")
     assert run(grid_file, tmp_path / "r", *wild) == 3
     err = capsys.readouterr().err
-    assert err.count("DivergedError") == 2
-    assert "--retry-failed" in err
+    assert re.search(r"failed: 2 trials \(.*DivergedError", err)
+    hint = next(line for line in err.splitlines() if "--retry-failed" in line)
+    words = shlex.split(hint.partition(":  ")[2])[3:]
+    args = launch.parse_arguments(words)
+    assert (args.results, args.set, args.local) == (str(tmp_path / "r"), [wild[1]], True)
     assert len(stored(tmp_path / "r")) == 6
     attempts = [p.stat().st_mtime_ns for p in (tmp_path / "r/failures").iterdir()]
     assert run(grid_file, tmp_path / "r", *wild) == 3
