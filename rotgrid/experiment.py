@@ -3,7 +3,6 @@
 import datetime
 import functools
 import io
-import os
 import platform
 import socket
 import subprocess
@@ -17,10 +16,11 @@ import torch
 from torch import nn
 
 import rotgrid
-from rotgrid import results
+from rotgrid import results as storage
 from rotgrid.data import Dataset, load
 from rotgrid.evaluation import measure
 from rotgrid.models import build, count_parameters
+from rotgrid.results import Root
 from rotgrid.spec import DataName, Probe, Trial, digest
 from rotgrid.training import fit, serialize
 
@@ -33,20 +33,20 @@ Outcome = Literal["done", "failed"]
 def run(
     trial: Trial,
     probes: Iterable[Probe],
-    results_in: str | os.PathLike[str],
+    results: Root,
     *,
     threads: int = 1,
     gpu_share: float = 0.0,
 ) -> int:
     """Train the network of `trial`, or load its weights, and measure the probes not yet measured.
 
-    Everything is stored in `results_in` before this returns; running it again does nothing.
+    Everything is stored in `results` before this returns; running it again does nothing.
     On the CPU the rows depend on the trial and the probes alone.
 
     Args:
         trial: what to train.
         probes: what to measure; they may be unresolved.
-        results_in: results location, a path or URI.
+        results: results location, a path or URI.
         threads: CPU threads of torch.
         gpu_share: 0 computes on the CPU, anything else on the first visible GPU.
 
@@ -58,10 +58,10 @@ def run(
     """
     device = prepare(threads, gpu_share)
     wanted = list(dict.fromkeys(probe.resolve(trial) for probe in probes))
-    rows_there, _ = results.read(results_in, "evaluations", ["probe"], trial.key())
+    rows_there, _ = storage.read(results, "evaluations", ["probe"], trial.key())
     done = set(rows_there["probe"].to_pylist())
     missing = [probe for probe in wanted if probe.key() not in done]
-    weights = results.get(results_in, f"checkpoints/{trial.key()}.pt")
+    weights = storage.get(results, f"checkpoints/{trial.key()}.pt")
     if weights and not missing:
         return 0
     dataset = load_on(trial.data, device)
@@ -70,7 +70,7 @@ def run(
         state = torch.load(io.BytesIO(weights), weights_only=True, map_location=device)
         model.load_state_dict(state)
     else:
-        train(model, dataset, trial, results_in)
+        train(model, dataset, trial, results)
     written = 0
     rows: list[dict[str, Any]] = []
     since = time.monotonic()
@@ -79,17 +79,17 @@ def run(
         rows += [{**fields, **row} for row in measured]
         written += len(measured)
         if time.monotonic() - since > FLUSH_SECONDS:
-            store(results_in, trial, rows, device)
+            store(results, trial, rows, device)
             rows, since = [], time.monotonic()
-    store(results_in, trial, rows, device)
-    results.delete(results_in, f"failures/{trial.key()}.json")
+    store(results, trial, rows, device)
+    storage.delete(results, f"failures/{trial.key()}.json")
     return written
 
 
 def attempt(
     trial: Trial,
     probes: Iterable[Probe],
-    results_in: str | os.PathLike[str],
+    results: Root,
     *,
     attempt: int = 1,
     threads: int = 1,
@@ -97,7 +97,7 @@ def attempt(
 ) -> Outcome:
     """`run`, with any exception recorded in `failures/` instead of raised."""
     try:
-        run(trial, probes, results_in, threads=threads, gpu_share=gpu_share)
+        run(trial, probes, results, threads=threads, gpu_share=gpu_share)
     except Exception as error:
         report = {
             "exception": f"{type(error).__name__}: {error}",
@@ -106,26 +106,24 @@ def attempt(
             "attempt": attempt,
             "failed_at": datetime.datetime.now(datetime.UTC).isoformat(),
         }
-        results.record_failure(results_in, trial, report)
+        storage.record_failure(results, trial, report)
         return "failed"
     return "done"
 
 
-def train(
-    model: nn.Module, dataset: Dataset, trial: Trial, results_in: str | os.PathLike[str]
-) -> None:
+def train(model: nn.Module, dataset: Dataset, trial: Trial, results: Root) -> None:
     """Fit and store: first the rows, then the weights, which say that the training is complete."""
     device = next(model.parameters()).device
     key = trial.key()
     fields = {"trial": key, "parameters": count_parameters(model), **trial.model_dump()}
-    rows = [{**fields, **row} for row in fit(model, dataset, trial, results_in)]
-    results.write(results_in, "training", key, rows, provenance(device))
-    results.put(results_in, f"checkpoints/{key}.pt", serialize(model.state_dict()))
-    results.delete(results_in, f"checkpoints/{key}.training.pt")
+    rows = [{**fields, **row} for row in fit(model, dataset, trial, results)]
+    storage.write(results, "training", key, rows, provenance(device))
+    storage.put(results, f"checkpoints/{key}.pt", serialize(model.state_dict()))
+    storage.delete(results, f"checkpoints/{key}.training.pt")
 
 
 def store(
-    results_in: str | os.PathLike[str],
+    results: Root,
     trial: Trial,
     rows: Sequence[dict[str, Any]],
     device: torch.device,
@@ -134,7 +132,7 @@ def store(
     if rows:
         content = digest({"probes": [row["probe"] for row in rows]})[:8]
         part = f"{trial.key()}-{content}"
-        results.write(results_in, "evaluations", part, rows, provenance(device))
+        storage.write(results, "evaluations", part, rows, provenance(device))
 
 
 def prepare(threads: int, gpu_share: float) -> torch.device:

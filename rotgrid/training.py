@@ -8,7 +8,6 @@ the CPU (with the same number of threads). The loop never asks which model it tr
 import hashlib
 import io
 import math
-import os
 import time
 from typing import Any, Literal
 
@@ -33,7 +32,7 @@ def fit(
     model: nn.Module,
     dataset: Dataset,
     trial: Trial,
-    checkpoint_in: str | os.PathLike[str] | None = None,
+    checkpoint_in: results.Root | None = None,
 ) -> list[dict[str, Any]]:
     """Train `model` in place as `trial` says, on the device that it is on.
 

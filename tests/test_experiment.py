@@ -7,15 +7,9 @@ import torch
 from rotgrid import evaluation, experiment, models, results, training
 from rotgrid.spec import Probe, Trial
 
+from stored_rows import stored
+
 PROBES = [Probe(n_images=50), *(Probe(attack="fgsm", eps=e, n_images=50) for e in (0.1, 0.2))]
-VARYING = {"seconds", "finished_at", "host"}
-
-
-def stored(root, table="evaluations"):
-    rows, skipped = results.read(root, table)
-    assert skipped == []
-    kept = [{k: v for k, v in row.items() if k not in VARYING} for row in rows.to_pylist()]
-    return sorted(kept, key=lambda row: (row["trial"], str(row.get("probe")), row.get("epoch", 0)))
 
 
 def test_a_trial_is_trained_measured_and_stored(quick_trial, tmp_path):

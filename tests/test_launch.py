@@ -13,6 +13,8 @@ import pytest
 from rotgrid import experiment, grid, launch, results
 from rotgrid.spec import Trial
 
+from stored_rows import stored
+
 ROOT = Path(__file__).parent.parent
 GRID = """
 name: g
@@ -23,7 +25,6 @@ blocks:
     train_rotation: [0, 60]
     probes: [{attack: [none, fgsm], eps: [0.1, 0.2], n_images: 50}]
 """
-VARYING = {"seconds", "finished_at", "host"}
 
 
 @pytest.fixture(autouse=True)
@@ -36,13 +37,6 @@ def grid_file(tmp_path):
     path = tmp_path / "g.yaml"
     path.write_text(GRID)
     return path
-
-
-def stored(root, table="evaluations"):
-    rows, skipped = results.read(root, table)
-    assert skipped == []
-    kept = [{k: v for k, v in row.items() if k not in VARYING} for row in rows.to_pylist()]
-    return sorted(kept, key=lambda row: (row["trial"], str(row.get("probe")), row.get("epoch", 0)))
 
 
 def run(grid_file, root, *flags):

@@ -2,6 +2,7 @@
 
 import polars as pl
 import pytest
+
 from made_up import frame, study
 
 

@@ -1,9 +1,10 @@
 import polars as pl
 import pytest
-from made_up import frame, row
 
 from analysis import captions
 from rotgrid.spec import Probe, Trial
+
+from made_up import frame, row
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,12 @@ import json
 import altair as alt
 import polars as pl
 import pytest
-from made_up import frame, study
 
 from analysis import panels, selection
 from analysis.figures import FIGURES
 from analysis.selection import NotMeasured
+
+from made_up import frame, study
 
 PAIR = (("stdcnn", "doubled"), ("gcnn", "halved"))
 

@@ -5,11 +5,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from made_up import PROVENANCE, frame, row, store
 
 import analysis
 from rotgrid import results
 from rotgrid.spec import Probe, Trial
+
+from made_up import PROVENANCE, frame, row, store
 
 TRIAL = Trial(model="gcnn", data="mnist5k", recipe="fast")
 GRID = """

@@ -1,10 +1,11 @@
 import pytest
-from made_up import store, study
 
 from analysis.__main__ import draw, main
 from analysis.figures import FIGURES
 from analysis.load import NoResults
 from rotgrid import results
+
+from made_up import store, study
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,8 @@
 import polars as pl
-from made_up import frame, study
 
 from analysis import methods
+
+from made_up import frame, study
 
 
 def test_notes_come_from_the_rows(sparse):

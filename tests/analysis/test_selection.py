@@ -1,9 +1,10 @@
 import polars as pl
 import pytest
-from made_up import frame, row, study
 
 from analysis import selection
 from rotgrid.spec import Probe, Trial
+
+from made_up import frame, row, study
 
 
 def test_where_names_what_is_missing(full):
