@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import yaml
 
-Path = tuple[str | int, ...]
+Where = tuple[str | int, ...]
+"""Keys and list indices that lead to a value."""
 _MISSING = object()
 
 
@@ -61,12 +62,12 @@ class Tree:
     def __init__(self, node: yaml.Node | None, file: str) -> None:
         self.file = file
         self.problems: list[Problem] = []
-        self._marks: dict[tuple[Path, bool], yaml.Mark] = {}
+        self._marks: dict[tuple[Where, bool], yaml.Mark] = {}
         self.value = None if node is None else self._plain(node, (), ())
 
     def problem(
         self,
-        path: Path,
+        path: Where,
         text: str,
         *,
         got: object = _MISSING,
@@ -97,7 +98,7 @@ class Tree:
         if self.problems:
             raise GridError(sorted(self.problems, key=lambda p: (p.file, p.line, p.column)))
 
-    def _plain(self, node: yaml.Node, path: Path, above: tuple[yaml.Node, ...]) -> Any:  # noqa: ANN401
+    def _plain(self, node: yaml.Node, path: Where, above: tuple[yaml.Node, ...]) -> Any:  # noqa: ANN401
         self._marks[path, False] = node.start_mark
         if node in above:
             self.problem(path, "an alias that contains itself")
@@ -114,7 +115,7 @@ class Tree:
             return None
 
     def _mapping(
-        self, node: yaml.MappingNode, path: Path, above: tuple[yaml.Node, ...]
+        self, node: yaml.MappingNode, path: Where, above: tuple[yaml.Node, ...]
     ) -> dict[str, Any]:
         merged: dict[str, Any] = {}
         own: dict[str, Any] = {}

@@ -4,27 +4,22 @@ The language, in four lines. A grid is a list of `blocks`. Inside a block a list
 a scalar means *fix*; all combinations are made. Blocks are united: a trial named twice is trained
 once and answers the probes of both. `probes` of a block are blocks of the same kind.
 
-Nothing here imports torch or Ray, or reads anything but the text. `python -m rotgrid.grid`
-prints the JSON schema that editors use (grids/schema.json).
+Nothing here imports torch or Ray, or reads anything but the text.
 """
 
 import itertools
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import yaml
-from pydantic import Field, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import Field
 
-from rotgrid.document import GridError, Problem, Tree, parse_tree
+from rotgrid.axes import axes_of, check_size, combine, known_keys, size
+from rotgrid.document import GridError, Problem, Tree, Where, parse_tree
 from rotgrid.spec import Probe, Record, Trial
-
-MOST_CELLS = 2_000_000
-"""A grid with more cells is taken for a mistake."""
 
 
 class Resources(Record):
@@ -108,6 +103,7 @@ def parse(text: str, file: str = "grid.yaml", overrides: Sequence[str] = ()) -> 
     if not isinstance(defaults, dict):
         tree.problem(("defaults",), "should be a mapping of training fields")
         defaults = {}
+    known_keys(tree, defaults, ("defaults",), tuple(Trial.model_fields))
     axes_of(tree, defaults, ("defaults",), Trial)
     blocks = document.get("blocks")
     if not isinstance(blocks, list) or not blocks:
@@ -133,58 +129,74 @@ def add_block(
     trials: dict[Trial, tuple[Probe, ...]],
     block: object,
     defaults: Mapping[str, object],
-    path: tuple[str | int, ...],
+    at: Where,
 ) -> int:
     """Unite one block with `trials`; the number of cells it has as written."""
     if not isinstance(block, dict):
-        tree.problem(path, "a block is a mapping of training fields, with `probes`")
+        tree.problem(at, "a block is a mapping of training fields, with `probes`")
         return 0
-    fields = {k: v for k, v in block.items() if k not in ("name", "probes")}
     if not isinstance(block.get("name", ""), str):
-        tree.problem((*path, "name"), "should be text")
+        tree.problem((*at, "name"), "should be text")
+    known_keys(tree, block, at, (*Trial.model_fields, "name", "probes"))
     axes = {
         **axes_of(tree, defaults, ("defaults",), Trial, quiet=True),
-        **axes_of(tree, fields, path, Trial, extra=("name", "probes")),
+        **axes_of(tree, block, at, Trial),
     }
-    if "model" not in fields and "model" not in defaults:
-        tree.problem(path, "a block needs `model`")
-    probes = block.get("probes", [{}])
-    probe_blocks = probes if isinstance(probes, list) else [probes]
-    if not probe_blocks:
-        tree.problem((*path, "probes"), "an empty list measures nothing")
-    asked: list[tuple[Probe, tuple[str | int, ...]]] = []
-    probe_cells = 0
-    for index, probe_block in enumerate(probe_blocks):
-        where = (*path, "probes", index) if isinstance(probes, list) else (*path, "probes")
-        if not isinstance(probe_block, dict):
-            tree.problem(where, "a probe block is a mapping of probe fields")
-            continue
-        probe_axes = axes_of(tree, probe_block, where, Probe)
-        probe_cells += size(probe_axes)
-        if check_size(tree, probe_axes, where):
-            asked += [(probe, where) for probe in combine(tree, probe_axes, where, Probe)]
-    if "model" not in axes or not check_size(tree, axes, path, probe_cells):
+    if "model" not in {**defaults, **block}:
+        tree.problem(at, "a block needs `model`")
+    probes, probe_cells = probes_of(tree, block.get("probes", {}), (*at, "probes"))
+    if "model" not in axes or not check_size(tree, axes, at, probe_cells):
         return 0
-    resolved: dict[tuple[str, float], tuple[Probe, ...]] = {}
-    united: dict[tuple[int, int], tuple[Probe, ...]] = {}
-    for trial in combine(tree, axes, path, Trial):
-        group = (trial.data, trial.train_rotation)
-        if group not in resolved:
-            resolved[group] = resolve(tree, asked, trial)
-        before, new = trials.get(trial, ()), resolved[group]
-        pair = (id(before), id(new))
-        if pair not in united:  # shared by the trials of the group: a grid may have thousands
-            united[pair] = tuple(dict.fromkeys(before + new))
-        trials[trial] = united[pair]
+    unite(tree, trials, combine(tree, axes, at, Trial), probes)
     return size(axes) * probe_cells
 
 
-def resolve(
-    tree: Tree, asked: Iterable[tuple[Probe, tuple[str | int, ...]]], trial: Trial
-) -> tuple[Probe, ...]:
+def probes_of(tree: Tree, value: object, at: Where) -> tuple[list[tuple[Probe, Where]], int]:
+    """The probes of a block, not yet resolved, with their places; and the cells they make."""
+    blocks = (
+        [(block, (*at, i)) for i, block in enumerate(value)] if isinstance(value, list) else []
+    )
+    if value == []:
+        tree.problem(at, "an empty list measures nothing")
+    if not isinstance(value, list):
+        blocks = [(value, at)]
+    probes: list[tuple[Probe, Where]] = []
+    cells = 0
+    for block, where in blocks:
+        if not isinstance(block, dict):
+            tree.problem(where, "a probe block is a mapping of probe fields")
+            continue
+        known_keys(tree, block, where, tuple(Probe.model_fields))
+        axes = axes_of(tree, block, where, Probe)
+        cells += size(axes)
+        if check_size(tree, axes, where):
+            probes += [(probe, where) for probe in combine(tree, axes, where, Probe)]
+    return probes, cells
+
+
+def unite(
+    tree: Tree,
+    trials: dict[Trial, tuple[Probe, ...]],
+    new: Iterable[Trial],
+    probes: Sequence[tuple[Probe, Where]],
+) -> None:
+    """Add trials with their probes. Equal tuples are one object: a grid may have thousands."""
+    resolved: dict[tuple[str, float], tuple[Probe, ...]] = {}
+    united: dict[tuple[int, int], tuple[Probe, ...]] = {}
+    for trial in new:
+        group = (trial.data, trial.train_rotation)
+        if group not in resolved:
+            resolved[group] = resolve(tree, probes, trial)
+        before, more = trials.get(trial, ()), resolved[group]
+        if (pair := (id(before), id(more))) not in united:
+            united[pair] = tuple(dict.fromkeys(before + more))
+        trials[trial] = united[pair]
+
+
+def resolve(tree: Tree, probes: Iterable[tuple[Probe, Where]], trial: Trial) -> tuple[Probe, ...]:
     """The probes as they apply to `trial`, each once."""
     found: dict[Probe, None] = {}
-    for probe, where in asked:
+    for probe, where in probes:
         try:
             found[probe.resolve(trial)] = None
         except ValueError as error:
@@ -192,133 +204,12 @@ def resolve(
     return tuple(found)
 
 
-Axes = Mapping[str, list[tuple[object, tuple[str | int, ...]]]]
-"""For each field its values, each with the place it stands at."""
-
-
-def axes_of(
-    tree: Tree,
-    fields: Mapping[str, object],
-    path: tuple[str | int, ...],
-    record: type[Record],
-    extra: Sequence[str] = (),
-    quiet: bool = False,
-) -> Axes:
-    """The valid values of each known field; problems go to the tree unless `quiet`."""
-    if not quiet:
-        known_keys(tree, fields, path, (*record.model_fields, *extra))
-    axes: dict[str, list[tuple[object, tuple[str | int, ...]]]] = {}
-    for field, value in fields.items():
-        if field not in record.model_fields:
-            continue
-        where = (*path, field)
-        if value == [] and not quiet:
-            tree.problem(where, "an empty list has no value to vary")
-        places = [(value, where)]
-        if isinstance(value, list):
-            places = [(item, (*where, i)) for i, item in enumerate(value)]
-        for v, at in places:
-            seen = axes.get(field, [])
-            if field_is_valid(tree, record, field, v, at, quiet) and v not in [w for w, _ in seen]:
-                axes[field] = [*seen, (v, at)]
-    return axes
-
-
-def field_is_valid(
-    tree: Tree,
-    record: type[Record],
-    field: str,
-    value: object,
-    path: tuple[str | int, ...],
-    quiet: bool,
-) -> bool:
-    """Whether one value suits one field."""
-    info = record.model_fields[field]
-    try:
-        adapter(record, field).validate_python(value, strict=True)
-    except ValidationError as error:
-        details = error.errors(include_url=False)
-        if not quiet:
-            choices = [c for d in details for c in literal_choices(d)]
-            problem = f"should be {expected(details)} ({info.description})"
-            tree.problem(path, problem, got=value, choices=choices)
-        return False
-    return True
-
-
-_adapters: dict[tuple[type[Record], str], TypeAdapter[Any]] = {}
-
-
-def adapter(record: type[Record], field: str) -> TypeAdapter[Any]:
-    """The validator of one field by itself."""
-    if (record, field) not in _adapters:
-        info = record.model_fields[field]
-        _adapters[record, field] = TypeAdapter(Annotated[info.annotation, info])  # type: ignore[arg-type]
-    return _adapters[record, field]
-
-
-def literal_choices(detail: ErrorDetails) -> list[str]:
-    """The valid choices that a validation error names."""
-    if detail["type"] != "literal_error":
-        return []
-    return detail["ctx"]["expected"].replace("' or '", "', '").strip("'").split("', '")
-
-
-def expected(details: Sequence[ErrorDetails]) -> str:
-    """What would have been valid, in words."""
-    words = []
-    for detail in details:
-        message = detail["msg"].removeprefix("Input should be ")
-        words.append(message[0].lower() + message[1:] if message[1:2].islower() else message)
-    return ", or ".join(dict.fromkeys(words))
-
-
-def combine(
-    tree: Tree, axes: Axes, path: tuple[str | int, ...], record: type[Record]
-) -> Iterator[Any]:
-    """A record for each combination; those that do not fit together become problems."""
-    for combination in itertools.product(*axes.values()):
-        values = dict(zip(axes, combination, strict=True))
-        try:
-            yield record(**{field: value for field, (value, _) in values.items()})
-        except ValidationError as error:
-            for detail in error.errors(include_url=False):
-                field = detail.get("ctx", {}).get("field", "") or str(*detail["loc"][:1])
-                value, where = values.get(field, (None, path))
-                choices = detail.get("ctx", {}).get("choices", ())
-                tree.problem(where, detail["msg"], got=value, choices=choices)
-
-
-def size(axes: Axes) -> int:
-    """Number of combinations."""
-    total = 1
-    for values in axes.values():
-        total *= len(values)
-    return total
-
-
-def check_size(tree: Tree, axes: Axes, path: tuple[str | int, ...], probe_cells: int = 1) -> bool:
-    """Whether the combinations are few enough to be meant."""
-    cells = size(axes) * probe_cells
-    if cells > MOST_CELLS:
-        tree.problem(path, f"has {cells:,} cells, more than the {MOST_CELLS:,} that are allowed")
-    return cells <= MOST_CELLS
-
-
-def known_keys(
-    tree: Tree, mapping: Mapping[str, object], path: tuple[str | int, ...], keys: Sequence[str]
-) -> None:
-    """Every key that is not among `keys` is a problem."""
-    for key in mapping:
-        if key not in keys:
-            tree.problem((*path, key), "unknown key", got=key, choices=keys, at_key=True)
-
-
 def read_resources(tree: Tree, value: object) -> Resources:
     """The `resources` of a grid."""
     if not isinstance(value, dict):
         tree.problem(("resources",), "should be a mapping with `cpu` and `gpu`")
         return Resources()
+    known_keys(tree, value, ("resources",), tuple(Resources.model_fields))
     axes = axes_of(tree, value, ("resources",), Resources)
     gpu = value.get("gpu", 0)
     if isinstance(gpu, float | int) and gpu > 0 and gpu % 1:
@@ -336,54 +227,3 @@ def read_resources(tree: Tree, value: object) -> Resources:
 def dump(plan: Plan) -> str:
     """The effective grid (overrides applied) as YAML."""
     return yaml.safe_dump(plan.document, sort_keys=False)
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON schema of a grid file."""
-
-    def vary(record: type[Record]) -> dict[str, Any]:
-        properties = record.model_json_schema()["properties"]
-        for field in properties.values():
-            field.pop("default", None)
-            field.pop("title", None)
-        return {
-            field: {
-                "description": single.pop("description", ""),
-                "anyOf": [single, {"type": "array", "items": single, "minItems": 1}],
-            }
-            for field, single in properties.items()
-        }
-
-    def mapping(properties: dict[str, Any], **more: object) -> dict[str, Any]:
-        return {"type": "object", "properties": properties, "additionalProperties": False, **more}
-
-    probe = mapping(vary(Probe))
-    block = mapping(
-        {
-            "name": {"type": "string", "description": "the figure or claim that the block serves"},
-            **vary(Trial),
-            "probes": {
-                "description": "what to measure on each trained network",
-                "anyOf": [probe, {"type": "array", "items": probe, "minItems": 1}],
-            },
-        }
-    )
-    resources = Resources.model_json_schema()["properties"]
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "rotgrid grid",
-        **mapping(
-            {
-                "name": {"type": "string", "description": "names the results (default: the file)"},
-                "description": {"type": "string"},
-                "resources": mapping(resources, description="per trial; in no key"),
-                "defaults": mapping(vary(Trial), description="for blocks that do not say"),
-                "blocks": {"type": "array", "items": block, "minItems": 1},
-            },
-            required=["blocks"],
-        ),
-    }
-
-
-if __name__ == "__main__":
-    print(json.dumps(json_schema(), indent=1))

@@ -11,7 +11,9 @@ ROOT = Path(__file__).parent.parent
 ORDER = [
     "spec",
     "document",
+    "axes",
     "grid",
+    "schema",
     "results",
     "cost",
     "progress",
