@@ -8,10 +8,11 @@ Nothing here imports torch or Ray, or reads anything but the text.
 """
 
 import itertools
+import pathlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -68,14 +69,14 @@ def distinct_probes(plan: Plan) -> list[Probe]:
     return list(dict.fromkeys(itertools.chain.from_iterable(shared)))
 
 
-def read(path: str | Path, overrides: Sequence[str] = ()) -> Plan:
+def read(path: str | pathlib.Path, overrides: Sequence[str] = ()) -> Plan:
     """The plan of a grid file. `overrides` are `PATH=VALUE`, as of `--set`.
 
     Raises:
         GridError: all that is wrong with it.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = pathlib.Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise GridError(
@@ -95,9 +96,11 @@ def parse(text: str, file: str = "grid.yaml", overrides: Sequence[str] = ()) -> 
     if not isinstance(tree.value, dict):
         tree.problem((), "a grid is a mapping with the key `blocks`")
     known_keys(tree, document, (), ("name", "description", "resources", "defaults", "blocks"))
-    for field in ("name", "description"):
-        if not isinstance(document.get(field, ""), str):
-            tree.problem((field,), "should be text")
+    if not isinstance(document.get("description", ""), str):
+        tree.problem(("description",), "should be text")
+    name = document.get("name", pathlib.Path(file).stem)
+    if not (isinstance(name, str) and re.fullmatch(r"\w[\w.-]*", name)):
+        tree.problem(("name",), "names files: should be letters, digits, . _ and -", got=name)
     resources = read_resources(tree, document.get("resources", {}))
     defaults = document.get("defaults", {})
     if not isinstance(defaults, dict):
@@ -115,12 +118,12 @@ def parse(text: str, file: str = "grid.yaml", overrides: Sequence[str] = ()) -> 
         cells += add_block(tree, trials, block, defaults, ("blocks", index))
     tree.raise_problems()
     return Plan(
-        name=document.get("name") or Path(file).stem,
+        name=str(name),
         description=document.get("description", ""),
         resources=resources,
         trials=trials,
         cells=cells,
-        document={"name": Path(file).stem, **document},
+        document={"name": name, **document},
     )
 
 

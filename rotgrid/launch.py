@@ -34,8 +34,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--results",
         metavar="URI",
-        default=os.environ.get("ROTGRID_RESULTS"),
-        help="folder, s3:// or gs:// (default: $ROTGRID_RESULTS, or results/<grid name>)",
+        help="folder, s3:// or gs:// (default: <grid name> below $ROTGRID_RESULTS, or results)",
     )
     parser.add_argument("--plan", action="store_true", help="print what would be done, and stop")
     parser.add_argument("--local", action="store_true", help="one trial at a time, without Ray")
@@ -58,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_arguments(arguments)
     try:
         plan = grid.read(args.grid, args.set)
-        results_in = args.results or f"results/{plan.name}"
+        below = os.environ.get("ROTGRID_RESULTS", "results").rstrip("/")
+        results_in = args.results or f"{below}/{plan.name}"
         if "://" not in results_in:
             results_in = os.path.abspath(results_in)
         results.locate(results_in)
@@ -76,7 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.only:
         chosen = [trial for trial in plan.trials if trial.key().startswith(args.only)]
         if len(chosen) != 1:
-            return fail(2, f"--only {args.only}: the key of {len(chosen)} trials; see --plan")
+            where = "keys are in the rows, in failures/, and in what rotgrid.status prints"
+            return fail(2, f"--only {args.only}: the key of {len(chosen)} trials; {where}")
         todo = {trial: probes for trial, probes in todo.items() if trial == chosen[0]}
     if not todo:
         rows = plan.rows if not failed else f"{plan.rows} but for {len(failed)} failed trials'"
@@ -252,6 +253,8 @@ def print_plan(plan: grid.Plan, todo: Todo, failed: Sequence[Trial], results_in:
             field, ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
         )
     console = Console()
+    if not console.is_terminal:  # a script may read it: do not wrap
+        console.width = 240
     console.print(facts, axes, sep="\n\n", soft_wrap=False)
 
 

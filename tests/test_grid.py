@@ -164,6 +164,8 @@ resources: {gpu: 0.3, cpus: 1}
         ("{defaults: {epoch: 1}, blocks: [{model: gcnn}]}", "did you mean 'epochs'"),
         ("{resources: {gpu: [1, 2]}, blocks: [{model: gcnn}]}", "one number for all trials"),
         ("{block: [{model: gcnn}]}", "did you mean 'blocks'"),
+        ("{name: ../up, blocks: [{model: gcnn}]}", "1:8: name: names files"),
+        ("{name: 3, blocks: [{model: gcnn}]}", "(got 3)"),
         ("blocks: &b [*b]", "an alias that contains itself"),
         ("blocks: [{model: gcnn, seed: !!python/name:os.system x}]", "not a plain value"),
         ("blocks: [{model: gcnn, seed: 12:30:45}]", "valid integer"),

@@ -116,6 +116,16 @@ def test_failed_trials_are_recorded_skipped_and_tried_again(grid_file, tmp_path,
     assert [p.stat().st_mtime_ns for p in (tmp_path / "r/failures").iterdir()] != attempts
 
 
+def test_results_go_below_the_folder_of_the_environment(grid_file, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ROTGRID_RESULTS", str(tmp_path / "all") + "/")
+    assert launch.main([str(grid_file), "--plan"]) == 0
+    assert str(tmp_path / "all/g") in capsys.readouterr().out
+    monkeypatch.delenv("ROTGRID_RESULTS")
+    monkeypatch.chdir(tmp_path)
+    assert launch.main([str(grid_file), "--plan"]) == 0
+    assert str(tmp_path / "results/g") in capsys.readouterr().out
+
+
 def test_only_runs_one_trial(grid_file, tmp_path, capsys):
     first = next(iter(grid.read(grid_file).trials))
     assert run(grid_file, tmp_path / "r", "--only", first.key()[:6]) == 0
