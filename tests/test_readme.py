@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import analysis
 from rotgrid import experiment, grid, launch, models, results
 from rotgrid.spec import VARIANTS
 
@@ -69,3 +70,43 @@ def test_links_lead_somewhere(target):
 
 def test_the_repository_names_no_machine():
     assert not re.search(r"(/root|/home/(?!ray)|/work|/tmp)\b", DOCUMENTS)
+
+
+def share(rows, **condition):
+    """n_correct of n, as the README prints it."""
+    (row,) = rows.filter(**condition).iter_rows(named=True)
+    return f"{row['n_correct'] / row['n']:.1%} of {row['n']:,}"
+
+
+def measured_table():
+    """The table of docs/baseline: a line per network of Table 1."""
+    rows = analysis.load(ROOT / "docs/baseline")
+    lines = []
+    for recipe, epochs in (("paper", 10), ("fast", 4)):
+        for model in ("stdcnn", "gcnn"):
+            for x in (0.0, 60.0, 180.0):
+                kind = {"recipe": recipe, "epochs": epochs, "model": model, "train_rotation": x}
+                own = rows.filter(**kind, test_rotation=x)
+                if own.is_empty():
+                    continue
+                attacked = [
+                    share(own, attack=attack, eps=0.1) if recipe == "paper" else ""
+                    for attack in ("fgsm", "pgd")
+                ]
+                cells = [f"`{model}`", recipe, f"±{x:g}°", share(own, attack="none"), *attacked]
+                lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def test_measured_numbers_are_those_of_the_stored_rows():
+    lines = measured_table()
+    assert len(lines) == 10
+    for line in lines:
+        assert line in README
+
+
+def test_stored_rows_are_those_of_the_grid():
+    assert analysis.problems(ROOT / "docs/baseline") == []
+    assert grid.read(ROOT / "docs/baseline/grids/baseline.yaml").trials == (
+        grid.read(ROOT / "grids/baseline.yaml").trials
+    )
