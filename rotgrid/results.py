@@ -248,7 +248,8 @@ def _read_part(root: Root, name: str, schema: pa.Schema) -> pa.Table:
         raise ValueError("not written by rotgrid")
     if int(version) > SCHEMA_VERSION:
         raise ValueError(f"schema version {int(version)} is newer than this rotgrid's")
-    return file.read(columns=schema.names).select(schema.names).cast(schema)
+    table = file.read(columns=schema.names, use_threads=False)  # no threads to race with exit
+    return table.select(schema.names).cast(schema)
 
 
 def measured(root: Root) -> dict[str, set[str]]:
