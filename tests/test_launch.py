@@ -204,7 +204,11 @@ def start(tmp_path):
         command = [sys.executable, "-m", "rotgrid.launch", str(grid_file), "--results", str(root)]
         with open(tmp_path / f"stderr{len(started)}", "w") as errors:
             process = subprocess.Popen(
-                [*command, "--no-report"], cwd=ROOT, stderr=errors, start_new_session=True
+                [*command, "--no-report"],
+                cwd=ROOT,
+                env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")},
+                stderr=errors,
+                start_new_session=True,
             )
         process.errors = Path(errors.name)
         started.append(process)
@@ -285,7 +289,7 @@ def test_interrupting_a_cluster_run_keeps_what_is_done(start, slow_grid, tmp_pat
     process = start(slow_grid, tmp_path / "r")
     wait_for(lambda: results.names(tmp_path / "r", "evaluations", ".parquet"))
     process.send_signal(signal.SIGINT)
-    code, errors = process.wait(timeout=60), process.errors.read_text()
+    code, errors = process.wait(timeout=120), process.errors.read_text()
     assert code == 130, errors
     assert "Go on with:" in errors
     assert 0 < len(stored(tmp_path / "r")) < 12
