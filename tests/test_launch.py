@@ -308,18 +308,6 @@ def test_a_cluster_run_equals_a_local_one_and_is_quiet(start, grid_file, tmp_pat
     assert_rows_as_uninterrupted(grid_file, tmp_path / "r", tmp_path)
 
 
-def test_what_no_node_has_is_refused_before_it_waits_forever(monkeypatch):
-    from rotgrid import cluster
-
-    nodes = [{"Alive": True, "Resources": {"CPU": 2.0}}, {"Alive": False, "Resources": {"GPU": 8}}]
-    monkeypatch.setattr(cluster.ray, "nodes", lambda: nodes)
-    cluster.require(grid.Resources(cpu=2))
-    with pytest.raises(cluster.ClusterError, match=r"0.25 GPU .* --set resources.gpu=0"):
-        cluster.require(grid.Resources(gpu=0.25))
-    with pytest.raises(cluster.ClusterError, match="no node has more than 2"):
-        cluster.require(grid.Resources(cpu=3))
-
-
 def test_the_longest_trials_come_first(tmp_path):
     plan = grid.parse("blocks: [{model: [stdcnn, gcnn], epochs: [1, 2]}]")
     todo, failed = launch.missing(plan, str(tmp_path), retry=False)
