@@ -4,6 +4,7 @@ The speed of each model comes from the trials already finished in the same resul
 earlier launches on this machine, else from a reference machine. Neither torch nor Ray is needed.
 """
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -109,7 +110,8 @@ def measured_rates(root: str) -> dict[str, float]:
 
 def remember_rates(root: str) -> None:
     """Keep the speeds measured in these results for plans of other grids on this machine."""
-    if rates := measured_rates(root):
+    rates = measured_rates(root)
+    with contextlib.suppress(OSError):  # a cache that cannot be written is no reason to fail
         RATES_FILE.parent.mkdir(parents=True, exist_ok=True)
         RATES_FILE.write_text(json.dumps({**remembered_rates(), **rates}))
 

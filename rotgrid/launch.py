@@ -94,17 +94,21 @@ def fail(code: int, *lines: str) -> int:
     return code
 
 
-def missing(plan: grid.Plan, results_in: str, retry: bool) -> tuple[Todo, list[Trial]]:
-    """The probes that have no row yet, the most expensive trial first; and the failed trials."""
+def missing(plan: grid.Plan, results_in: str, retry: bool) -> tuple[Todo, Todo]:
+    """What has no row yet: of the trials to run, the most expensive first, and of failed ones.
+
+    With `retry` the failed trials are among those to run as well.
+    """
     done = results.measured(results_in)
     failures = results.failures(results_in)
-    todo, failed = {}, []
+    todo: Todo = {}
+    failed: Todo = {}
     for trial, probes in plan.trials.items():
         key = trial.key()
         seen = done.get(key, set())
         left = tuple(probe for probe in probes if probe.key() not in seen) if seen else probes
         if left and key in failures:
-            failed.append(trial)
+            failed[trial] = left
         if left and (retry or key not in failures):
             todo[trial] = left
     work = {trial: cost.work(trial, probes, trained=False) for trial, probes in todo.items()}
@@ -168,7 +172,8 @@ def run_here(
 def conclude(plan: grid.Plan, results_in: str, args: argparse.Namespace, drawn: bool) -> int:
     """Draw the report, list what failed; the exit code."""
     out = report_folder(plan, results_in)
-    cost.remember_rates(results_in)
+    if not drawn:
+        cost.remember_rates(results_in)
     if not args.no_report and not (drawn and Path(out, "report.html").exists()):
         from analysis import NoResults
         from analysis.__main__ import draw
@@ -219,11 +224,13 @@ def trained_keys(results_in: str) -> set[str]:
     return {Path(name).stem for name in stored if not name.endswith(".training.pt")}
 
 
-def print_plan(plan: grid.Plan, todo: Todo, failed: Sequence[Trial], results_in: str) -> None:
+def print_plan(plan: grid.Plan, todo: Todo, failed: Todo, results_in: str) -> None:
     """The plan as tables on stdout."""
     trained = trained_keys(results_in)
     to_train = sum(trial.key() not in trained for trial in todo)
     left = sum(map(len, todo.values()))
+    lacking = {**failed, **todo}
+    done = plan.rows - sum(map(len, lacking.values()))
     guess = cost.estimate(todo, trained, results_in)
     cores = os.cpu_count() or 1
     slots = max(1, cores // plan.resources.cpu)
@@ -234,7 +241,7 @@ def print_plan(plan: grid.Plan, todo: Todo, failed: Sequence[Trial], results_in:
         ("probes", f"{len(grid.distinct_probes(plan)):,} distinct measurements"),
         ("rows", f"{plan.rows:,} (trial, probe) pairs"),
         ("cartesian", f"{plan.cells:,} networks if every cell trained its own"),
-        ("done", f"{plan.rows - left:,} rows, {len(plan.trials) - len(todo):,} trials"),
+        ("done", f"{done:,} rows, {len(plan.trials) - len(lacking):,} trials"),
         ("failed", f"{len(failed):,} trials (--retry-failed tries them again)"),
         ("to do", f"{to_train:,} networks to train, {left:,} rows to measure"),
         (

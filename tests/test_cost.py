@@ -60,3 +60,11 @@ def test_speeds_are_remembered_for_other_grids(tmp_path):
     assert "earlier launches" in found.source
     cost.RATES_FILE.write_text("{")
     assert "guess" in cost.estimate(todo, set(), tmp_path / "other").source
+
+
+def test_a_cache_that_cannot_be_written_is_no_failure(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(cost, "RATES_FILE", tmp_path / "file" / "rates.json")
+    train(tmp_path / "r", Trial(model="stdcnn", data="mnist5k", epochs=10), seconds=7.0)
+    cost.remember_rates(tmp_path / "r")
+    assert cost.remembered_rates() == {}

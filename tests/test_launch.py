@@ -112,6 +112,14 @@ def test_failed_trials_are_recorded_skipped_and_tried_again(grid_file, tmp_path,
     attempts = [p.stat().st_mtime_ns for p in (tmp_path / "r/failures").iterdir()]
     assert run(grid_file, tmp_path / "r", *wild) == 3
     assert [p.stat().st_mtime_ns for p in (tmp_path / "r/failures").iterdir()] == attempts
+    assert run(grid_file, tmp_path / "r", *wild, "--plan") == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "done 6 rows, 2 trials failed 2 trials" in out
+    assert "to do 0 networks to train, 0 rows" in out
+    assert run(grid_file, tmp_path / "r", *wild, "--retry-failed", "--plan") == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "done 6 rows, 2 trials failed 2 trials" in out
+    assert "to do 2 networks to train, 6 rows" in out
     assert run(grid_file, tmp_path / "r", *wild, "--retry-failed") == 3
     assert [p.stat().st_mtime_ns for p in (tmp_path / "r/failures").iterdir()] != attempts
 
@@ -314,5 +322,5 @@ def test_the_longest_trials_come_first(tmp_path):
     assert [(t.model, t.epochs) for t in todo] == [
         ("gcnn", 2), ("gcnn", 1), ("stdcnn", 2), ("stdcnn", 1),
     ]  # fmt: skip
-    assert failed == []
+    assert failed == {}
     assert all(isinstance(trial, Trial) for trial in todo)
