@@ -91,7 +91,7 @@ def _unreadable(place: Place) -> list[str]:
 
 
 def _rows(places: Sequence[Place], table: results.TableName) -> tuple[pl.DataFrame, list[str]]:
-    frames, found = [_frame(results.SCHEMAS[table].empty_table())], []
+    frames, found = [_frame(pa.Table.from_batches([], results.SCHEMAS[table]))], []
     for place in places:
         rows, skipped = results.read(place, table)
         frames.append(_frame(rows))

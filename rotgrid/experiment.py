@@ -91,7 +91,6 @@ def attempt(
     probes: Iterable[Probe],
     results: Root,
     *,
-    attempt: int = 1,
     threads: int = 1,
     gpu_share: float = 0.0,
 ) -> Outcome:
@@ -99,11 +98,12 @@ def attempt(
     try:
         run(trial, probes, results, threads=threads, gpu_share=gpu_share)
     except Exception as error:
+        earlier = storage.failures(results).get(trial.key(), {})
         report = {
             "exception": f"{type(error).__name__}: {error}",
             "traceback": traceback.format_exc()[-8_000:],
             "host": socket.gethostname(),
-            "attempt": attempt,
+            "attempt": 1 + int(str(earlier.get("attempt", 0))),
             "failed_at": datetime.datetime.now(datetime.UTC).isoformat(),
         }
         storage.record_failure(results, trial, report)

@@ -5,6 +5,7 @@ Exit codes: 0 all done, 1 internal error, 2 usage or invalid grid, 3 finished wi
 """
 
 import argparse
+import dataclasses
 import os
 import shlex
 import sys
@@ -66,6 +67,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return fail(2, *map(str, error.problems))
     except ValueError as error:
         return fail(2, str(error))
+    if args.only:
+        chosen = {t: p for t, p in plan.trials.items() if t.key().startswith(args.only)}
+        if len(chosen) != 1:
+            where = "keys are in the rows, in failures/, and in what rotgrid.status prints"
+            return fail(2, f"--only {args.only}: the key of {len(chosen)} trials; {where}")
+        plan = dataclasses.replace(plan, trials=chosen)
     try:
         todo, failed = missing(plan, results_in, retry=args.retry_failed or bool(args.only))
     except OSError as error:
@@ -73,12 +80,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.plan:
         print_plan(plan, todo, failed, results_in)
         return 0
-    if args.only:
-        chosen = [trial for trial in plan.trials if trial.key().startswith(args.only)]
-        if len(chosen) != 1:
-            where = "keys are in the rows, in failures/, and in what rotgrid.status prints"
-            return fail(2, f"--only {args.only}: the key of {len(chosen)} trials; {where}")
-        todo = {trial: probes for trial, probes in todo.items() if trial == chosen[0]}
     if not todo:
         rows = plan.rows if not failed else f"{plan.rows} but for {len(failed)} failed trials'"
         print(f"nothing to do: {len(plan.trials)} trials, {rows} rows are in {results_in}")

@@ -254,8 +254,12 @@ def _read_part(root: Root, name: str, schema: pa.Schema) -> pa.Table:
 
 def measured(root: Root) -> dict[str, set[str]]:
     """Keys of the probes already measured, by key of the trial."""
+    return probes_by_trial(read(root, "evaluations", ["trial", "probe"])[0])
+
+
+def probes_by_trial(rows: pa.Table) -> dict[str, set[str]]:
+    """Keys of the probes in a table of evaluations, by key of the trial."""
     done: dict[str, set[str]] = defaultdict(set)
-    rows, _ = read(root, "evaluations", ["trial", "probe"])
     for trial, probe in zip(rows["trial"].to_pylist(), rows["probe"].to_pylist(), strict=True):
         done[trial].add(probe)
     return done

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not files and not rows.num_rows:
         print(f"{args.results}: no launched grid and no rows", file=sys.stderr)
         return 2
-    measured = results.measured(args.results)
+    measured = results.probes_by_trial(rows)
     failures = results.failures(args.results)
     training = {
         PurePosixPath(name).name.partition(".")[0]

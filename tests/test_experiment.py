@@ -110,6 +110,8 @@ def test_failures_are_recorded_and_forgotten_on_success(quick_trial, tmp_path, m
     assert "in fit" in report["traceback"]
     assert report["trial"] == wild.model_dump()
     assert report["attempt"] == 1
+    assert experiment.attempt(wild, PROBES, tmp_path) == "failed"
+    assert results.failures(tmp_path)[wild.key()]["attempt"] == 2
     monkeypatch.setattr(training, "LARGEST_LOSS", float("inf"))
     monkeypatch.setattr(training, "train_epoch", lambda *_: 0.0)
     assert experiment.attempt(wild, PROBES, tmp_path) == "done"

@@ -138,6 +138,9 @@ def test_only_runs_one_trial(grid_file, tmp_path, capsys):
     first = next(iter(grid.read(grid_file).trials))
     assert run(grid_file, tmp_path / "r", "--only", first.key()[:6]) == 0
     assert {row["trial"] for row in stored(tmp_path / "r")} == {first.key()}
+    capsys.readouterr()
+    assert run(grid_file, tmp_path / "r", "--only", first.key()) == 0
+    assert "nothing to do: 1 trials, 3 rows are in" in capsys.readouterr().out
     assert run(grid_file, tmp_path / "r", "--only", "zz") == 2
     assert "--only zz: the key of 0 trials" in capsys.readouterr().err
 

@@ -10,6 +10,7 @@ import pytest
 
 import analysis
 from rotgrid import experiment, grid, launch, models, results
+from rotgrid.document import GridError
 from rotgrid.spec import VARIANTS
 
 ROOT = Path(__file__).parent.parent
@@ -47,6 +48,13 @@ def test_launch_commands_parse_and_their_grids_exist(command):
 def test_the_example_grid_is_valid():
     (example,) = blocks("yaml")
     assert grid.parse(example).rows > 0
+
+
+def test_the_example_of_a_mistake_is_what_a_mistake_prints():
+    (example,) = blocks("yaml")
+    with pytest.raises(GridError) as caught:
+        grid.parse(example.replace("stdcnn, gcnn", "stdcnn, gcn"), "mine.yaml")
+    assert f"```\n{caught.value}\n```" in README
 
 
 def test_python_snippets_run(tmp_path, monkeypatch, capsys):

@@ -1,8 +1,9 @@
-"""Overhead of the fan-out per trial: `python tests/benchmarks/fanout.py` (about two minutes).
+"""Overhead of the fan-out per trial: `python tests/benchmarks/fanout.py` (about three minutes).
 
 Trials that do nothing but import torch, on two CPUs: by `rotgrid.cluster`, by Tune as it comes
-(a new process for each trial), and by plain Ray tasks, which do no bookkeeping at all. Counted is
-the time from Ray being up to the end of the last trial, so the start of processes is in it.
+(a new process for each trial; its loggers are off, as ours are), and by plain Ray tasks, which do
+no bookkeeping at all. Counted is the time from Ray being up to the end of the last trial, so the
+start of processes is in it.
 """
 
 import tempfile
@@ -76,7 +77,7 @@ def main():
     trials = [Trial(model="stdcnn", seed=seed) for seed in range(TRIALS)]
     measured = {
         "rotgrid.cluster": ours(trials),
-        "Tune, default": tune_as_it_comes(trials[:20]),
+        "Tune, default": tune_as_it_comes(trials),
         "plain Ray tasks": plain_tasks(trials),
     }
     reference = measured["rotgrid.cluster"]
