@@ -14,7 +14,8 @@ import platformdirs
 from pydantic import ValidationError
 
 from rotgrid import results
-from rotgrid.spec import DATA, MODELS, RECIPES, Probe, Trial
+from rotgrid.recipes import recipe_of
+from rotgrid.spec import DATA, MODELS, Probe, Trial
 
 RATES_FILE = Path(platformdirs.user_cache_dir("rotgrid"), "rates.json")
 
@@ -28,10 +29,47 @@ MULTIPLY_ADDS: dict[tuple[str, str], float] = {
     ("gcnn", "matched-table1"): 1.43e6,
     ("gcnn", "matched-doubled"): 7.50e6,
     ("gcnn", "orbit"): 15.12e6,
+    ("hnet", "fixed"): 87.18e6,
+    ("hnet", "2018"): 87.18e6,
+    ("ptn", "base"): 12.68e6,
+    ("ptn", "small"): 5.47e6,
+    ("roteqnet", "exact"): 59.71e6,
+    ("roteqnet", "zoomed"): 59.71e6,
+    ("roteqnet", "sixteen"): 56.20e6,
+    ("capsnet", "table"): 206.8e6,
+    ("capsnet", "narrow"): 15.86e6,
+    ("z2cnn", "base"): 2.98e6,
+    ("p4cnn", "base"): 11.67e6,
+    ("p4cnn", "rotation-pooling"): 11.90e6,
+    ("tipooling", "narrow"): 28.52e6,
+    ("tipooling", "full"): 677.4e6,
+    ("cyclic", "pool"): 4.02e6,
+    ("cyclic", "roll"): 6.38e6,
+    ("dren", "x4"): 11.65e6,
+    ("dren", "max-x4"): 11.67e6,
+    ("steerable", "c4"): 19.62e6,
+    ("steerable", "c8"): 37.48e6,
+    ("steerable", "so2"): 31.14e6,
+    ("steerable", "gcnn"): 15.17e6,
+    ("emcaps", "small"): 7.20e6,
 }
-"""Of one forward pass of one image, by (model, variant)."""
+"""Of one forward pass of one image, by (model, variant), without the building of filters."""
 
-REFERENCE_RATES: dict[str, float] = {"stdcnn": 16e9, "gcnn": 28e9}
+REFERENCE_RATES: dict[str, float] = {
+    "stdcnn": 16e9,
+    "gcnn": 28e9,
+    "hnet": 40e9,
+    "ptn": 25e9,
+    "roteqnet": 25e9,
+    "capsnet": 28e9,
+    "z2cnn": 16e9,
+    "p4cnn": 20e9,
+    "tipooling": 20e9,
+    "cyclic": 16e9,
+    "dren": 20e9,
+    "steerable": 15e9,
+    "emcaps": 4e9,
+}
 """Multiply-adds per second in training, measured on one core of an AMD EPYC server (2026)."""
 
 
@@ -50,7 +88,7 @@ def training_passes(trial: Trial) -> float:
             "none": 0.0,
             "fgsm": 2.0,
             "fgsm-mix": 2.0 + 3.0,
-            "pgd": 2.0 * RECIPES[trial.recipe].adversary_steps + 1,
+            "pgd": 2.0 * recipe_of(trial.recipe, trial.model).adversary_steps + 1,
         }[trial.adversary]
     )
     return trial.epochs * (trial.train_size * per_image + DATA[trial.data].val)
@@ -60,6 +98,7 @@ def probe_passes(probe: Probe) -> float:
     """Forward passes that a measurement is worth, if every image survives to its last step."""
     per_image = {
         "none": 1.0,
+        "equivariance": 2.0,
         "noise": float(max(1, probe.restarts)),
         "fgsm": 1.5,
         "pgd": 2.0 * probe.steps * max(1, probe.restarts) + 1,

@@ -11,8 +11,10 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
+
+from rotgrid.recipes import RecipeName, recipe_of
 
 T = TypeVar("T")
 
@@ -20,10 +22,23 @@ REVISION = 1
 """Part of every key. Raise it when a change to the code changes what the numbers mean."""
 
 DataName = Literal["mnist5k", "mnist"]
-ModelName = Literal["stdcnn", "gcnn"]
+ModelName = Literal[
+    "stdcnn",
+    "gcnn",
+    "hnet",
+    "ptn",
+    "roteqnet",
+    "capsnet",
+    "z2cnn",
+    "p4cnn",
+    "tipooling",
+    "cyclic",
+    "dren",
+    "steerable",
+    "emcaps",
+]
 Adversary = Literal["none", "fgsm", "fgsm-mix", "pgd"]
-Attack = Literal["none", "noise", "fgsm", "pgd"]
-RecipeName = Literal["paper", "fast"]
+Attack = Literal["none", "noise", "fgsm", "pgd", "equivariance"]
 Interpolation = Literal["bilinear", "nearest"]
 
 MODELS: tuple[ModelName, ...] = get_args(ModelName)
@@ -32,6 +47,17 @@ ATTACKS: tuple[Attack, ...] = get_args(Attack)
 VARIANTS: dict[ModelName, tuple[str, ...]] = {
     "stdcnn": ("table1", "doubled", "matched-table1", "matched-halved"),
     "gcnn": ("table1", "halved", "matched-table1", "matched-doubled", "orbit"),
+    "hnet": ("fixed", "2018"),
+    "ptn": ("base", "small"),
+    "roteqnet": ("exact", "zoomed", "sixteen"),
+    "capsnet": ("table", "narrow"),
+    "z2cnn": ("base",),
+    "p4cnn": ("base", "rotation-pooling"),
+    "tipooling": ("narrow", "full"),
+    "cyclic": ("pool", "roll"),
+    "dren": ("x4", "max-x4"),
+    "steerable": ("c4", "c8", "so2", "gcnn"),
+    "emcaps": ("small",),
 }
 """The variants of each model, the default first. `matched-X` has the parameter count of the other
 model's variant X (as near as whole widths allow)."""
@@ -57,52 +83,9 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Recipe(Record):
-    """A named optimiser setting; its values are part of the key of every trial that uses it."""
-
-    optimizer: Literal["sgd", "adamw"]
-    momentum: float
-    weight_decay: float
-    schedule: Literal["constant", "one-cycle"]
-    learning_rate: float
-    batch_size: int
-    epochs: int
-    adversary_steps: int
-    """Steps of the `pgd` adversary."""
-    adversary_step_size: float
-    """Step size of the `pgd` adversary in units of eps."""
-    adversary_warmup: float
-    """Share of the training over which the adversary's eps grows from 0, so that small networks
-    do not collapse to one class (Gowal et al. 2018 and others)."""
-
-
-RECIPES: dict[RecipeName, Recipe] = {
-    # The MNIST example of adambielski/pytorch-gconv-experiments, the likely origin of Table 1.
-    "paper": Recipe(
-        optimizer="sgd",
-        momentum=0.5,
-        weight_decay=0.0,
-        schedule="constant",
-        learning_rate=0.01,
-        batch_size=64,
-        epochs=10,
-        adversary_steps=40,
-        adversary_step_size=1 / 30,
-        adversary_warmup=0.0,
-    ),
-    "fast": Recipe(
-        optimizer="adamw",
-        momentum=0.9,
-        weight_decay=1e-4,
-        schedule="one-cycle",
-        learning_rate=5e-3,
-        batch_size=64,
-        epochs=4,
-        adversary_steps=10,
-        adversary_step_size=0.25,
-        adversary_warmup=0.5,
-    ),
-}
+def _as_text(value: object) -> object:
+    """The variant `2018` is a number in YAML."""
+    return str(value) if type(value) is int else value
 
 
 class Trial(Record):
@@ -113,7 +96,9 @@ class Trial(Record):
     """
 
     model: ModelName = Field(description="architecture")
-    variant: str = Field(default="", description="variant of the architecture")
+    variant: Annotated[str, BeforeValidator(_as_text, json_schema_input_type=str | int)] = Field(
+        default="", description="variant of the architecture"
+    )
     data: DataName = Field(default="mnist", description="data set")
     train_size: int = Field(
         default=0, gt=0, description="training images, a stratified nested subset (default: all)"
@@ -144,11 +129,12 @@ class Trial(Record):
         values = dict(values)
         if (data := known(values.get("data", "mnist"), DATA)) is not None:
             values.setdefault("train_size", data.train)
-        if (variants := known(values.get("model"), VARIANTS)) is not None:
+        if (variants := known(model := values.get("model"), VARIANTS)) is not None:
             values.setdefault("variant", variants[0])
-        if (recipe := known(values.get("recipe", "paper"), RECIPES)) is not None:
-            for field in ("epochs", "batch_size", "learning_rate"):
-                values.setdefault(field, getattr(recipe, field))
+            if (name := values.get("recipe", "paper")) in get_args(RecipeName):
+                recipe = recipe_of(name, model)
+                for field in ("epochs", "batch_size", "learning_rate"):
+                    values.setdefault(field, getattr(recipe, field))
         if values.get("adversary", "none") == "none":
             values["adversary_eps"] = 0.0
         return values
@@ -164,11 +150,15 @@ class Trial(Record):
 
     def key(self) -> str:
         """16 hex digits that name everything that affects the trained network."""
-        return digest({**self.model_dump(), "recipe": RECIPES[self.recipe].model_dump()})
+        recipe = recipe_of(self.recipe, self.model).contents()
+        return digest({**self.model_dump(), "recipe": recipe})
 
 
 class Probe(Record):
     """One measurement of a trained network; eps is measured around the image *after* rotation.
+
+    `equivariance` attacks nothing: every image turns by exactly `test_rotation`, and counts as
+    correct if its class stays the same; the errors of the layers go to a table of their own.
 
     Raises:
         pydantic.ValidationError: a field is unknown or out of range.
@@ -176,7 +166,8 @@ class Probe(Record):
 
     test_rotation: Annotated[float, Field(ge=0, le=180)] | Literal["same"] = Field(
         default="same",
-        description="x: test images turn by U[-x, x] degrees; same = train_rotation",
+        description="x: test images turn by U[-x, x] degrees (for equivariance: by exactly x); "
+        "same = train_rotation",
     )
     attack: Attack = Field(default="none", description="attack on the test images")
     eps: float = Field(default=0.3, ge=0, le=1, description="L-inf radius, pixel units")
@@ -200,6 +191,8 @@ class Probe(Record):
                 return {**values, "steps": 0}
             case "fgsm":
                 return {**values, "steps": 1, "restarts": 1}
+            case "equivariance":
+                return {**values, "eps": 0.0, "steps": 0, "restarts": 0}
         return values
 
     def resolve(self, trial: Trial) -> "Probe":

@@ -9,6 +9,7 @@ import hashlib
 import io
 import math
 import time
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -17,8 +18,9 @@ from torch import Tensor, nn
 
 from rotgrid import attacks, results
 from rotgrid.data import Dataset, pixels, subset
+from rotgrid.recipes import Recipe, recipe_of
 from rotgrid.rotation import draw_angles, rotate
-from rotgrid.spec import RECIPES, Trial
+from rotgrid.spec import Trial
 
 LARGEST_LOSS = 10 * math.log(10)
 """Ten times the cross-entropy of guessing: a training above it has diverged."""
@@ -123,21 +125,22 @@ def adversarial_loss(
     eps: float,
     generator: torch.Generator,
 ) -> Tensor:
-    """Mean cross-entropy of one batch under the trial's adversary (true label, eval mode).
+    """`training_loss` of one batch under the trial's adversary (true label, eval mode).
 
     `fgsm` and `pgd` replace the batch by its adversarial images (Madry et al. 2018, eq. 2.1);
     `fgsm-mix` averages the clean and the adversarial loss (Goodfellow et al. 2015, section 6).
     """
     match trial.adversary:
         case "none":
-            return F.cross_entropy(model(images), labels)
+            return training_loss(model, images, labels)
         case "fgsm":
-            return F.cross_entropy(model(attacks.fgsm(model, images, labels, eps=eps)), labels)
+            adversarial = attacks.fgsm(model, images, labels, eps=eps)
+            return training_loss(model, adversarial, labels)
         case "fgsm-mix":
             adversarial = attacks.fgsm(model, images, labels, eps=eps)
-            return F.cross_entropy(model(torch.cat([images, adversarial])), labels.repeat(2))
+            return training_loss(model, torch.cat([images, adversarial]), labels.repeat(2))
         case "pgd":
-            recipe = RECIPES[trial.recipe]
+            recipe = recipe_of(trial.recipe, trial.model)
             adversarial = attacks.pgd(
                 model,
                 images,
@@ -147,12 +150,21 @@ def adversarial_loss(
                 step_size=eps * recipe.adversary_step_size,
                 generator=generator,
             )
-            return F.cross_entropy(model(adversarial), labels)
+            return training_loss(model, adversarial, labels)
+
+
+def training_loss(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Mean loss of a batch: the model's own method `loss`, else the cross-entropy of its logits.
+
+    Attacks never climb a model's own loss: that of capsules is flat where they are confident.
+    """
+    own: Callable[[Tensor, Tensor], Tensor] | None = getattr(model, "loss", None)
+    return F.cross_entropy(model(images), labels) if own is None else own(images, labels)
 
 
 def warm_eps(trial: Trial, epochs_done: float) -> float:
     """The adversary's eps at a point of the training: it grows linearly if the recipe says so."""
-    warmup = RECIPES[trial.recipe].adversary_warmup * trial.epochs
+    warmup = recipe_of(trial.recipe, trial.model).adversary_warmup * trial.epochs
     return trial.adversary_eps * min(1.0, epochs_done / warmup if warmup else 1.0)
 
 
@@ -160,29 +172,33 @@ def optimiser(
     model: nn.Module, trial: Trial
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     """The optimiser of the trial's recipe, and the schedule of its learning rate per step."""
-    recipe = RECIPES[trial.recipe]
+    recipe = recipe_of(trial.recipe, trial.model)
     optimizer: torch.optim.Optimizer
+    weights, rate, decay = model.parameters(), trial.learning_rate, recipe.weight_decay
     if recipe.optimizer == "sgd":
-        optimizer = torch.optim.SGD(
-            model.parameters(),
-            lr=trial.learning_rate,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-        )
+        optimizer = torch.optim.SGD(weights, rate, momentum=recipe.momentum, weight_decay=decay)
     else:
-        optimizer = torch.optim.AdamW(
-            model.parameters(),
-            lr=trial.learning_rate,
-            betas=(recipe.momentum, 0.999),
-            weight_decay=recipe.weight_decay,
-        )
+        kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+        optimizer = kind(weights, rate, betas=(recipe.momentum, 0.999), weight_decay=decay)
     steps = trial.epochs * math.ceil(trial.train_size / trial.batch_size)
-    shape = one_cycle(steps) if recipe.schedule == "one-cycle" else lambda _: 1.0
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, shape)
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, schedule(recipe, steps))
 
 
-def one_cycle(steps: int, rise: float = 0.25, first: float = 0.1) -> Any:  # noqa: ANN401
-    """Learning rate by step, as a share of its peak: a linear rise, then half a cosine to 0."""
+def schedule(recipe: Recipe, steps: int) -> Callable[[int], float]:
+    """Learning rate by step, as a share of its peak."""
+    match recipe.schedule:
+        case "constant":
+            return lambda step: 1.0
+        case "exponential":
+            return lambda step: recipe.decay**step
+        case "milestones":
+            return lambda step: 0.1 ** sum(step >= share * steps for share in recipe.milestones)
+        case "one-cycle":
+            return one_cycle(steps)
+
+
+def one_cycle(steps: int, rise: float = 0.25, first: float = 0.1) -> Callable[[int], float]:
+    """A linear rise, then half a cosine to 0."""
 
     def share(step: int) -> float:
         progress = step / steps

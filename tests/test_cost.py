@@ -5,7 +5,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from rotgrid import cost, experiment, models, results
-from rotgrid.spec import Probe, Trial
+from rotgrid.attacks.threat import frozen
+from rotgrid.spec import MODELS, Probe, Trial
 
 
 @pytest.fixture(autouse=True)
@@ -15,11 +16,17 @@ def _own_cache(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("model", "variant"), cost.MULTIPLY_ADDS)
 def test_multiply_adds_are_those_of_the_model(model, variant):
-    net = models.build(model, variant).eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        net(torch.rand(1, 1, 28, 28))
+    net, image = models.build(model, variant), torch.rand(1, 1, 28, 28)
+    with frozen(net), torch.no_grad():
+        net(image)  # builds the filters
+        with FlopCounterMode(display=False) as counter:
+            net(image)
     expected = counter.get_total_flops() / 2
     assert cost.MULTIPLY_ADDS[model, variant] == pytest.approx(expected, rel=0.01)
+
+
+def test_every_model_has_a_rate():
+    assert tuple(cost.REFERENCE_RATES) == MODELS
 
 
 def test_work_grows_with_what_is_asked():

@@ -3,7 +3,7 @@ import typing
 import pytest
 from pydantic import ValidationError
 
-from rotgrid import spec
+from rotgrid import recipes, spec
 from rotgrid.spec import Probe, Trial
 
 
@@ -50,9 +50,23 @@ def test_adversary_eps_changes_the_key_of_an_adversarial_training():
 
 def test_contents_of_the_recipe_are_part_of_the_key(monkeypatch):
     before = Trial(model="gcnn").key()
-    changed = spec.RECIPES["paper"].model_copy(update={"momentum": 0.9})
-    monkeypatch.setitem(spec.RECIPES, "paper", changed)
+    changed = recipes.RECIPES["paper"].model_copy(update={"momentum": 0.9})
+    monkeypatch.setitem(recipes.RECIPES, "paper", changed)
     assert Trial(model="gcnn").key() != before
+
+
+def test_every_model_has_its_authors_recipe():
+    trial = Trial(model="hnet", recipe="original")
+    assert (trial.epochs, trial.batch_size, trial.learning_rate) == (200, 46, 0.0076)
+    same = Trial(model="gcnn", recipe="original")
+    assert same.learning_rate == Trial(model="gcnn").learning_rate
+    assert Trial(model="hnet", recipe="original", epochs=3).epochs == 3
+
+
+def test_a_variant_may_be_written_as_a_number():
+    assert Trial(model="hnet", variant=2018) == Trial(model="hnet", variant="2018")
+    with pytest.raises(ValidationError, match="variant"):
+        Trial(model="hnet", variant=2018.0)
 
 
 def test_keys_are_the_same_on_every_machine():
@@ -64,14 +78,14 @@ def test_keys_are_the_same_on_every_machine():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"model": "gcn"}, "'stdcnn' or 'gcnn'"),
+        ({"model": "gcn"}, "'stdcnn', 'gcnn', .* or 'emcaps'"),
         ({"model": "gcnn", "variant": "doubled"}, "is not a variant of gcnn; choose from table1"),
         ({"model": "gcnn", "data": "mnist5k", "train_size": 5_000}, "more than the 3500"),
         ({"model": "gcnn", "train_rotation": 181}, "less than or equal to 180"),
         ({"model": "gcnn", "epochs": True}, "valid integer"),
         ({"model": "gcnn", "epochs": "3"}, "valid integer"),
         ({"model": "gcnn", "sed": 3}, "Extra inputs"),
-        ({"model": ["gcnn"]}, "'stdcnn' or 'gcnn'"),
+        ({"model": ["gcnn"]}, "'stdcnn', 'gcnn', .* or 'emcaps'"),
         ({}, "Field required"),
     ],
 )
@@ -91,6 +105,7 @@ def test_probes_are_canonical():
     assert Probe(attack="none", eps=0.1, steps=7) == Probe()
     assert Probe(attack="fgsm", eps=0.1, steps=9, restarts=3) == Probe(attack="fgsm", eps=0.1)
     assert Probe(attack="pgd").steps == 40
+    assert Probe(attack="equivariance", eps=0.2, steps=3) == Probe(attack="equivariance")
 
 
 def test_same_resolves_to_the_range_of_the_trial():
@@ -119,8 +134,9 @@ def test_vocabulary_agrees_with_the_code():
     assert tuple(MODELS) == spec.MODELS == tuple(spec.VARIANTS)
     assert tuple(stdcnn.WIDTHS) == spec.VARIANTS["stdcnn"]
     assert tuple(gcnn.WIDTHS) == spec.VARIANTS["gcnn"]
-    assert tuple(SWEEPS) == spec.ATTACKS
-    assert tuple(spec.RECIPES) == typing.get_args(spec.RecipeName)
+    assert (*SWEEPS, "equivariance") == spec.ATTACKS
+    assert (*recipes.RECIPES, "original") == typing.get_args(recipes.RecipeName)
+    assert tuple(recipes.ORIGINALS) == spec.MODELS
     assert tuple(spec.DATA) == typing.get_args(spec.DataName)
     pairs = {(model, variant) for model, vs in spec.VARIANTS.items() for variant in vs}
     assert set(MULTIPLY_ADDS) == pairs

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from rotgrid import attacks, models, results, training
-from rotgrid.spec import RECIPES, Trial
+from rotgrid.recipes import ORIGINALS, RECIPES
+from rotgrid.spec import Trial
 from rotgrid.training import DivergedError, fit
 
 
@@ -178,6 +179,62 @@ def test_the_paper_recipe_is_the_lineage_repository_s():
     (group,) = optimizer.param_groups
     assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.01, 0.5, 0.0)
     assert scheduler.lr_lambdas[0](10_000) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"), [("hnet", torch.optim.Adam), ("gcnn", torch.optim.SGD)]
+)
+def test_the_original_recipe_is_each_model_s_own(model, kind):
+    trial = Trial(model=model, recipe="original", data="mnist5k")
+    optimizer, _ = training.optimiser(models.build("stdcnn"), trial)
+    assert type(optimizer) is kind
+    assert optimizer.param_groups[0]["lr"] == ORIGINALS[model].learning_rate
+
+
+def test_milestones_divide_the_rate_by_ten():
+    share = training.schedule(ORIGINALS["hnet"], steps=200)
+    assert [share(step) for step in (0, 49, 50, 99, 100, 150, 199)] == pytest.approx(
+        [1, 1, 0.1, 0.1, 0.01, 0.001, 0.001]
+    )
+
+
+def test_an_exponential_schedule_falls_steadily():
+    share = training.schedule(ORIGINALS["capsnet"], steps=10)
+    assert [share(0), share(2_000), share(4_000)] == pytest.approx([1, 0.96, 0.96**2])
+
+
+class OwnLoss(nn.Module):
+    """A model that carries the loss that it is trained with."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(10))
+
+    def forward(self, images):
+        return self.scale * images.flatten(1)[:, :10]
+
+    def loss(self, images, labels):
+        return (self(images).sum() - labels.sum()).square()
+
+
+def test_a_model_trains_on_its_own_loss_and_others_on_cross_entropy(digits):
+    images, labels = torch.rand(4, 1, 28, 28), torch.tensor([1, 2, 3, 4])
+    own = OwnLoss()
+    assert torch.equal(training.training_loss(own, images, labels), own.loss(images, labels))
+    plain = models.build("stdcnn").eval()
+    expected = nn.functional.cross_entropy(plain(images), labels)
+    assert torch.equal(training.training_loss(plain, images, labels), expected)
+
+
+@pytest.mark.parametrize("adversary", ["none", "fgsm", "fgsm-mix", "pgd"])
+def test_every_adversary_trains_on_the_models_own_loss(adversary, quick_trial):
+    images, labels = torch.rand(4, 1, 28, 28), torch.tensor([1, 2, 3, 4])
+    trial = Trial(**{**quick_trial.model_dump(), "adversary": adversary, "adversary_eps": 0.0})
+    seen = labels.repeat(2) if adversary == "fgsm-mix" else labels
+    own = OwnLoss()
+    expected = own.loss(images.repeat(len(seen) // 4, 1, 1, 1), seen)
+    found = training.adversarial_loss(own, images, labels, trial, 0.0, torch.Generator())
+    assert found.item() == pytest.approx(expected.item())
 
 
 def test_one_cycle_rises_then_falls_to_zero():

@@ -5,12 +5,37 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from rotgrid.models import gcnn, stdcnn
+from rotgrid.models import (
+    capsnet,
+    cyclic,
+    dren,
+    emcaps,
+    gcnn,
+    hnet,
+    p4cnn,
+    ptn,
+    roteqnet,
+    stdcnn,
+    steerable,
+    tipooling,
+    z2cnn,
+)
 from rotgrid.spec import VARIANTS, ModelName, known
 
 MODELS: dict[ModelName, Callable[[str], nn.Module]] = {
     "stdcnn": stdcnn.build,
     "gcnn": gcnn.build,
+    "hnet": hnet.build,
+    "ptn": ptn.build,
+    "roteqnet": roteqnet.build,
+    "capsnet": capsnet.build,
+    "z2cnn": z2cnn.build,
+    "p4cnn": p4cnn.build,
+    "tipooling": tipooling.build,
+    "cyclic": cyclic.build,
+    "dren": dren.build,
+    "steerable": steerable.build,
+    "emcaps": emcaps.build,
 }
 
 

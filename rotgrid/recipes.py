@@ -1,0 +1,117 @@
+"""Named optimiser settings. The contents of a recipe are part of the key of every trial."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+RecipeName = Literal["paper", "fast", "original"]
+
+
+class Recipe(BaseModel):
+    """How a network is trained, where the trial does not say otherwise."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    optimizer: Literal["sgd", "adam", "adamw"]
+    momentum: float
+    """Of SGD; the first beta of Adam, whose second is 0.999."""
+    weight_decay: float
+    """Added to the gradient by `sgd` and `adam`; decoupled in `adamw`."""
+    schedule: Literal["constant", "one-cycle", "milestones", "exponential"]
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    adversary_steps: int = 40
+    """Steps of the `pgd` adversary."""
+    adversary_step_size: float = 1 / 30
+    """Step size of the `pgd` adversary in units of eps."""
+    adversary_warmup: float = 0.0
+    """Share of the training over which the adversary's eps grows from 0, so that small networks
+    do not collapse to one class (Gowal et al. 2018 and others)."""
+    milestones: tuple[float, ...] = ()
+    """Of schedule `milestones`: shares of the training after each of which the learning rate is
+    divided by 10."""
+    decay: float = 1.0
+    """Of schedule `exponential`: what the learning rate is multiplied by after each step."""
+
+    def contents(self) -> dict[str, object]:
+        """What belongs in a key: all but the later fields that are not used."""
+        later = {"milestones": (), "decay": 1.0}
+        fields = self.model_dump()
+        return {name: v for name, v in fields.items() if v != later.get(name, NotImplemented)}
+
+
+# The MNIST example of adambielski/pytorch-gconv-experiments, the likely origin of Table 1.
+PAPER = Recipe(
+    optimizer="sgd",
+    momentum=0.5,
+    weight_decay=0.0,
+    schedule="constant",
+    learning_rate=0.01,
+    batch_size=64,
+    epochs=10,
+)
+FAST = Recipe(
+    optimizer="adamw",
+    momentum=0.9,
+    weight_decay=1e-4,
+    schedule="one-cycle",
+    learning_rate=5e-3,
+    batch_size=64,
+    epochs=4,
+    adversary_steps=10,
+    adversary_step_size=0.25,
+    adversary_warmup=0.5,
+)
+
+
+def adam(learning_rate: float, batch_size: int, epochs: int, **more: object) -> Recipe:
+    """Adam as the originals use it, at a constant rate unless said otherwise."""
+    return Recipe.model_validate(
+        {
+            "optimizer": "adam",
+            "momentum": 0.9,
+            "weight_decay": 0.0,
+            "schedule": "constant",
+            "learning_rate": learning_rate,
+            "batch_size": batch_size,
+            "epochs": epochs,
+            **more,
+        }
+    )
+
+
+ORIGINALS: dict[str, Recipe] = {
+    "stdcnn": PAPER,
+    "gcnn": PAPER,
+    # Worrall et al. 2017: the rate falls after every 50 epochs.
+    "hnet": adam(0.0076, 46, 200, schedule="milestones", milestones=(0.25, 0.5, 0.75)),
+    "ptn": adam(0.01, 200, 500),  # Esteves et al. 2018
+    # COGMAR/RotEqNet: the rate falls after 20 and 40 epochs.
+    "roteqnet": adam(0.01, 128, 90, schedule="milestones", milestones=(20 / 90, 40 / 90)),
+    # Sabour et al. 2017: 0.96 per 2,000 steps; 300,000 steps of 128 of 60,000 images.
+    "capsnet": adam(1e-3, 128, 640, schedule="exponential", decay=0.96 ** (1 / 2000)),
+    "z2cnn": adam(1e-3, 128, 300),  # Cohen & Welling 2016
+    "p4cnn": adam(1e-3, 128, 100),
+    "tipooling": adam(1e-4, 64, 100),  # dlaptev/TI-pooling, TensorFlow; no number of epochs given
+    "cyclic": PAPER,  # no MNIST network was published: that of Table 1, which ours derives from
+    # Li et al. 2017: 400,000 steps of 32 of 12,000 images, the rate falls after 150,000.
+    "dren": adam(
+        1e-3, 32, 1067, weight_decay=1e-4, schedule="milestones", milestones=(150 / 400,)
+    ),
+    "steerable": adam(1e-3, 128, 100),  # no MNIST network was published: that of p4cnn
+    "emcaps": adam(3e-3, 64, 10, weight_decay=2e-7),  # Hinton et al. 2018; epochs not given
+}
+"""Each model as its authors (or, failing them, the code that we follow) trained it."""
+
+RECIPES: dict[RecipeName, Recipe] = {"paper": PAPER, "fast": FAST}
+"""One for all models; `original` is one for each."""
+
+
+def recipe_of(name: RecipeName, model: str) -> Recipe:
+    """The recipe of that name for that model.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return ORIGINALS[model] if name == "original" else RECIPES[name]
