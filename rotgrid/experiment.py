@@ -128,11 +128,26 @@ def store(
     rows: Sequence[dict[str, Any]],
     device: torch.device,
 ) -> None:
-    """Write rows as a part named by what it holds: the same rows overwrite themselves."""
-    if rows:
-        content = digest({"probes": [row["probe"] for row in rows]})[:8]
-        part = f"{trial.key()}-{content}"
-        storage.write(results, "evaluations", part, rows, provenance(device))
+    """Write rows as a part named by what it holds: the same rows overwrite themselves.
+
+    Errors of layers go first: a probe is done once its row is in `evaluations`.
+    """
+    if not rows:
+        return
+    content = digest({"probes": [row["probe"] for row in rows]})[:8]
+    part = f"{trial.key()}-{content}"
+    source = provenance(device)
+    if layers := [layer for row in rows for layer in layer_rows(row)]:
+        storage.write(results, "equivariance", part, layers, source)
+    storage.write(results, "evaluations", part, rows, source)
+
+
+def layer_rows(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of table `equivariance` that belong to a measurement."""
+    return [
+        {**row, "degrees": row["test_rotation"], "position": at, "layer": layer, "error": error}
+        for at, (layer, error) in enumerate(row.get("layers", {}).items(), 1)
+    ]
 
 
 def prepare(threads: int, gpu_share: float) -> torch.device:

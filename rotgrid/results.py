@@ -2,8 +2,9 @@
 
 A results location is a local path or a URI that pyarrow understands (`s3://`, `gs://`). It holds
 `evaluations/*.parquet` (a row per trial and probe), `training/*.parquet` (a row per trial and
-epoch), `checkpoints/<trial>.pt`, `failures/<trial>.json` and the launched `grids/<name>.yaml`.
-A file appears whole or not at all. `python -m rotgrid.results` prints the columns as Markdown.
+epoch), `equivariance/*.parquet` (a row per trial, angle and layer), `checkpoints/<trial>.pt`,
+`failures/<trial>.json` and the launched `grids/<name>.yaml`. A file appears whole or not at all.
+`python -m rotgrid.results` prints the columns as Markdown.
 """
 
 import functools
@@ -23,7 +24,7 @@ import pyarrow.parquet as pq
 from rotgrid.spec import Probe, Record, Trial
 
 SCHEMA_VERSION = 1
-TableName = Literal["evaluations", "training"]
+TableName = Literal["evaluations", "training", "equivariance"]
 Root = str | os.PathLike[str]
 """A results location."""
 
@@ -88,13 +89,29 @@ TABLES: dict[TableName, list[Column]] = {
         Column("trial", pa.string(), "", "key of the trial"),
         *columns_of(Trial),
         Column("epoch", pa.int64(), "", "passes over the training images, from 1"),
-        Column("train_loss", pa.float64(), "nats", "mean training loss of the epoch"),
+        Column("train_loss", pa.float64(), "nats", "mean loss of the epoch (capsules: their own)"),
         Column(
             "val_n", pa.int64(), "images", "validation images, turned like the training images"
         ),
         Column("val_n_correct", pa.int64(), "images", "of them classified correctly, no attack"),
         Column("parameters", pa.int64(), "", "trainable parameters of the network"),
         Column("seconds", pa.float64(), "s", "time of the epoch"),
+        *PROVENANCE,
+    ],
+    "equivariance": [
+        Column("trial", pa.string(), "", "key of the trial"),
+        Column("probe", pa.string(), "", "key of the probe"),
+        *columns_of(Trial),
+        Column("degrees", pa.float64(), "degrees", "exact turn of every image"),
+        Column("position", pa.int64(), "", "of the layer in the network, from 1"),
+        Column("layer", pa.string(), "", "module of the network, or `logits`"),
+        Column(
+            "error",
+            pa.float64(),
+            "deviations of the maps",
+            "0: turns with the image (logits: stays)",
+        ),
+        Column("n", pa.int64(), "images", "test images measured"),
         *PROVENANCE,
     ],
 }

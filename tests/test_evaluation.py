@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from rotgrid import attacks, evaluation, models
+from rotgrid import attacks, data, evaluation, models
 from rotgrid.data import pixels
 from rotgrid.rotation import draw_angles, rotate
 from rotgrid.spec import Probe, Trial
@@ -104,3 +104,32 @@ def test_interpolation_is_the_trial_s(digits):
 def test_an_unresolved_probe_is_refused(net, digits):
     with pytest.raises(ValueError, match="resolve"):
         evaluation.rotated_test_images(digits, TRIAL, Probe())
+
+
+def test_an_equivariance_probe_turns_every_image_by_its_angle(net, digits):
+    probe = Probe(attack="equivariance", test_rotation=90, n_images=60)
+    clean, row = rows(net, digits, Probe(test_rotation=0, n_images=60), probe)[::-1]
+    images = pixels(digits.test_images[data.subset(digits.test_labels, 60)])
+    with torch.no_grad():
+        same = net(images).argmax(1) == net(images.rot90(1, (-2, -1))).argmax(1)
+    assert (bits(row) == same.numpy()).all()
+    assert (row["n"], row["n_correct"]) == (60, same.sum())
+    assert list(row["layers"]) == [*net.invariants, "logits"]
+    assert "layers" not in clean
+
+
+def test_filters_are_built_once_for_all_probes(digits):
+    net = models.build("gcnn", "halved", seed=3)
+    calls = []
+    build = net.conv1.expand
+    net.conv1.expand = lambda: calls.append(1) or build()
+    probes = [
+        Probe(attack=attack, eps=eps, steps=2, n_images=20, test_rotation=rotation)
+        for attack in ("none", "fgsm", "pgd", "equivariance")
+        for eps in (0.1, 0.2)
+        for rotation in (0, 30)
+    ]
+    assert len(rows(net, digits, *probes)) == 12
+    assert len(calls) == 1
+    net(torch.rand(1, 1, 28, 28))
+    assert len(calls) == 2

@@ -28,6 +28,23 @@ def test_a_trial_is_trained_measured_and_stored(quick_trial, tmp_path):
     assert results.names(tmp_path, "checkpoints", ".training.pt") == []
 
 
+def test_errors_of_layers_have_a_table_of_their_own(quick_trial, tmp_path):
+    turns = [Probe(attack="equivariance", test_rotation=x, n_images=30) for x in (90, 45)]
+    assert experiment.run(quick_trial, [*PROBES, *turns], tmp_path) == 5
+    evaluations = {row["probe"]: row for row in stored(tmp_path)}
+    layers = stored(tmp_path, "equivariance")
+    for probe in turns:
+        key = probe.resolve(quick_trial).key()
+        assert evaluations[key]["attack"] == "equivariance"
+        found = sorted((row for row in layers if row["probe"] == key), key=lambda r: r["position"])
+        assert [row["position"] for row in found] == [1, 2, 3, 4, 5]
+        assert found[-1]["layer"] == "logits"
+        assert {row["degrees"] for row in found} == {probe.test_rotation}
+        assert all(row["error"] > 0.05 for row in found)
+        assert {row["n"] for row in found} == {30}
+    assert len(layers) == 10
+
+
 def test_a_second_run_does_nothing(quick_trial, tmp_path, monkeypatch):
     experiment.run(quick_trial, PROBES, tmp_path)
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.p*")}

@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ORDER = [
+    "recipes",
     "spec",
     "document",
     "axes",
@@ -21,6 +22,7 @@ ORDER = [
     "rotation",
     "models",
     "attacks",
+    "equivariance",
     "training",
     "evaluation",
     "experiment",
@@ -78,6 +80,7 @@ def test_analysis_uses_only_the_light_modules():
         for name in imported(path):
             if name.startswith("rotgrid"):
                 assert name.split(".")[1] in (
+                    "recipes",
                     "spec",
                     "grid",
                     "document",
