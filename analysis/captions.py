@@ -79,6 +79,8 @@ def attack_settings(attacked: pl.DataFrame) -> str:
             words.append(f"{name} ({plural(of['restarts'], 'draw')})")
         elif attack == "fgsm":
             words.append(f"{name} (1 step)")
+        elif attack == "equivariance":
+            words.append(name)
         else:
             starts = plural(of["restarts"], "random start")
             words.append(f"{name} ({plural(of['steps'], 'step')}, {starts})")

@@ -3,7 +3,8 @@
 import polars as pl
 
 from analysis import captions, theme
-from rotgrid.spec import RECIPES, VARIANTS
+from rotgrid.recipes import RECIPES
+from rotgrid.spec import VARIANTS
 
 QUICKSTART = "quickstart data: numbers are not MNIST test accuracy"
 ALWAYS = [
@@ -94,7 +95,7 @@ def _networks(rows: pl.DataFrame) -> list[str]:
 def _recipe(rows: pl.DataFrame) -> str:
     name = rows["recipe"][0]
     known = RECIPES.get(name)
-    how = f"{known.optimizer}, {known.schedule} schedule, " if known else ""
+    how = f"{known.optimizer}, {known.schedule} schedule" if known else "each model's authors'"
     attacked = rows.filter(pl.col("adversary") != "none").unique(["adversary", "adversary_eps"])
     adversaries = [
         f"{adversary} (eps {eps:g})"
@@ -103,7 +104,7 @@ def _recipe(rows: pl.DataFrame) -> str:
         .iter_rows()
     ]
     return (
-        f"Training, recipe {name}: {how}learning rate {captions.span(rows['learning_rate'])}, "
+        f"Training, recipe {name}: {how}, learning rate {captions.span(rows['learning_rate'])}, "
         f"batch {captions.span(rows['batch_size'])}, {captions.span(rows['epochs'])} epochs; "
         f"seeds {values(rows['seed'], '{}')}; "
         f"{captions.listed(sorted(set(rows['interpolation'])))} interpolation; "
@@ -116,4 +117,7 @@ def _attack(rows: pl.DataFrame) -> str:
     images = f"n = {captions.span(rows['n'])} test images per network"
     if name == "none":
         return f"No attack: {images}."
+    if name == "equivariance":
+        turns = values(rows["test_rotation"], "{:g}°")
+        return f"Equivariance: share of classes unchanged by a turn of {turns}; {images}."
     return f"{captions.attack_settings(rows)}: eps {values(rows['eps'])}; {images}."

@@ -1,13 +1,14 @@
 """Which rows a figure shows: comparable ones only, with words for every choice that was made."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import polars as pl
 
 from analysis import theme
 from analysis.captions import listed
-from rotgrid.spec import VARIANTS
+from rotgrid.recipes import ORIGINALS, RecipeName, recipe_of
+from rotgrid.spec import MODELS, VARIANTS
 
 SETTING = (
     "train_size",
@@ -18,7 +19,11 @@ SETTING = (
     "learning_rate",
     "interpolation",
 )
-"""How networks were trained and tested, besides what figures vary: one combination per figure."""
+"""How networks were trained and tested, besides what figures vary: one combination per figure.
+
+What a recipe sets for each model separately counts as equal for all models that follow it.
+"""
+OF_RECIPE = ("epochs", "batch_size", "learning_rate")
 PROTOCOL = ("n_images", "steps", "restarts")
 """How an attack was run: one combination per attack and figure."""
 
@@ -106,7 +111,8 @@ def most_frequent(
 ) -> tuple[pl.DataFrame, list[str]]:
     """The rows with the most frequent combination of `columns` in each group, and notes on the
     rest."""
-    counts = rows.group_by([*by, *columns]).len().sort("len", *columns, descending=True)
+    compared = as_of_first_model(rows)
+    counts = compared.group_by([*by, *columns]).len().sort("len", *columns, descending=True)
     kept = counts.group_by(by, maintain_order=True).first() if by else counts.head(1)
     left = counts.join(kept, on=[*by, *columns], how="anti").sort([*by, *columns])
     notes = []
@@ -117,7 +123,30 @@ def most_frequent(
         shown = ", ".join(f"{name} {_plain(same[name])}" for name in differing)
         hidden = ", ".join(f"{name} {_plain(other[name])}" for name in differing)
         notes.append(f"Shown{group}: {shown}. Left out: {other['len']} rows with {hidden}.")
-    return rows.join(kept, on=[*by, *columns], how="semi", maintain_order="left"), notes
+    at = compared.with_row_index("_row").join(kept, on=[*by, *columns], how="semi")["_row"]
+    return rows[at.sort()], notes
+
+
+def as_of_first_model(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with each value that a recipe sets for a model replaced by what the same recipe
+    sets for the first model: settings compare equal if they follow the recipe alike."""
+    keys = ["model", "recipe", *OF_RECIPE]
+    kinds = rows.select(keys).unique()
+    replaced = [_as_of_first_model(kind) for kind in kinds.iter_rows(named=True)]
+    table = kinds.with_columns(
+        pl.Series(f"_{name}", [kind[name] for kind in replaced], rows.schema[name])
+        for name in OF_RECIPE
+    )
+    joined = rows.join(table, on=keys, how="left", maintain_order="left")
+    return joined.drop(OF_RECIPE).rename({f"_{name}": name for name in OF_RECIPE})
+
+
+def _as_of_first_model(kind: dict[str, Any]) -> dict[str, Any]:
+    if kind["recipe"] not in get_args(RecipeName) or kind["model"] not in ORIGINALS:
+        return kind
+    own, first = (recipe_of(kind["recipe"], model) for model in (kind["model"], MODELS[0]))
+    followed = {n: getattr(first, n) for n in OF_RECIPE if kind[n] == getattr(own, n)}
+    return kind | followed
 
 
 def nearest_eps(rows: pl.DataFrame, wanted: float) -> tuple[pl.DataFrame, float]:

@@ -32,7 +32,8 @@ class Look(NamedTuple):
     shape: str
 
 
-# Okabe-Ito without yellow; the order is fixed, so that a model looks the same in every figure.
+# The paper's six in Okabe-Ito's colours without yellow. The order is fixed, so that a model looks
+# the same in every figure.
 LOOKS = {
     "stdcnn": Look("StdCNN", "#000000", "circle"),
     "gcnn": Look("GCNN", "#0072B2", "square"),
@@ -40,11 +41,24 @@ LOOKS = {
     "ptn": Look("PTN", "#009E73", "diamond"),
     "roteqnet": Look("RotEqNet", "#CC79A7", "cross"),
     "capsnet": Look("CapsNet", "#E69F00", "triangle-down"),
+    "z2cnn": Look("Z2CNN", "#7f7f7f", "circle"),
+    "p4cnn": Look("P4CNN", "#56B4E9", "square"),
+    "tipooling": Look("TI-Pooling", "#882255", "triangle-right"),
+    "cyclic": Look("Cyclic", "#332288", "triangle-left"),
+    "dren": Look("DREN", "#999933", "diamond"),
+    "steerable": Look("Steerable (e2cnn)", "#117733", "triangle-up"),
+    "emcaps": Look("EM capsules", "#8B4513", "triangle-down"),
 }
-OTHERS = [Look("", "#56B4E9", "triangle-right"), Look("", "#7f7f7f", "triangle-left")]
+OTHERS = [Look("", "#AA4499", "triangle-right"), Look("", "#44AA99", "triangle-left")]
 
 DATA = {"mnist": "MNIST", "mnist5k": "MNIST-5k subset (not MNIST test accuracy)"}
-ATTACKS = {"none": "no attack", "noise": "random noise", "fgsm": "FGSM", "pgd": "PGD"}
+ATTACKS = {
+    "none": "no attack",
+    "noise": "random noise",
+    "fgsm": "FGSM",
+    "pgd": "PGD",
+    "equivariance": "class unchanged by a turn",
+}
 ADVERSARIES = {
     "none": "No adversarial training",
     "fgsm": "Trained with FGSM",

@@ -9,7 +9,8 @@ from made_up import frame, study
 @pytest.fixture(scope="session")
 def full() -> pl.DataFrame:
     """All that the figures ask for, but the doubled and halved pair."""
-    return frame(study())
+    capsules = study((("capsnet", "table"),), train_rotations=(0,), adversaries=("none",), eps=())
+    return frame(study() + capsules)
 
 
 @pytest.fixture(scope="session")

@@ -68,7 +68,7 @@ def test_every_figure_says_what_it_shows(which, name, specs):
     assert spec["description"].startswith(spec["title"]["text"])
     assert "Whisker" in words
     assert "test-set sampling" in words
-    if name not in ("figure01", "figure02"):
+    if name not in ("figure01", "figure02", "figure12"):
         assert "L-inf radius in pixel units" in words
         assert "step" in words
 
@@ -153,6 +153,13 @@ def test_models_keep_their_order_colour_and_shape(specs):
     assert colour["scale"] == {"domain": ["stdcnn", "gcnn"], "range": ["#000000", "#0072B2"]}
     assert shape["scale"] == {"domain": ["stdcnn", "gcnn"], "range": ["circle", "square"]}
     assert colour["legend"]["symbolOpacity"] == 1
+
+
+def test_capsules_have_figure12_to_themselves(full):
+    assert set(FIGURES["figure01"].draw(full).data["model"]) == {"stdcnn", "gcnn"}
+    assert set(FIGURES["figure12"].draw(full).data["model"]) == {"stdcnn", "gcnn", "capsnet"}
+    with pytest.raises(NotMeasured, match="needs rows with model capsnet"):
+        FIGURES["figure12"].draw(full.filter(pl.col("model") != "capsnet"))
 
 
 def test_figure01_with_one_test_range_is_not_measured(full):

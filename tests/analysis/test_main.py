@@ -21,7 +21,8 @@ def small():
 
 
 def test_main_writes_every_file(tmp_path, capsys):
-    store(tmp_path, study(seeds=(0,), adversaries=("none",)))
+    models = (("stdcnn", "table1"), ("gcnn", "table1"), ("capsnet", "table"))
+    store(tmp_path, study(models, seeds=(0,), adversaries=("none",)))
     assert main([str(tmp_path)]) == 0
     out = tmp_path / "report"
     printed = capsys.readouterr()

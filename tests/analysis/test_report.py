@@ -78,7 +78,7 @@ def test_pictures_have_words_and_models_have_buttons(page, elements):
     live = [attrs["aria-label"] for _, attrs in elements if attrs.get("class") == "live"]
     assert live == words
     buttons = [attrs["value"] for tag, attrs in elements if tag == "button"]
-    assert buttons[:3] == ["stdcnn", "gcnn", ""]
+    assert buttons[:4] == ["stdcnn", "gcnn", "capsnet", ""]
     assert page.count(">Show all</button>") == 2
 
 

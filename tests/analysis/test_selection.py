@@ -43,6 +43,16 @@ def test_comparable_keeps_one_setting_and_says_what_it_left_out():
     ]
 
 
+def test_what_a_recipe_sets_for_each_model_does_not_part_them():
+    trials = [Trial(model=m, recipe="original", epochs=5) for m in ("gcnn", "hnet")]
+    trials += [Trial(model="gcnn", recipe="original", epochs=5, learning_rate=0.5)]
+    rows, notes = selection.comparable(frame([row(t, Probe(test_rotation=0.0)) for t in trials]))
+    assert rows["model"].to_list() == ["gcnn", "hnet"]
+    assert rows["learning_rate"].to_list() == [0.01, 0.0076]
+    assert rows["batch_size"].to_list() == [64, 46]
+    assert notes == ["Shown: learning_rate 0.01. Left out: 1 rows with learning_rate 0.5."]
+
+
 def test_comparable_keeps_one_protocol_per_attack():
     trial = Trial(model="gcnn", data="mnist5k")
     probes = [Probe(attack="pgd", eps=eps, steps=40) for eps in (0.1, 0.2)]
