@@ -260,7 +260,8 @@ PINNED = {
     # grid: trials, rows
     "baseline": (13, 115),
     "quick": (12, 192),
-    "full": (685, 22_400),
+    "full": (1_055, 28_194),
+    "models": (12, 252),
 }
 
 
