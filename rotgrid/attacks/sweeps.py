@@ -39,11 +39,12 @@ def sweep(
         require_valid(images, labels, eps)
     if (run := known(attack, SWEEPS)) is None:
         raise ValueError(f"no attack {attack!r}; choose from {', '.join(SWEEPS)}")
-    correct = predicted(model, images) == labels
-    result = correct.repeat(len(eps_grid), 1)
-    chosen = correct.nonzero().squeeze(1)
-    for row, indices, survived in run(model, images, labels, chosen, eps_grid, **settings):
-        result[row, indices] = survived
+    with frozen(model):
+        correct = predicted(model, images) == labels
+        result = correct.repeat(len(eps_grid), 1)
+        chosen = correct.nonzero().squeeze(1)
+        for row, indices, survived in run(model, images, labels, chosen, eps_grid, **settings):
+            result[row, indices] = survived
     return result
 
 
@@ -127,7 +128,7 @@ def sweep_pgd(
             yield row, at, ~broken
 
 
-SWEEPS: dict[Attack, Callable[..., Found]] = {
+SWEEPS: dict[str, Callable[..., Found]] = {
     "none": sweep_none,
     "noise": sweep_noise,
     "fgsm": sweep_fgsm,

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rotgrid.models.layers import filters_kept
+
 Model = Callable[[Tensor], Tensor]
 Loss = Literal["ce", "margin"]
 
@@ -20,10 +22,13 @@ Loss = Literal["ce", "margin"]
 def frozen(model: Model) -> Iterator[None]:
     """Evaluation mode and no gradients of parameters; afterwards all is as it was.
 
-    Dropout left on would be a randomised defence, and would make every attack look weak.
+    Dropout left on would be a randomised defence, and would make every attack look weak. Filters
+    that the model builds from its weights are built once: weights must not change meanwhile.
     """
-    modules = list(model.modules()) if isinstance(model, nn.Module) else []
-    parameters = list(model.parameters()) if isinstance(model, nn.Module) else []
+    if not isinstance(model, nn.Module):
+        yield
+        return
+    modules, parameters = list(model.modules()), list(model.parameters())
     modes = [module.training for module in modules]
     wanted = [parameter.requires_grad for parameter in parameters]
     try:
@@ -31,7 +36,8 @@ def frozen(model: Model) -> Iterator[None]:
             module.training = False
         for parameter in parameters:
             parameter.requires_grad_(False)
-        yield
+        with filters_kept(model):
+            yield
     finally:
         for module, mode in zip(modules, modes, strict=True):
             module.training = mode

@@ -10,12 +10,13 @@ position to be read. "FC(10) + Softmax": the softmax is in the loss.
 """
 
 import math
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rotgrid.models.layers import Normalize
+from rotgrid.models.layers import Expanded, Invariants, Normalize
 
 WIDTHS: dict[str, tuple[int, int]] = {
     "table1": (10, 20),  # 89,910 parameters
@@ -27,7 +28,7 @@ WIDTHS: dict[str, tuple[int, int]] = {
 """Channels before and after the first pooling, by variant."""
 
 
-class P4Conv(nn.Module):
+class P4Conv(Expanded):
     """Group convolution over the translations and quarter turns of the plane.
 
     The filter of output orientation r for input orientation s is the weight of orientation
@@ -48,16 +49,18 @@ class P4Conv(nn.Module):
         self.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound))
 
-    def planar_filter(self) -> Tensor:
-        """(out * 4, in * in_orientations, k, k): the filter of the planar convolution."""
+    def expand(self) -> tuple[Tensor, Tensor]:
+        """Of the planar convolution: (out * 4, in * in_orientations, k, k) and the bias."""
         turned = [
             self.weight.roll(r, dims=2).rot90(r, (-2, -1)) for r in range(4)
         ]  # roll by r puts orientation (s - r) mod 4 at s
-        return torch.stack(turned, 1).flatten(2, 3).flatten(0, 1)
+        planar = torch.stack(turned, 1).flatten(2, 3).flatten(0, 1)
+        return planar, self.bias.repeat_interleave(4)
 
     def convolve(self, maps: Tensor) -> Tensor:
         """(batch, in * in_orientations, h, w) -> (batch, out * 4, h', w')."""
-        return F.conv2d(maps, self.planar_filter(), self.bias.repeat_interleave(4))
+        weight, bias = self.filters()
+        return F.conv2d(maps, weight, bias)
 
 
 class P4ConvZ2(P4Conv):
@@ -87,8 +90,15 @@ def spatial_max_pool(maps: Tensor) -> Tensor:
     return F.max_pool2d(maps.flatten(1, 2), 2).unflatten(1, (-1, 4))
 
 
+def over_orientations(maps: Tensor) -> Tensor:
+    """(batch, channels, 4, h, w) -> (batch, channels, h, w): the maximum, which only turns."""
+    return maps.amax(2)
+
+
 class GCNN(nn.Module):
     """(batch, 1, 28, 28) in [0, 1] -> (batch, 10) logits."""
+
+    invariants: ClassVar[Invariants] = {f"conv{layer}": over_orientations for layer in range(1, 5)}
 
     def __init__(self, first: int, second: int, orbit: bool = False) -> None:
         super().__init__()
@@ -118,7 +128,7 @@ class GCNN(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Logits of the images."""
         maps = self.features(images)
-        return self.head((maps.amax(2) if self.orbit else maps).flatten(1))
+        return self.head((over_orientations(maps) if self.orbit else maps).flatten(1))
 
 
 def build(variant: str = "table1") -> GCNN:

@@ -5,10 +5,12 @@ dropout(0.5), FC(10). The paper leaves the padding open; none is used, as in the
 adambielski/pytorch-gconv-experiments, which its GCNN follows layer for layer.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
-from rotgrid.models.layers import Normalize
+from rotgrid.models.layers import Invariants, Normalize
 
 WIDTHS: dict[str, tuple[int, int]] = {
     "table1": (10, 20),  # 23,010 parameters
@@ -21,6 +23,8 @@ WIDTHS: dict[str, tuple[int, int]] = {
 
 class StdCNN(nn.Module):
     """(batch, 1, 28, 28) in [0, 1] -> (batch, 10) logits."""
+
+    invariants: ClassVar[Invariants] = {f"features.{at}": nn.Identity() for at in (1, 3, 6, 8)}
 
     def __init__(self, first: int, second: int) -> None:
         super().__init__()

@@ -1,129 +1,40 @@
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from rotgrid import models
 from rotgrid.models.gcnn import P4ConvP4, P4ConvZ2, spatial_max_pool
 from rotgrid.spec import VARIANTS
 
-EVERY = [(model, variant) for model, variants in VARIANTS.items() for variant in variants]
-PARAMETERS = {
-    ("stdcnn", "table1"): 23_010,
-    ("stdcnn", "doubled"): 58_060,
-    ("stdcnn", "matched-table1"): 90_092,
-    ("stdcnn", "matched-halved"): 38_960,
-    ("gcnn", "table1"): 89_910,
-    ("gcnn", "halved"): 38_935,
-    ("gcnn", "matched-table1"): 22_073,
-    ("gcnn", "matched-doubled"): 57_813,
-    ("gcnn", "orbit"): 41_910,
-}
+from golden import Golden, relative
 
-
-@pytest.mark.parametrize(("model", "variant"), EVERY)
-def test_parameter_counts(model, variant):
-    assert models.count_parameters(models.build(model, variant)) == PARAMETERS[model, variant]
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        (("stdcnn", "matched-table1"), ("gcnn", "table1")),
-        (("stdcnn", "matched-halved"), ("gcnn", "halved")),
-        (("gcnn", "matched-table1"), ("stdcnn", "table1")),
-        (("gcnn", "matched-doubled"), ("stdcnn", "doubled")),
-    ],
-)
-def test_matched_pairs_differ_by_less_than_five_percent(one, other):
-    assert PARAMETERS[one] == pytest.approx(PARAMETERS[other], rel=0.05)
-
-
-@pytest.mark.parametrize(("model", "variant"), EVERY)
-def test_gauntlet(model, variant, tmp_path):
-    net = models.build(model, variant, seed=1)
-    images = torch.rand(3, 1, 28, 28)
-    logits = net(images)
-    assert logits.shape == (3, 10)
-    assert torch.isfinite(logits).all()
-    logits.square().sum().backward()
-    for name, parameter in net.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.abs().sum() > 0, name
-    net.eval()
-    assert torch.equal(net(images), net(images))
-    torch.save(net.state_dict(), tmp_path / "net.pt")
-    other = models.build(model, variant, seed=2).eval()
-    assert not torch.equal(other(images), net(images))
-    other.load_state_dict(torch.load(tmp_path / "net.pt", weights_only=True))
-    assert torch.equal(other(images), net(images))
-    torch.testing.assert_close(net(images[:1]), net(images)[:1], rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("model", VARIANTS)
-def test_weights_follow_the_seed_and_leave_the_global_generator_alone(model):
-    torch.manual_seed(7)
-    expected = torch.rand(3)
-    torch.manual_seed(7)
-    a, b, c = (models.build(model, seed=s).state_dict() for s in (1, 1, 2))
-    assert torch.equal(torch.rand(3), expected)
-    assert all(torch.equal(a[k], b[k]) for k in a)
-    assert not all(torch.equal(a[k], c[k]) for k in a)
-
-
-def test_unknown_names_are_refused_with_the_choices():
-    with pytest.raises(ValueError, match="no model 'gcn'; choose from stdcnn, gcnn"):
-        models.build("gcn")
-    with pytest.raises(ValueError, match="no variant 'doubled' of gcnn; choose from table1"):
-        models.build("gcnn", "doubled")
-
-
-def test_dropout_acts_in_training_only():
-    net = models.build("stdcnn")
-    images = torch.rand(2, 1, 28, 28)
-    assert not torch.equal(net(images), net(images))
-    net.eval()
-    assert torch.equal(net(images), net(images))
-
-
-GOLDEN = np.load(Path(__file__).parent / "golden" / "p4_groupy.npz")
-
-
-def golden(name):
-    return torch.from_numpy(GOLDEN[name])
+golden = Golden("p4_groupy")
 
 
 def layer(kind, name):
-    weight = golden(f"{name}_w")
+    weight = golden[f"{name}_w"]
     made = kind(weight.shape[1], weight.shape[0], weight.shape[-1]).double()
-    made.weight.data, made.bias.data = weight, golden(f"{name}_b")
+    made.weight.data, made.bias.data = weight, golden[f"{name}_b"]
     return made
 
 
-def relative(found, expected):
-    return ((found - expected).abs().max() / expected.abs().max()).item()
-
-
 def test_layers_equal_groupy():
-    lifted = layer(P4ConvZ2, "p4z2_k3_valid")(golden("x"))
-    assert relative(lifted[..., ::5, ::5], golden("p4z2_k3_valid_y_every5")) < 1e-12
+    lifted = layer(P4ConvZ2, "p4z2_k3_valid")(golden["x"])
+    assert relative(lifted[..., ::5, ::5], golden["p4z2_k3_valid_y_every5"]) < 1e-12
     maps = layer(P4ConvP4, "p4p4_k3_valid")(lifted)
-    assert relative(maps[..., ::5, ::5], golden("p4p4_k3_valid_y_every5")) < 1e-12
+    assert relative(maps[..., ::5, ::5], golden["p4p4_k3_valid_y_every5"]) < 1e-12
     pooled = spatial_max_pool(F.relu(maps))
-    assert relative(pooled[..., ::5, ::5], golden("pool_y_every5")) < 1e-12
+    assert relative(pooled[..., ::5, ::5], golden["pool_y_every5"]) < 1e-12
 
 
 def test_even_and_large_kernels_equal_groupy():
-    top = layer(P4ConvP4, "p4p4_k4_top")(golden("p4p4_k4_top_x"))
-    assert relative(top, golden("p4p4_k4_top_y")) < 1e-12
-    padded = F.pad(golden("x_small"), (2, 2, 2, 2))
+    top = layer(P4ConvP4, "p4p4_k4_top")(golden["p4p4_k4_top_x"])
+    assert relative(top, golden["p4p4_k4_top_y"]) < 1e-12
+    padded = F.pad(golden["x_small"], (2, 2, 2, 2))
     lifted = layer(P4ConvZ2, "p4z2_k5_stride1_pad2_small")(padded)
-    assert relative(lifted, golden("p4z2_k5_stride1_pad2_small_y")) < 1e-12
+    assert relative(lifted, golden["p4z2_k5_stride1_pad2_small_y"]) < 1e-12
     maps = layer(P4ConvP4, "p4p4_k3_nostride_small")(lifted)
-    assert relative(maps, golden("p4p4_k3_nostride_small_y")) < 1e-12
+    assert relative(maps, golden["p4p4_k3_nostride_small_y"]) < 1e-12
 
 
 def test_weights_have_the_shapes_of_groupy():
@@ -180,10 +91,3 @@ def test_orbit_features_are_invariant_but_for_position():
         pooled = net.features(images).amax(2)
         turned = net.features(images.rot90(1, (-2, -1))).amax(2)
     assert relative(turned, pooled.rot90(1, (-2, -1))) < 1e-5
-
-
-def test_normalisation_is_inside():
-    image = torch.full((1, 1, 28, 28), 0.1307)
-    for module in models.build("gcnn").normalize, models.build("stdcnn").features[0]:
-        assert isinstance(module, nn.Module)
-        assert module(image).abs().max() < 1e-6
