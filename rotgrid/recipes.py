@@ -107,6 +107,10 @@ ORIGINALS: dict[str, Recipe] = {
 RECIPES: dict[RecipeName, Recipe] = {"paper": PAPER, "fast": FAST}
 """One for all models; `original` is one for each."""
 
+FAST_RATES = {"hnet": 1e-3}
+"""Where `fast` has a rate of its own. H-Net's first weights are of the size 0.01: Adam's steps of
+0.005 throw them about for as long as a short training lasts."""
+
 
 def recipe_of(name: RecipeName, model: str) -> Recipe:
     """The recipe of that name for that model.
@@ -114,4 +118,8 @@ def recipe_of(name: RecipeName, model: str) -> Recipe:
     Raises:
         KeyError: there is none.
     """
-    return ORIGINALS[model] if name == "original" else RECIPES[name]
+    if name == "original":
+        return ORIGINALS[model]
+    if name == "fast" and model in FAST_RATES:
+        return RECIPES[name].model_copy(update={"learning_rate": FAST_RATES[model]})
+    return RECIPES[name]

@@ -262,6 +262,7 @@ PINNED = {
     "quick": (12, 192),
     "full": (1_055, 28_194),
     "models": (12, 252),
+    "architectures": (12, 252),
 }
 
 

@@ -63,6 +63,11 @@ def test_every_model_has_its_authors_recipe():
     assert Trial(model="hnet", recipe="original", epochs=3).epochs == 3
 
 
+def test_a_fast_recipe_may_have_a_rate_for_a_model():
+    rates = {m: Trial(model=m, recipe="fast").learning_rate for m in ("gcnn", "hnet")}
+    assert rates == {"gcnn": 0.005, "hnet": 0.001}
+
+
 def test_a_variant_may_be_written_as_a_number():
     assert Trial(model="hnet", variant=2018) == Trial(model="hnet", variant="2018")
     with pytest.raises(ValidationError, match="variant"):
