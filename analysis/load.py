@@ -52,6 +52,12 @@ def training(*locations: Place) -> pl.DataFrame:
     return _newest(rows, ["trial", "epoch"])
 
 
+def equivariance(*locations: Place) -> pl.DataFrame:
+    """A row per (trial, angle, layer): how far the layer is from equivariance."""
+    rows, _ = _rows([place for place in locations if not _unreadable(place)], "equivariance")
+    return _newest(rows, ["trial", "probe", "layer"])
+
+
 def read(*locations: Place) -> Loaded:
     """Rows, problems and names of grids in one pass."""
     found = [line for place in locations for line in _unreadable(place)]

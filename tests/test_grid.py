@@ -155,7 +155,7 @@ resources: {gpu: 0.3, cpus: 1}
         ("blocks: []", "at least one block"),
         ("blocks: [3]", "g.yaml:1:10: blocks.0: a block is a mapping"),
         ("blocks: [{seed: 3}]", "blocks.0: a block needs `model`"),
-        ("blocks: [{model: }]", "blocks.0.model: should be 'stdcnn' or 'gcnn'"),
+        ("blocks: [{model: }]", "blocks.0.model: should be 'stdcnn', 'gcnn', "),
         ("blocks: [{model: []}]", "an empty list has no value"),
         ("blocks: [{model: [[gcnn]]}]", "(got ['gcnn'])"),
         ("blocks: [{model: gcnn, probes: []}]", "measures nothing"),

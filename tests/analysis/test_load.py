@@ -149,6 +149,20 @@ def test_training_gives_the_newest_row_of_each_epoch(tmp_path):
     assert rows.select("epoch", "train_loss").rows() == [(1, 1.0), (2, 9.0)]
 
 
+def test_equivariance_gives_the_newest_row_of_each_layer(tmp_path):
+    shared = {"trial": TRIAL.key(), "probe": "p", **TRIAL.model_dump(), "degrees": 45.0, "n": 9}
+    layers = [
+        {**shared, "position": at, "layer": name, "error": 0.5 * at}
+        for at, name in enumerate(["conv1", "logits"], 1)
+    ]
+    results.write(tmp_path, "equivariance", "a", layers, PROVENANCE)
+    later = {**PROVENANCE, "finished_at": PROVENANCE["finished_at"].replace(year=2027)}
+    results.write(tmp_path, "equivariance", "b", [{**layers[1], "error": 9.0}], later)
+    rows = analysis.equivariance(tmp_path)
+    assert rows.select("layer", "error").rows() == [("conv1", 0.5), ("logits", 9.0)]
+    assert analysis.equivariance(tmp_path / "nothing").is_empty()
+
+
 def test_importing_analysis_imports_neither_torch_nor_ray():
     code = "import sys, analysis, analysis.__main__; print({'torch', 'ray'} & set(sys.modules))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
