@@ -49,7 +49,7 @@ MULTIPLY_ADDS: dict[tuple[str, str], float] = {
     ("dren", "max-x4"): 11.67e6,
     ("steerable", "c4"): 19.62e6,
     ("steerable", "c8"): 37.48e6,
-    ("steerable", "so2"): 31.14e6,
+    ("steerable", "so2"): 25.34e6,
     ("steerable", "gcnn"): 15.17e6,
     ("emcaps", "small"): 7.20e6,
 }

@@ -95,9 +95,9 @@ ORIGINALS: dict[str, Recipe] = {
     "p4cnn": adam(1e-3, 128, 100),
     "tipooling": adam(1e-4, 64, 100),  # dlaptev/TI-pooling, TensorFlow; no number of epochs given
     "cyclic": PAPER,  # no MNIST network was published: that of Table 1, which ours derives from
-    # Li et al. 2017: 400,000 steps of 32 of 12,000 images, the rate falls after 150,000.
+    # Li et al. 2017: 400,000 steps of 32 of 12,000 images, the rate falls after every 120,000.
     "dren": adam(
-        1e-3, 32, 1067, weight_decay=1e-4, schedule="milestones", milestones=(150 / 400,)
+        1e-3, 32, 1067, weight_decay=1e-4, schedule="milestones", milestones=(0.3, 0.6, 0.9)
     ),
     "steerable": adam(1e-3, 128, 100),  # no MNIST network was published: that of p4cnn
     "emcaps": adam(3e-3, 64, 10, weight_decay=2e-7),  # Hinton et al. 2018; epochs not given

@@ -1,10 +1,10 @@
 """The way to e2cnn 0.2.3: imported when needed, and repaired for NumPy 2.3 and later.
 
 Four classes of `e2cnn.kernels.irreps_basis` hash an array by `ndarray.tostring`, which NumPy 2.3
-removed; all kernels of SO(2) and those of groups with reflections from the trivial field fail.
-e2cnn has no newer release and its successor escnn does not run on NumPy 2. Plan B is a
-dependency on numpy < 2.3. Left broken: hidden layers of groups with reflections (`np.array(...,
-copy=False)`, since NumPy 2.0), which rotgrid does not use.
+removed: no kernels of SO(2), and none of groups with reflections. e2cnn has no newer release, and
+its successor escnn does not run on NumPy 2. Plan B is to depend on numpy < 2.3. Still broken are
+hidden layers of groups with reflections (`np.array(..., copy=False)`, since NumPy 2.0), which
+rotgrid does not use.
 """
 
 import warnings
@@ -16,6 +16,8 @@ from types import ModuleType
 import numpy as np
 
 REPAIRED_VERSION = "0.2.3"
+WARNINGS = ("indexing with dtype torch.uint8 is now deprecated", r"tostring\(\) is deprecated")
+"""Of torch on masks of bytes, and of NumPy before 2.3."""
 BROKEN_HASHES = (
     "R2FlipsSolution",
     "R2ContinuousRotationsSolution",
@@ -26,7 +28,7 @@ BROKEN_HASHES = (
 
 @contextmanager
 def e2cnn() -> Iterator[ModuleType]:
-    """The package, repaired; while this lasts, without its warning about masks of bytes.
+    """The package, repaired; while this lasts, without the warnings that it causes.
 
     Raises:
         ImportError: NumPy calls for a repair that is not known to fit this version of e2cnn.
@@ -36,7 +38,8 @@ def e2cnn() -> Iterator[ModuleType]:
     if not hasattr(np.ndarray, "tostring"):
         repair_hashes()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "indexing with dtype torch.uint8 is now deprecated")
+        for message in WARNINGS:
+            warnings.filterwarnings("ignore", message)
         yield e2cnn
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 WIDTHS: dict[str, tuple[int, ...]] = {
     "c4": (13,),  # 24,762 parameters; P4CNN has 24,680
     "c8": (9,),  # 25,426
-    "so2": (9, 15, 20),  # 25,000
+    "so2": (9, 15, 20),  # 24,874
     "gcnn": (10, 20),  # 81,480, of which 16,920 in convolutions; GCNN has 89,910 and 25,350
 }
 """Fields of a layer, from the first to the last resolution, by variant."""

@@ -48,6 +48,7 @@ INVARIANT = [
         for model in ("p4cnn", "cyclic", "tipooling")
         for variant in VARIANTS[model]
     ),
+    ("dren", "x4"),
     ("dren", "max-x4"),
     ("hnet", "fixed"),
     ("roteqnet", "sixteen"),
