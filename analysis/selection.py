@@ -146,6 +146,9 @@ def _as_of_first_model(kind: dict[str, Any]) -> dict[str, Any]:
         return kind
     own, first = (recipe_of(kind["recipe"], model) for model in (kind["model"], MODELS[0]))
     followed = {n: getattr(first, n) for n in OF_RECIPE if kind[n] == getattr(own, n)}
+    times, rest = divmod(kind["epochs"], own.epochs)
+    if not rest:  # as many times the recipe's epochs
+        followed["epochs"] = times * first.epochs
     return kind | followed
 
 

@@ -63,9 +63,10 @@ def test_every_model_has_its_authors_recipe():
     assert Trial(model="hnet", recipe="original", epochs=3).epochs == 3
 
 
-def test_a_fast_recipe_may_have_a_rate_for_a_model():
-    rates = {m: Trial(model=m, recipe="fast").learning_rate for m in ("gcnn", "hnet")}
-    assert rates == {"gcnn": 0.005, "hnet": 0.001}
+def test_a_recipe_may_be_another_for_a_model():
+    fast = {m: Trial(model=m, recipe="fast") for m in ("gcnn", "hnet")}
+    assert (fast["gcnn"].learning_rate, fast["gcnn"].epochs) == (0.005, 4)
+    assert (fast["hnet"].learning_rate, fast["hnet"].epochs) == (0.001, 8)
 
 
 def test_a_variant_may_be_written_as_a_number():

@@ -44,13 +44,23 @@ def test_comparable_keeps_one_setting_and_says_what_it_left_out():
 
 
 def test_what_a_recipe_sets_for_each_model_does_not_part_them():
-    trials = [Trial(model=m, recipe="original", epochs=5) for m in ("gcnn", "hnet")]
-    trials += [Trial(model="gcnn", recipe="original", epochs=5, learning_rate=0.5)]
+    trials = [Trial(model="gcnn", recipe="fast", epochs=8)]
+    trials += [Trial(model="hnet", recipe="fast", epochs=epochs) for epochs in (16, 10)]
+    trials += [Trial(model="gcnn", recipe="fast", epochs=8, learning_rate=0.5)]
     rows, notes = selection.comparable(frame([row(t, Probe(test_rotation=0.0)) for t in trials]))
     assert rows["model"].to_list() == ["gcnn", "hnet"]
-    assert rows["learning_rate"].to_list() == [0.01, 0.0076]
-    assert rows["batch_size"].to_list() == [64, 46]
-    assert notes == ["Shown: learning_rate 0.01. Left out: 1 rows with learning_rate 0.5."]
+    assert rows["epochs"].to_list() == [8, 16]  # both twice the recipe's
+    assert rows["learning_rate"].to_list() == [0.005, 0.001]
+    assert len(notes) == 2
+    assert "Left out: 1 rows with epochs 10." in notes[0] + notes[1]
+    assert "Left out: 1 rows with learning_rate 0.5." in notes[0] + notes[1]
+
+
+def test_models_trained_as_their_authors_did_are_comparable():
+    trials = [Trial(model=m, recipe="original") for m in ("gcnn", "hnet", "ptn")]
+    rows, notes = selection.comparable(frame([row(t, Probe(test_rotation=0.0)) for t in trials]))
+    assert rows["batch_size"].to_list() == [64, 46, 200]
+    assert notes == []
 
 
 def test_comparable_keeps_one_protocol_per_attack():
