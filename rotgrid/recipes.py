@@ -108,8 +108,8 @@ RECIPES: dict[RecipeName, Recipe] = {"paper": PAPER, "fast": FAST}
 """One for all models; `original` is one for each."""
 
 FAST_FOR: dict[str, dict[str, object]] = {"hnet": {"learning_rate": 1e-3, "epochs": 8}}
-"""Where `fast` is another for a model. H-Net's first weights are of the size 0.01, so that steps of
-0.005 throw them about for as long as a short training lasts; and it learns slower than the rest."""
+"""What `fast` sets for a model by itself. H-Net's first weights are of the size 0.01: steps of
+0.005 throw them about for as long as a short training lasts. And it learns slower than others."""
 
 
 def recipe_of(name: RecipeName, model: str) -> Recipe:
