@@ -8,8 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+import analysis
 from rotgrid import experiment, grid, launch, results
 from rotgrid.spec import Trial
 
@@ -327,3 +329,26 @@ def test_the_longest_trials_come_first(tmp_path):
     ]  # fmt: skip
     assert failed == {}
     assert all(isinstance(trial, Trial) for trial in todo)
+
+
+def test_the_six_architectures_go_the_whole_way(tmp_path, capsys):
+    """`grids/models.yaml` in miniature: train, rotate, attack, turn, draw."""
+    few = ["defaults.train_size=40", "defaults.epochs=1", "defaults.batch_size=20"]
+    probes = ["n_images=6", "steps=2"]
+    flags = [f"--set={change}" for change in few]
+    flags += [f"--set=blocks.*.probes.*.{change}" for change in probes]
+    assert (
+        launch.main([str(ROOT / "grids/models.yaml"), "--local", f"--results={tmp_path}", *flags])
+        == 0
+    )
+    rows = analysis.load(tmp_path)
+    assert set(rows["model"]) == {"stdcnn", "gcnn", "hnet", "ptn", "roteqnet", "capsnet"}
+    assert rows.height == 252
+    layers = analysis.equivariance(tmp_path)
+    assert layers["error"].is_finite().all()
+    quarter = layers.filter(pl.col("degrees") == 90, pl.col("layer") == "logits")
+    exact = quarter.filter(pl.col("model") == "hnet")
+    assert exact["error"].max() < 1e-3 < quarter.filter(model="stdcnn")["error"].min()
+    for figure in ("figure01", "figure12"):
+        assert (tmp_path / "report" / "figures" / f"{figure}.png").exists()
+    assert "failed" not in capsys.readouterr().out
