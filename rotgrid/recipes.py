@@ -100,7 +100,7 @@ ORIGINALS: dict[str, Recipe] = {
         1e-3, 32, 1067, weight_decay=1e-4, schedule="milestones", milestones=(0.3, 0.6, 0.9)
     ),
     "steerable": adam(1e-3, 128, 100),  # no MNIST network was published: that of p4cnn
-    "emcaps": adam(3e-3, 64, 10, weight_decay=2e-7),  # Hinton et al. 2018; epochs not given
+    "emcaps": adam(0.01, 128, 30),  # yl-1993; there the rate also falls when accuracy stalls
 }
 """Each model as its authors (or, failing them, the code that we follow) trained it."""
 

@@ -112,8 +112,36 @@ def test_measured_numbers_are_those_of_the_stored_rows():
         assert line in README
 
 
-def test_stored_rows_are_those_of_the_grid():
-    assert analysis.problems(ROOT / "docs/baseline") == []
-    assert grid.read(ROOT / "docs/baseline/grids/baseline.yaml").trials == (
-        grid.read(ROOT / "grids/baseline.yaml").trials
+@pytest.mark.parametrize("name", ["baseline", "architectures"])
+def test_stored_rows_are_those_of_the_grid(name):
+    assert analysis.problems(ROOT / "docs" / name) == []
+    assert grid.read(ROOT / f"docs/{name}/grids/{name}.yaml").trials == (
+        grid.read(ROOT / f"grids/{name}.yaml").trials
     )
+
+
+def architectures_table():
+    """The table of docs/architectures: a line per network."""
+    rows = analysis.load(ROOT / "docs/architectures")
+    layers = analysis.equivariance(ROOT / "docs/architectures").filter(layer="logits")
+    lines = []
+    six = ["stdcnn", "gcnn", "hnet", "ptn", "roteqnet", "capsnet"]
+    for x, model in itertools.product([0.0, 180.0], six):
+        own = rows.filter(model=model, train_rotation=x)
+        turned = own.filter(attack="equivariance", test_rotation=45.0)
+        shares = [
+            share(own, attack="none", test_rotation=x),
+            share(own, attack="fgsm", eps=0.1),
+            share(own, attack="pgd", eps=0.1),
+            share(turned, attack="equivariance"),
+        ]
+        (error,) = layers.filter(model=model, train_rotation=x, degrees=90.0)["error"]
+        lines.append("| " + " | ".join([f"`{model}`", f"±{x:g}°", *shares, f"{error:.1g}"]) + " |")
+    return lines
+
+
+def test_numbers_of_the_architectures_are_those_of_the_stored_rows():
+    lines = architectures_table()
+    assert len(lines) == 12
+    for line in lines:
+        assert line in README
