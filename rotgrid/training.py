@@ -23,7 +23,8 @@ from rotgrid.rotation import draw_angles, rotate
 from rotgrid.spec import Trial
 
 LARGEST_LOSS = 10 * math.log(10)
-"""Ten times the cross-entropy of guessing: a training above it has diverged."""
+"""Ten times the cross-entropy of guessing: a training above it has diverged. In the first epoch
+ten times as much is allowed: first logits may be large (H-Net's are) and take time to settle."""
 
 
 class DivergedError(RuntimeError):
@@ -67,7 +68,7 @@ def fit(
     for epoch in range(len(rows) + 1, trial.epochs + 1):
         start = time.perf_counter()
         loss = train_epoch(model, optimizer, scheduler, images, labels, trial, epoch)
-        if not loss <= LARGEST_LOSS:  # NaN is not <= anything
+        if not loss <= LARGEST_LOSS * (10 if epoch == 1 else 1):  # NaN is not <= anything
             raise DivergedError(f"mean training loss {loss:.4g} in epoch {epoch}")
         rows.append(
             {
