@@ -58,17 +58,17 @@ MULTIPLY_ADDS: dict[tuple[str, str], float] = {
 REFERENCE_RATES: dict[str, float] = {
     "stdcnn": 16e9,
     "gcnn": 28e9,
-    "hnet": 40e9,
-    "ptn": 25e9,
-    "roteqnet": 25e9,
+    "hnet": 45e9,
+    "ptn": 27e9,
+    "roteqnet": 40e9,
     "capsnet": 28e9,
-    "z2cnn": 16e9,
-    "p4cnn": 20e9,
-    "tipooling": 20e9,
+    "z2cnn": 12e9,
+    "p4cnn": 19e9,
+    "tipooling": 24e9,
     "cyclic": 16e9,
-    "dren": 20e9,
-    "steerable": 15e9,
-    "emcaps": 4e9,
+    "dren": 16e9,
+    "steerable": 22e9,
+    "emcaps": 0.9e9,
 }
 """Multiply-adds per second in training, measured on one core of an AMD EPYC server (2026)."""
 
