@@ -117,8 +117,9 @@ class Sums:
         self.second = self.second + expected.square().sum((0, 2))
 
     def error(self) -> float:
-        """Rms difference over deviation; 0 if there is no difference at all."""
+        """Rms difference over deviation; 0 if there is no difference at all, and infinite if there
+        is one between maps that do not vary (logits of a single image)."""
         if self.difference == 0:
             return 0.0
-        variation = torch.as_tensor(self.second - self.first**2 / self.points).clamp(min=0)
-        return math.sqrt(self.difference / variation.sum().item())
+        variation = torch.as_tensor(self.second - self.first**2 / self.points).clamp(min=0).sum()
+        return math.sqrt(self.difference / variation.item()) if variation > 0 else math.inf

@@ -109,6 +109,12 @@ def test_batches_do_not_matter_and_the_model_is_left_as_it_was(images, monkeypat
     assert not any(m._forward_hooks for m in net.modules())
 
 
+def test_logits_of_a_single_image_have_no_deviation(images):
+    errors = equivariance.measure(models.build("stdcnn"), images[:1], 90).errors
+    assert errors["logits"] == math.inf
+    assert math.isfinite(errors["features.1"])
+
+
 def test_only_the_disc_inside_is_compared():
     inside = equivariance.disc(9)
     assert torch.equal(inside, inside.rot90())
