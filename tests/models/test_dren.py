@@ -3,7 +3,6 @@ import torch
 
 from rotgrid.models import dren, z2cnn
 from rotgrid.models.dren import Cycle, Decycle, Isotonic, over_rotations
-from rotgrid.models.layers import filters_kept
 
 from golden import Golden, relative
 
@@ -126,16 +125,6 @@ def test_weights_start_as_in_the_original(variant):
     for convolution in (net.isotonic2, net.isotonic6, net.top):
         assert convolution.weight.std().item() == pytest.approx(0.05, rel=0.1)
         assert not convolution.bias.any()
-
-
-@variants
-def test_kept_filters_change_nothing(variant):
-    net = away_from_zero(dren.build(variant))
-    with torch.no_grad():
-        expected = net(IMAGES)
-        with filters_kept(net):
-            assert torch.equal(net(IMAGES), expected)
-            assert torch.equal(net(IMAGES), expected)
 
 
 def test_unknown_variant():
