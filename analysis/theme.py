@@ -48,6 +48,7 @@ LOOKS = {
     "dren": Look("DREN", "#999933", "diamond"),
     "steerable": Look("Steerable (e2cnn)", "#117733", "triangle-up"),
     "emcaps": Look("EM capsules", "#8B4513", "triangle-down"),
+    "madrycnn": Look("Madry CNN", "#DDCC77", "triangle-right"),
 }
 OTHERS = [Look("", "#AA4499", "triangle-right"), Look("", "#44AA99", "triangle-left")]
 

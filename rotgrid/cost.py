@@ -52,6 +52,7 @@ MULTIPLY_ADDS: dict[tuple[str, str], float] = {
     ("steerable", "so2"): 25.34e6,
     ("steerable", "gcnn"): 15.17e6,
     ("emcaps", "small"): 7.20e6,
+    ("madrycnn", "base"): 13.88e6,
 }
 """Of one forward pass of one image, by (model, variant), without the building of filters."""
 
@@ -69,6 +70,7 @@ REFERENCE_RATES: dict[str, float] = {
     "dren": 16e9,
     "steerable": 22e9,
     "emcaps": 0.9e9,
+    "madrycnn": 28e9,
 }
 """Multiply-adds per second in training, measured on one core of an AMD EPYC server (2026)."""
 

@@ -101,6 +101,7 @@ ORIGINALS: dict[str, Recipe] = {
     ),
     "steerable": adam(1e-3, 128, 100),  # no MNIST network was published: that of p4cnn
     "emcaps": adam(0.01, 128, 30),  # yl-1993; there the rate also falls when accuracy stalls
+    "madrycnn": adam(1e-4, 50, 90),  # Madry et al. 2018: 100,000 steps, PGD 40 x eps / 30
 }
 """Each model as its authors (or, failing them, the code that we follow) trained it."""
 

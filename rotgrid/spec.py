@@ -36,6 +36,7 @@ ModelName = Literal[
     "dren",
     "steerable",
     "emcaps",
+    "madrycnn",
 ]
 Adversary = Literal["none", "fgsm", "fgsm-mix", "pgd"]
 Attack = Literal["none", "noise", "fgsm", "pgd", "equivariance"]
@@ -58,6 +59,7 @@ VARIANTS: dict[ModelName, tuple[str, ...]] = {
     "dren": ("x4", "max-x4"),
     "steerable": ("c4", "c8", "so2", "gcnn"),
     "emcaps": ("small",),
+    "madrycnn": ("base",),
 }
 """The variants of each model, the default first. `matched-X` has the parameter count of the other
 model's variant X (as near as whole widths allow)."""

@@ -84,14 +84,14 @@ def test_keys_are_the_same_on_every_machine():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"model": "gcn"}, "'stdcnn', 'gcnn', .* or 'emcaps'"),
+        ({"model": "gcn"}, "'stdcnn', 'gcnn', .* or 'madrycnn'"),
         ({"model": "gcnn", "variant": "doubled"}, "is not a variant of gcnn; choose from table1"),
         ({"model": "gcnn", "data": "mnist5k", "train_size": 5_000}, "more than the 3500"),
         ({"model": "gcnn", "train_rotation": 181}, "less than or equal to 180"),
         ({"model": "gcnn", "epochs": True}, "valid integer"),
         ({"model": "gcnn", "epochs": "3"}, "valid integer"),
         ({"model": "gcnn", "sed": 3}, "Extra inputs"),
-        ({"model": ["gcnn"]}, "'stdcnn', 'gcnn', .* or 'emcaps'"),
+        ({"model": ["gcnn"]}, "'stdcnn', 'gcnn', .* or 'madrycnn'"),
         ({}, "Field required"),
     ],
 )

@@ -12,6 +12,7 @@ from rotgrid.models import (
     emcaps,
     gcnn,
     hnet,
+    madrycnn,
     p4cnn,
     ptn,
     roteqnet,
@@ -36,6 +37,7 @@ MODELS: dict[ModelName, Callable[[str], nn.Module]] = {
     "dren": dren.build,
     "steerable": steerable.build,
     "emcaps": emcaps.build,
+    "madrycnn": madrycnn.build,
 }
 
 

@@ -40,6 +40,7 @@ PARAMETERS = {
     ("dren", "x4"): 19_760,
     ("dren", "max-x4"): 24_560,
     ("emcaps", "small"): 68_572,
+    ("madrycnn", "base"): 3_274_634,
 }
 """As published, or as counted in the original code."""
 INVARIANT = [
