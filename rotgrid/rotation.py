@@ -1,8 +1,8 @@
-"""Rotate batches of images, and draw the angles: fresh in training, frozen in testing.
+"""Turn and shift batches of images; draw angles and shifts: fresh in training, frozen in testing.
 
 The protocol's choices (robustness literature and the paper leave them open): the centre is the
-middle of the image, angles are counter-clockwise, what comes from outside is black, and float
-images are neither rescaled nor requantised.
+middle of the image, angles are counter-clockwise, shifts are (right, down) in pixels, what comes
+from outside is black, and float images are neither rescaled nor requantised.
 """
 
 from typing import Literal
@@ -16,6 +16,7 @@ from rotgrid.spec import Interpolation
 
 Stream = Literal["train", "val", "test"]
 STREAMS: dict[Stream, int] = {"train": 1, "val": 2, "test": 3}
+SHIFT_STREAMS: dict[Stream, int] = {"train": 4, "val": 5, "test": 6}
 
 
 def rotate(
@@ -34,6 +35,29 @@ def rotate(
         TypeError: the images are not floating point.
         ValueError: the shapes or the interpolation are wrong.
     """
+    return transform(images, degrees, torch.zeros(2), interpolation)
+
+
+def transform(
+    images: Tensor,
+    degrees: Tensor | float,
+    shift: Tensor,
+    interpolation: Interpolation = "bilinear",
+) -> Tensor:
+    """Turn each image counter-clockwise about its centre, then shift it: one resampling.
+
+    Multiples of 90 degrees with shifts of whole pixels are exact: pixels are moved, not resampled.
+
+    Args:
+        images: as in `rotate`.
+        degrees: as in `rotate`.
+        shift: pixels to the (right, down), one pair for all or (batch, 2); may be fractions.
+        interpolation: `bilinear` or `nearest`.
+
+    Raises:
+        TypeError: the images are not floating point.
+        ValueError: the shapes or the interpolation are wrong.
+    """
     if not images.is_floating_point():
         raise TypeError(f"images are {images.dtype}; rotate floats (data.pixels(images))")
     if images.ndim != 4 or images.shape[-1] != images.shape[-2]:
@@ -44,26 +68,41 @@ def rotate(
     angles = torch.as_tensor(degrees, dtype=torch.float64)
     if angles.ndim and angles.shape != images.shape[:1]:
         raise ValueError(f"{tuple(angles.shape)} angles for {len(images)} images")
+    if shift.shape not in ((2,), (len(images), 2)):
+        raise ValueError(f"shift has shape {tuple(shift.shape)}, not (2,) or ({len(images)}, 2)")
     angles = angles.expand(len(images)) % 360
-    exact = angles % 90 == 0
+    shift = shift.to(angles).expand(len(images), 2)
+    exact = (angles % 90 == 0) & (shift == shift.round()).all(1)
     if exact.all():
-        turned = images.clone()
+        moved = images.clone()
     else:
-        turned = resample(images, angles, interpolation)
+        moved = resample(images, angles, shift, interpolation)
     if exact.any():
         for quarter in range(4):
-            chosen = (angles == 90 * quarter).to(images.device)
-            turned[chosen] = images[chosen].rot90(quarter, (-2, -1))
-    return turned
+            chosen = exact & (angles == 90 * quarter)
+            there = chosen.to(images.device)
+            moved[there] = pan(images[there].rot90(quarter, (-2, -1)), shift[chosen])
+    return moved
 
 
-def resample(images: Tensor, angles: Tensor, interpolation: Interpolation) -> Tensor:
-    """Turn images by interpolation, whatever the angle."""
+def pan(images: Tensor, shift: Tensor) -> Tensor:
+    """Shift images by whole pixels: there `nearest` copies exactly one pixel."""
+    if not shift.any():
+        return images
+    return resample(images, shift.new_zeros(len(images)), shift, "nearest")
+
+
+def resample(
+    images: Tensor, angles: Tensor, shift: Tensor, interpolation: Interpolation
+) -> Tensor:
+    """Turn and shift images by interpolation, whatever the angle."""
     radians = torch.deg2rad(angles)
     cos, sin = radians.cos(), radians.sin()
-    zero = torch.zeros_like(cos)
-    # affine_grid asks where in the source each target pixel comes from; its y axis points down.
-    theta = torch.stack([cos, -sin, zero, sin, cos, zero], 1).reshape(-1, 2, 3)
+    # affine_grid asks where in the source each target pixel comes from; its y axis points down
+    # and its unit is half the image.
+    right, down = (shift * (2 / images.shape[-1])).unbind(1)
+    across, along = sin * down - cos * right, -sin * right - cos * down
+    theta = torch.stack([cos, -sin, across, sin, cos, along], 1).reshape(-1, 2, 3)
     theta = theta.to(images.device, images.dtype)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, interpolation, padding_mode="zeros", align_corners=False)
@@ -78,6 +117,19 @@ def draw_angles(
     epoch) and i alone, and on no library's release: the counter-based Philox generator is fixed
     by its definition. So test angles are common to all models, and nested over ranges.
     """
-    generator = np.random.Philox(key=[(STREAMS[stream] << 32) | seed, epoch])
+    return rotation * unit_draws(n, STREAMS[stream], seed, epoch)
+
+
+def draw_shifts(n: int, most: float, stream: Stream, *, seed: int = 0, epoch: int = 0) -> Tensor:
+    """n shifts to the (right, down): (n, 2), float64 on the CPU, uniform in [-most, most].
+
+    Frozen and nested as the angles of `draw_angles`, and independent of them.
+    """
+    return most * unit_draws(2 * n, SHIFT_STREAMS[stream], seed, epoch).reshape(n, 2)
+
+
+def unit_draws(n: int, stream: int, seed: int, epoch: int) -> Tensor:
+    """n numbers in (-1, 1); each depends on its place and the three numbers alone."""
+    generator = np.random.Philox(key=[(stream << 32) | seed, epoch])
     unit = (generator.random_raw(n) >> np.uint64(11)).astype(np.float64) * 2.0**-52 - 1.0
-    return torch.from_numpy(unit * rotation)
+    return torch.from_numpy(unit)

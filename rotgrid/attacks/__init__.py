@@ -1,12 +1,35 @@
 """Attacks, each one function: (model, images, labels, *, eps, ...) -> adversarial images.
 
 Pixels are in [0, 1] and eps is an L-infinity radius in that unit; labels are the true ones. The
-model is attacked in evaluation mode with frozen parameters, and left as it was found.
+model is attacked in evaluation mode with frozen parameters, and left as it was found. `spatial`
+turns and shifts unturned images; `sweep` measures any attack on pixels over a grid of eps.
 """
 
+from rotgrid.attacks.apgd import apgd
+from rotgrid.attacks.bim import bim
+from rotgrid.attacks.class_means import class_means
 from rotgrid.attacks.fgsm import fgsm
-from rotgrid.attacks.noise import noise
+from rotgrid.attacks.fmn import fmn
+from rotgrid.attacks.noise import noise, sign_noise
 from rotgrid.attacks.pgd import pgd
+from rotgrid.attacks.spatial import spatial
+from rotgrid.attacks.square import square
+from rotgrid.attacks.strong import strong
 from rotgrid.attacks.sweeps import SWEEPS, predicted, sweep
 
-__all__ = ["SWEEPS", "fgsm", "noise", "pgd", "predicted", "sweep"]
+__all__ = [
+    "SWEEPS",
+    "apgd",
+    "bim",
+    "class_means",
+    "fgsm",
+    "fmn",
+    "noise",
+    "pgd",
+    "predicted",
+    "sign_noise",
+    "spatial",
+    "square",
+    "strong",
+    "sweep",
+]

@@ -1,4 +1,4 @@
-"""Uniform noise: what a perturbation does that knows nothing of the model. A baseline."""
+"""Random noise: what a perturbation does that knows nothing of the model. A baseline."""
 
 import torch
 from torch import Tensor
@@ -22,6 +22,26 @@ def noise(
     require_valid(images, labels, eps)
     offsets = [uniform_offsets(images, generator) for _ in range(restarts)]
     return worst_offset(model, images, labels, eps, offsets)
+
+
+def sign_noise(
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float,
+    restarts: int = 1,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """As `noise`, with every pixel moved by the whole eps up or down: the corners of the ball."""
+    require_valid(images, labels, eps)
+    offsets = [sign_offsets(images, generator) for _ in range(restarts)]
+    return worst_offset(model, images, labels, eps, offsets)
+
+
+def sign_offsets(images: Tensor, generator: torch.Generator | None) -> Tensor:
+    """-1 or 1 per pixel, in units of eps."""
+    return torch.where(uniform_offsets(images, generator) < 0, -1.0, 1.0).to(images.dtype)
 
 
 def worst_offset(

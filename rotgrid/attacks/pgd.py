@@ -6,8 +6,10 @@ from torch import Tensor
 from rotgrid.attacks.threat import (
     Loss,
     Model,
+    Radius,
     frozen,
     input_gradient,
+    misclassified,
     project,
     require_valid,
     uniform_offsets,
@@ -67,26 +69,38 @@ def restart_from(
     model: Model,
     images: Tensor,
     labels: Tensor,
-    eps: float,
+    eps: Radius,
     steps: int,
-    step_size: float,
+    step_size: Radius,
     loss: Loss,
     offsets: list[Tensor],
     stop_early: bool = False,
+    scout: Model | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Adversarial images and whether each is misclassified, from starts at x + eps * offset."""
+    """Adversarial images and whether each is misclassified, from starts at x + eps * offset.
+
+    eps and step size are one for all images or (batch, 1, 1, 1). A `scout` stands in for the
+    model where the way is searched (it may be less precise); what is broken the model decides.
+    """
     found = images.clone()
     broken = torch.zeros(len(images), dtype=torch.bool, device=images.device)
     with frozen(model):
         for offset in offsets:
             left = (~broken).nonzero().squeeze(1)
-            start = project(images[left] + eps * offset[left], images[left], eps)
-            found[left], broken[left] = ascend(
-                model, images[left], labels[left], start, eps, steps, step_size, loss, stop_early
-            )
-            if broken.all():
+            if not len(left):
                 break
+            x, radius = images[left], of(eps, left)
+            start = project(x + radius * offset[left], x, radius)
+            found[left], broken[left] = ascend(
+                model, x, labels[left], start, radius, steps, of(step_size, left), loss,
+                stop_early, scout,
+            )  # fmt: skip
     return found, broken
+
+
+def of(radius: Radius, chosen: Tensor) -> Radius:
+    """The radii of chosen images."""
+    return radius[chosen] if isinstance(radius, Tensor) else radius
 
 
 def ascend(
@@ -94,34 +108,45 @@ def ascend(
     images: Tensor,
     labels: Tensor,
     start: Tensor,
-    eps: float,
+    eps: Radius,
     steps: int,
-    step_size: float,
+    step_size: Radius,
     loss: Loss,
-    stop_early: bool,
+    stop_early: bool = False,
+    scout: Model | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The attack loop. With `stop_early` an image leaves the batch once it is misclassified."""
     found = start.clone()
     broken = torch.zeros(len(images), dtype=torch.bool, device=images.device)
     active = torch.arange(len(images), device=images.device)
     current = start
+    lower, upper = (images - eps).clamp(min=0), (images + eps).clamp(max=1)
     for step in range(steps + 1):
         if step < steps:
-            logits, gradient = input_gradient(model, current, labels, loss)
+            logits, gradient = input_gradient(scout or model, current, labels, loss)
+            wrong = logits.argmax(1) != labels
+            if scout is not None:
+                wrong = confirmed(model, current, labels, wrong)
         else:
-            with torch.no_grad():
-                logits = model(current)
-        wrong = logits.argmax(1) != labels
+            wrong = misclassified(model, current, labels)
         found[active[wrong]] = current[wrong]
         broken[active[wrong]] = True
         if stop_early and wrong.any():
             left = ~wrong
-            active, images, labels = active[left], images[left], labels[left]
-            current = current[left]
+            active, labels, current = active[left], labels[left], current[left]
+            lower, upper, step_size = lower[left], upper[left], of(step_size, left)
             gradient = gradient[left] if step < steps else gradient
         if step == steps or not len(active):
             break
-        current = project(current + step_size * gradient.sign(), images, eps)
+        current = (current + step_size * gradient.sign()).clamp(lower, upper)
     unbroken = ~broken[active]
     found[active[unbroken]] = current[unbroken]
     return found, broken
+
+
+def confirmed(model: Model, images: Tensor, labels: Tensor, suspected: Tensor) -> Tensor:
+    """Which of the suspected images the model itself misclassifies."""
+    wrong = suspected.clone()
+    if suspected.any():
+        wrong[suspected] = misclassified(model, images[suspected], labels[suspected])
+    return wrong

@@ -16,6 +16,12 @@ from rotgrid.models.layers import filters_kept
 
 Model = Callable[[Tensor], Tensor]
 Loss = Literal["ce", "margin"]
+Objective = Callable[[Tensor, Tensor], Tensor]
+"""(logits, labels) -> what is climbed, summed over the batch."""
+Radius = float | Tensor
+"""eps, in pixel units: one for all images, or (batch, 1, 1, 1)."""
+TOLERANCE = 1e-6
+"""By how much x' - x may exceed eps: the rounding of x + eps in float32."""
 
 
 @contextmanager
@@ -62,17 +68,24 @@ def require_valid(images: Tensor, labels: Tensor, eps: float) -> None:
         raise ValueError(f"pixels in [{low:.3g}, {high:.3g}], not [0, 1]: normalise in the model")
 
 
-def project(adversarial: Tensor, images: Tensor, eps: float) -> Tensor:
+def project(adversarial: Tensor, images: Tensor, eps: Radius) -> Tensor:
     """The nearest point of the eps-ball around the images, within [0, 1]."""
     return adversarial.clamp((images - eps).clamp(min=0), (images + eps).clamp(max=1))
 
 
-def climbed(logits: Tensor, labels: Tensor, loss: Loss) -> Tensor:
+def distances(adversarial: Tensor, images: Tensor) -> Tensor:
+    """(batch,): max|x' - x|, in pixel units."""
+    return (adversarial - images).abs().flatten(1).amax(1)
+
+
+def climbed(logits: Tensor, labels: Tensor, loss: Loss | Objective) -> Tensor:
     """What the attack increases, summed over the batch (a mean would scale gradients down).
 
     `ce` is cross-entropy; `margin` the best wrong logit minus the true one, which does not
-    saturate.
+    saturate. Any other objective is called.
     """
+    if callable(loss):
+        return loss(logits, labels)
     if loss == "ce":
         return F.cross_entropy(logits, labels, reduction="sum")
     if loss == "margin":
@@ -82,7 +95,7 @@ def climbed(logits: Tensor, labels: Tensor, loss: Loss) -> Tensor:
 
 
 def input_gradient(
-    model: Model, images: Tensor, labels: Tensor, loss: Loss
+    model: Model, images: Tensor, labels: Tensor, loss: Loss | Objective
 ) -> tuple[Tensor, Tensor]:
     """Logits of the images, and the gradient of the loss with respect to them.
 
@@ -96,6 +109,29 @@ def input_gradient(
     if not (torch.isfinite(gradient).all() and torch.isfinite(logits).all()):
         raise FloatingPointError("logits or input gradient are not finite")
     return logits.detach(), gradient
+
+
+def misclassified(model: Model, images: Tensor, labels: Tensor) -> Tensor:
+    """(batch,): whether the class of an image is not its label.
+
+    Raises:
+        FloatingPointError: logits are not finite; their argmax would be silent garbage.
+    """
+    with torch.no_grad():
+        logits = model(images)
+    if not torch.isfinite(logits).all():
+        raise FloatingPointError("logits are not finite")
+    return logits.argmax(1) != labels
+
+
+def lowered(model: Model) -> Model:
+    """The model computing in bfloat16, for searches whose finds it checks itself in float32."""
+
+    def scout(images: Tensor) -> Tensor:
+        with torch.autocast(images.device.type, dtype=torch.bfloat16):
+            return model(images).float()
+
+    return scout
 
 
 def uniform_offsets(images: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -15,6 +15,10 @@ as `invariants`; `rotgrid.equivariance` reads them.
 """
 
 
+MEAN, STD = 0.1307, 0.3081
+"""Of the pixels of MNIST's training images."""
+
+
 class Normalize(nn.Module):
     """Standardise pixels in [0, 1] with MNIST's training mean and deviation.
 
@@ -22,8 +26,8 @@ class Normalize(nn.Module):
     """
 
     def forward(self, images: Tensor) -> Tensor:
-        """(images - 0.1307) / 0.3081."""
-        return (images - 0.1307) / 0.3081
+        """(images - MEAN) / STD."""
+        return (images - MEAN) / STD
 
 
 class Expanded(nn.Module):
@@ -65,3 +69,11 @@ def filters_kept(model: nn.Module) -> Iterator[None]:
     finally:
         for layer in keepers:
             layer._kept = None
+
+
+def unkept(model: nn.Module) -> nn.Module:
+    """The model, which was copied while filters were kept, with none kept."""
+    for module in model.modules():
+        if isinstance(module, Expanded):
+            module._kept = None
+    return model

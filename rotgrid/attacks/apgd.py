@@ -1,0 +1,261 @@
+"""Auto-PGD: PGD that sets its own step size (Croce and Hein 2020, section 3, algorithm 1)."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rotgrid.attacks.pgd import draw_starts
+from rotgrid.attacks.threat import (
+    Model,
+    frozen,
+    input_gradient,
+    misclassified,
+    project,
+    require_valid,
+)
+from rotgrid.spec import known
+
+ApgdLoss = Literal["ce", "dlr"]
+PerImage = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""What is climbed, one value per image, from logits, true labels and target classes."""
+
+TARGETS = 9
+MOMENTUM = 0.75
+RISING = 0.75
+"""rho: the step is halved unless more than this share of a window's steps raised the loss."""
+
+
+def apgd(
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float,
+    steps: int = 100,
+    restarts: int = 1,
+    loss: ApgdLoss = "ce",
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """The adversarial images found by Auto-PGD: APGD-CE, or APGD-T on the targeted DLR loss.
+
+    An image gets the first misclassified iterate of any run; itself if it needs no attack; if
+    nothing breaks it, the iterate of highest loss in its last run. Starts are those of
+    `rotgrid.attacks.pgd`, scaled so that the largest entry of each offset is eps.
+
+    Args:
+        model, images, labels, eps: those of `rotgrid.attacks.fgsm`.
+        steps: of each run.
+        restarts: number of starts; `dlr` runs from each of them toward each target.
+        loss: `ce`, or `dlr` toward each of up to 9 wrong classes, most likely first.
+        generator: of the random starts; without one the first start is the image itself.
+
+    Raises:
+        ValueError: pixels or eps outside [0, 1], or an unknown loss.
+        FloatingPointError: logits or gradients are not finite.
+    """
+    require_valid(images, labels, eps)
+    offsets = draw_starts(images, restarts, generator)
+    radius = images.new_full((len(images), 1, 1, 1), eps)
+    return apgd_from(model, images, labels, radius, steps, loss, offsets)[0]
+
+
+def apgd_from(
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    eps: Tensor,
+    steps: int,
+    loss: ApgdLoss,
+    offsets: list[Tensor],
+) -> tuple[Tensor, Tensor]:
+    """Adversarial images and whether each is misclassified, at an eps (m, 1, 1, 1) per image.
+
+    `dlr` uses the same offsets toward every target, where the original draws anew.
+    """
+    if (climbed := known(loss, LOSSES)) is None:
+        raise ValueError(f"loss {loss!r} is neither ce nor dlr")
+    found, broken = images.clone(), torch.zeros_like(labels, dtype=torch.bool)
+    if not len(images):
+        return found, broken
+    with frozen(model):
+        broken = misclassified(model, images, labels)
+        targets = wrong_classes(model, images, labels) if loss == "dlr" else labels[:, None]
+        for target in targets.unbind(1):
+            for offset in offsets:
+                left = (~broken).nonzero().squeeze(1)
+                if not len(left):
+                    return found, broken
+                case = (images[left], labels[left], target[left], eps[left])
+                ascent = begin(model, *case, offset[left], climbed)
+                found[left], broken[left] = climb(model, ascent, steps, climbed)
+    return found, broken
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+    """-log p(true class); the targets do not matter."""
+    return F.cross_entropy(logits, labels, reduction="none")
+
+
+def targeted_dlr(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+    """Difference of logits ratio (section 4): (z_t - z_y) / (z_(1) - (z_(3) + z_(4)) / 2).
+
+    The ratio needs four classes. With fewer the difference alone is climbed: the attack uses only
+    signs and comparisons, which no scale of the logits changes.
+    """
+    difference = (logits.gather(1, targets[:, None]) - logits.gather(1, labels[:, None]))[:, 0]
+    if logits.shape[1] < 4:
+        return difference
+    top = logits.topk(4).values
+    return difference / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + 1e-12)
+
+
+LOSSES: dict[str, PerImage] = {"ce": cross_entropy, "dlr": targeted_dlr}
+
+
+def wrong_classes(model: Model, images: Tensor, labels: Tensor) -> Tensor:
+    """Up to 9 classes other than the label, by falling logit: (m, min(9, classes - 1))."""
+    with torch.no_grad():
+        logits = model(images)
+    others = logits.scatter(1, labels[:, None], -torch.inf)
+    order = others.argsort(dim=1, descending=True, stable=True)
+    return order[:, : min(TARGETS, logits.shape[1] - 1)]
+
+
+def checkpoints(steps: int) -> dict[int, int]:
+    """The steps after which the step size may be halved, each with the length of its window.
+
+    Windows are 22 % of the steps, then each 3 % shorter, at least 6 %, rounded down as in the
+    authors' code.
+    """
+    shrink, shortest = max(steps * 3 // 100, 1), max(steps * 6 // 100, 1)
+    window, end, ends = max(steps * 22 // 100, 1), 0, {}
+    while (end := end + window) <= steps:
+        ends[end] = window
+        window = max(window - shrink, shortest)
+    return ends
+
+
+class Ascent(NamedTuple):
+    """Where the runs stand, a row per image that is still attacked."""
+
+    images: Tensor
+    labels: Tensor
+    targets: Tensor
+    eps: Tensor
+    step_size: Tensor
+    before: Tensor
+    """The iterate before `point`."""
+    point: Tensor
+    wrong: Tensor
+    """Whether `point` is misclassified."""
+    loss: Tensor
+    gradient: Tensor
+    best: Tensor
+    best_loss: Tensor
+    best_gradient: Tensor
+    rises: Tensor
+    """Steps since the last checkpoint that raised the loss."""
+    checked_loss: Tensor
+    """The best loss at the last checkpoint."""
+    halved: Tensor
+    """Whether the last checkpoint halved the step size."""
+
+
+def begin(
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    targets: Tensor,
+    eps: Tensor,
+    offset: Tensor,
+    climbed: PerImage,
+) -> Ascent:
+    """Runs at their starts: x + eps * offset, the offset scaled to a largest entry of 1."""
+    largest = offset.abs().amax((1, 2, 3), keepdim=True)
+    scaled = offset / largest.clamp(min=torch.finfo(offset.dtype).tiny)
+    start = project(images + eps * scaled, images, eps)
+    wrong, loss, gradient = measured(model, start, labels, targets, climbed)
+    return Ascent(
+        images, labels, targets, eps, step_size=2 * eps, before=start, point=start, wrong=wrong,
+        loss=loss, gradient=gradient, best=start, best_loss=loss, best_gradient=gradient,
+        rises=torch.zeros_like(labels), checked_loss=loss, halved=torch.ones_like(wrong),
+    )  # fmt: skip
+
+
+def climb(model: Model, ascent: Ascent, steps: int, climbed: PerImage) -> tuple[Tensor, Tensor]:
+    """The attack loop; an image leaves it once it is misclassified."""
+    found, broken = ascent.point.clone(), torch.zeros_like(ascent.wrong)
+    active = torch.arange(len(found), device=found.device)
+    ends = checkpoints(steps)
+    for step in range(steps + 1):
+        if step > 0:
+            ascent = advance(model, ascent, climbed, 1.0 if step == 1 else MOMENTUM)
+        if ascent.wrong.any():
+            found[active[ascent.wrong]] = ascent.point[ascent.wrong]
+            broken[active[ascent.wrong]] = True
+            left = ~ascent.wrong
+            active, ascent = active[left], Ascent(*(field[left] for field in ascent))
+        if not len(active):
+            return found, broken
+        if step in ends:
+            ascent = halve_where_stuck(ascent, ends[step])
+    found[active] = ascent.best
+    return found, broken
+
+
+def advance(model: Model, ascent: Ascent, climbed: PerImage, weight: float) -> Ascent:
+    """One step: `weight` times the projected one, the rest along the last move."""
+    images, point, eps = ascent.images, ascent.point, ascent.eps
+    stepped = project(point + ascent.step_size * ascent.gradient.sign(), images, eps)
+    last_move = point - ascent.before
+    mixed = point + weight * (stepped - point) + (1 - weight) * last_move
+    moved = project(mixed, images, eps)
+    wrong, loss, gradient = measured(model, moved, ascent.labels, ascent.targets, climbed)
+    better = loss > ascent.best_loss
+    per_pixel = better[:, None, None, None]
+    return ascent._replace(
+        before=point,
+        point=moved,
+        wrong=wrong,
+        loss=loss,
+        gradient=gradient,
+        best=torch.where(per_pixel, moved, ascent.best),
+        best_loss=torch.where(better, loss, ascent.best_loss),
+        best_gradient=torch.where(per_pixel, gradient, ascent.best_gradient),
+        rises=ascent.rises + (loss > ascent.loss),
+    )
+
+
+def halve_where_stuck(ascent: Ascent, window: int) -> Ascent:
+    """Half the step, and back to the best point, if the loss rarely rose or its best stood still.
+
+    The second condition needs a last checkpoint that did not halve. The next window's first rise
+    is counted against the abandoned iterate, as in the authors' code; the very first against the
+    start, as in algorithm 1, where their code compares with 0.
+    """
+    stands_still = ~ascent.halved & (ascent.best_loss <= ascent.checked_loss)
+    stuck = (ascent.rises <= RISING * window) | stands_still
+    per_pixel = stuck[:, None, None, None]
+    return ascent._replace(
+        step_size=torch.where(per_pixel, ascent.step_size / 2, ascent.step_size),
+        point=torch.where(per_pixel, ascent.best, ascent.point),
+        gradient=torch.where(per_pixel, ascent.best_gradient, ascent.gradient),
+        rises=torch.zeros_like(ascent.rises),
+        checked_loss=ascent.best_loss,
+        halved=stuck,
+    )
+
+
+def measured(
+    model: Model, points: Tensor, labels: Tensor, targets: Tensor, climbed: PerImage
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Whether each point is misclassified, its loss, and the gradient there."""
+
+    def total(logits: Tensor, labels: Tensor) -> Tensor:
+        return climbed(logits, labels, targets).sum()
+
+    logits, gradient = input_gradient(model, points, labels, total)
+    return logits.argmax(1) != labels, climbed(logits, labels, targets), gradient

@@ -1,0 +1,28 @@
+"""The basic iterative method (Kurakin, Goodfellow & Bengio 2017, section 2.2)."""
+
+import math
+
+from torch import Tensor
+
+from rotgrid.attacks.pgd import ascend
+from rotgrid.attacks.threat import Model, frozen, require_valid
+
+STEP = 1 / 255
+"""Kurakin et al. change each pixel by one of its 256 levels per step."""
+
+
+def bim(model: Model, images: Tensor, labels: Tensor, *, eps: float) -> Tensor:
+    """Signed gradient ascent from the image by one pixel level at a time, `steps_for(eps)` times.
+
+    An image gets its last iterate if that is misclassified, else its latest misclassified one,
+    else the last iterate. Args and errors are those of `rotgrid.attacks.fgsm`.
+    """
+    require_valid(images, labels, eps)
+    with frozen(model):
+        return ascend(model, images, labels, images, eps, steps_for(eps), STEP, "ce")[0]
+
+
+def steps_for(eps: float) -> int:
+    """min(eps + 4, 1.25 eps) with eps in levels of a pixel, rounded up; 0 for eps 0."""
+    levels = 255 * eps
+    return math.ceil(min(levels + 4, 1.25 * levels) - 1e-9)

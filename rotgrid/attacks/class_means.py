@@ -1,0 +1,41 @@
+"""A perturbation that knows no network: along the difference of two class means.
+
+Tramèr et al. 2017 ("The Space of Transferable Adversarial Examples"), section 5.1. There are
+two classes there; here an image moves toward the class whose mean is nearest to that of its own.
+"""
+
+import torch
+from torch import Tensor
+
+from rotgrid.attacks.threat import Model, project, require_valid
+
+
+def class_means(
+    model: Model, images: Tensor, labels: Tensor, *, eps: float, means: Tensor
+) -> Tensor:
+    """clip(x + eps * sign(mean of the nearest other class - mean of its own), 0, 1).
+
+    Args:
+        model: not asked; here so that all attacks are called alike.
+        images: (batch, 1, height, width) in [0, 1].
+        labels: (batch,) true labels.
+        eps: L-infinity radius in pixel units.
+        means: (classes, 1, height, width), the mean training image of each class.
+
+    Raises:
+        ValueError: pixels or eps outside [0, 1].
+    """
+    require_valid(images, labels, eps)
+    directions = (means[nearest(means)] - means).sign()
+    return project(images + eps * directions[labels], images, eps)
+
+
+def means_of(images: Tensor, labels: Tensor, classes: int = 10) -> Tensor:
+    """The mean image of each class."""
+    return torch.stack([images[labels == label].mean(0) for label in range(classes)])
+
+
+def nearest(means: Tensor) -> Tensor:
+    """(classes,): the class with the nearest mean, in L2, other than itself."""
+    apart = torch.cdist(means.flatten(1), means.flatten(1))
+    return apart.fill_diagonal_(torch.inf).argmin(1)

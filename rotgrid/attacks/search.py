@@ -1,0 +1,89 @@
+"""The engine: at which eps of a grid each image breaks, with as few attacks as possible.
+
+The balls of growing eps are nested, so an image that breaks at one eps is broken at every larger
+one. One attack per image and eps is therefore far too many: a search over the grid begins at a
+first-order guess of the distance to the decision boundary and ends with one success and one
+failure side by side. Every success is that of the attack itself, at that eps or a smaller one.
+
+What the search takes for granted is that an attack which fails at one eps fails at every smaller
+one. Signed ascent may break that; images for which it does are counted as robust at the smaller
+eps, where the attack by itself would have broken them. `tests/attacks/test_search.py` and
+`tests/benchmarks/attacks.py` bound their share: at most 0.3 points.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from rotgrid.attacks.threat import TOLERANCE, Model, frozen, input_gradient
+
+BATCH = 250
+"""Images attacked at once; it does not affect results beyond float noise."""
+
+Attempt = Callable[[Tensor, Tensor], Tensor]
+"""(indices of images, eps of each) -> distance of each adversarial image found, inf for none."""
+
+
+def search(
+    attempt: Attempt,
+    eps_grid: Sequence[float],
+    guess: Tensor,
+    known_distances: Tensor | None = None,
+) -> Tensor:
+    """Whether each image is still correct at each eps: bool (len(eps_grid), n).
+
+    Args:
+        attempt: the attack; it is asked for any image at any eps of the grid.
+        eps_grid: in any order, with repetitions or without.
+        guess: (n,) distances at which images may break; they decide how long it takes, and
+            nothing else.
+        known_distances: (n,) of misclassified images found already, inf for none.
+    """
+    device = guess.device
+    grid = torch.tensor(eps_grid, dtype=guess.dtype, device=device)
+    levels = grid.unique()  # ascending
+    floor = int(bool((levels == 0).any())) - 1  # eps 0 breaks nothing
+    failed = torch.full(guess.shape, floor, device=device)  # the highest level that did not
+    broken = torch.full(guess.shape, len(levels), device=device)  # the lowest that did
+    if known_distances is not None:
+        broken = torch.searchsorted(levels, known_distances - TOLERANCE).clamp(min=floor + 1)
+    stride = torch.ones_like(failed)
+    level = torch.searchsorted(levels, guess)
+    level = torch.minimum(torch.maximum(level, failed + 1), broken - 1).clamp(min=0)
+    while len(open_ := (failed + 1 < broken).nonzero().squeeze(1)):
+        for at in open_.split(BATCH):
+            distance = attempt(at, levels[level[at]])
+            reached = torch.searchsorted(levels, distance - TOLERANCE).clamp(min=floor + 1)
+            success = distance.isfinite()
+            broken[at] = torch.where(success, torch.minimum(broken[at], reached), broken[at])
+            failed[at] = torch.where(success, failed[at], level[at])
+        level, stride = next_level(failed, broken, stride, floor, len(levels))
+    broken_at = torch.cat([levels, levels.new_full((1,), torch.inf)])[broken]
+    return grid[:, None] < broken_at[None, :]
+
+
+def next_level(
+    failed: Tensor, broken: Tensor, stride: Tensor, floor: int, levels: int
+) -> tuple[Tensor, Tensor]:
+    """Away from the last level in growing strides while one side is open, else the middle."""
+    closed = (failed > floor) & (broken < levels)
+    outward = torch.where(failed > floor, failed + stride, broken - stride)
+    level = torch.where(closed, (failed + broken) // 2, outward)
+    level = torch.minimum(torch.maximum(level, failed + 1), broken - 1)
+    return level.clamp(0, levels - 1), torch.where(closed, stride, 2 * stride)
+
+
+def first_order(model: Model, images: Tensor, labels: Tensor) -> Tensor:
+    """(n,): the L-inf distance to the boundary if the margin were linear, in pixel units.
+
+    Margin over the L1 norm of its gradient (Moosavi-Dezfooli et al. 2016, eq. 4).
+    """
+    found = []
+    with frozen(model):
+        for x, y in zip(images.split(BATCH), labels.split(BATCH), strict=True):
+            logits, gradient = input_gradient(model, x, y, "margin")
+            true = logits.gather(1, y[:, None]).squeeze(1)
+            margin = true - logits.scatter(1, y[:, None], -torch.inf).amax(1)
+            found.append(margin / gradient.abs().flatten(1).sum(1).clamp(min=1e-12))
+    return torch.cat(found) if found else images.new_zeros(0)

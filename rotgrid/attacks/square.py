@@ -1,0 +1,138 @@
+"""Square Attack: random search by squares, without gradients (Andriushchenko et al. 2020)."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from rotgrid.attacks.threat import Model, frozen, require_valid
+
+P_INIT = 0.8
+"""The share of the image that the first squares cover."""
+
+HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+"""The squares, of 10,000, after which that share is halved: the schedule of the authors' code."""
+
+Squares = list[tuple[int, slice, slice]]
+"""Of each query: the end of the ball that its pixels go to (0 or 1), its rows, its columns."""
+
+
+def square(
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float,
+    steps: int = 5000,
+    restarts: int = 1,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """The adversarial images found by random search on the margin (algorithm 1).
+
+    A search begins with vertical stripes of +-eps. A query then sets a random square, smaller and
+    smaller ones, to +eps or to -eps, and keeps it where the margin shrinks or the image is
+    misclassified (algorithm 2). An image that stays correct gets its last point, the one of
+    least margin.
+
+    Random numbers are common to all images: the stripes and the place, size and sign of the
+    k-th square. To each image they are as good as its own, so the expected accuracy is that of
+    independent draws, and what happens to an image does not depend on the others. Departures
+    from the original, which shares all but the stripes: squares reach the last row and column
+    too, and a square that changes no pixel of an image costs no forward pass.
+
+    Args and errors are those of `rotgrid.attacks.fgsm`, and:
+        steps: queries after the stripes; the schedule of sizes is stretched over them.
+        restarts: number of searches; those after the first only attack images still correct.
+        generator: of all draws; without one they are those of a fixed seed.
+    """
+    require_valid(images, labels, eps)
+    radius = images.new_full((len(images), 1, 1, 1), eps)
+    return square_from(model, images, labels, radius, steps, restarts, generator)[0]
+
+
+def square_from(
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    eps: Tensor,
+    steps: int,
+    restarts: int,
+    generator: torch.Generator | None,
+) -> tuple[Tensor, Tensor]:
+    """Adversarial images and whether each is misclassified; eps is (batch, 1, 1, 1).
+
+    The generator moves on by the same amount whatever is broken.
+    """
+    height, width = images.shape[-2:]
+    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    draws = [draw(height, width, steps, generator) for _ in range(restarts)]
+    ends = torch.stack([(images - eps).clamp(min=0), (images + eps).clamp(max=1)])
+    found = images.clone()
+    with frozen(model), torch.no_grad():
+        broken = margins(model, images, labels)[1]
+        for stripes, squares in draws:
+            left = (~broken).nonzero().squeeze(1)
+            if not len(left):
+                break
+            found[left], broken[left] = search(
+                model, ends[:, left], labels[left], stripes.to(images.device), squares
+            )
+    return found, broken
+
+
+def draw(
+    height: int, width: int, steps: int, generator: torch.Generator
+) -> tuple[Tensor, Squares]:
+    """Which columns start at +eps, and the squares of all queries."""
+    stripes = torch.rand(width, generator=generator, device=generator.device) < 0.5
+    uniform = torch.rand(steps, 3, generator=generator, device=generator.device).tolist()
+    squares = []
+    for step, (down, right, sign) in enumerate(uniform):
+        size = min(side(step, steps, height * width), height, width)
+        top, left = int(down * (height - size + 1)), int(right * (width - size + 1))
+        squares.append((int(sign < 0.5), slice(top, top + size), slice(left, left + size)))
+    return stripes, squares
+
+
+def side(step: int, steps: int, pixels: int) -> int:
+    """The side of the square of a query."""
+    scheduled = step * 10_000 // steps
+    share = P_INIT / 2 ** sum(scheduled > after for after in HALVED_AFTER)
+    return max(round(math.sqrt(share * pixels)), 1)
+
+
+def search(
+    model: Model, ends: Tensor, labels: Tensor, stripes: Tensor, squares: Squares
+) -> tuple[Tensor, Tensor]:
+    """One search between the ends (2, batch, 1, height, width) of the ball within the box."""
+    best = torch.where(stripes, ends[1], ends[0])
+    margin, broken = margins(model, best, labels)
+    for end, rows, columns in squares:
+        if broken.all():
+            break
+        patch = ends[end, ..., rows, columns]
+        changed = (patch != best[..., rows, columns]).flatten(1).any(1)
+        at = (changed & ~broken).nonzero().squeeze(1)
+        if not len(at):
+            continue
+        proposed = best[at]
+        proposed[..., rows, columns] = patch[at]
+        reached, wrong = margins(model, proposed, labels[at])
+        better = wrong | (reached < margin[at])
+        kept = at[better]
+        best[kept], margin[kept], broken[at] = proposed[better], reached[better], wrong
+    return best, broken
+
+
+def margins(model: Model, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The true logit minus the best wrong one, and whether each image is misclassified.
+
+    Raises:
+        FloatingPointError: logits are not finite.
+    """
+    logits = model(images)
+    if not torch.isfinite(logits).all():
+        raise FloatingPointError("logits are not finite")
+    true = labels[:, None]
+    others = logits.scatter(1, true, -torch.inf).amax(1)
+    return logits.gather(1, true).squeeze(1) - others, logits.argmax(1) != labels
