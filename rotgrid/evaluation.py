@@ -2,90 +2,242 @@
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rotgrid import equivariance
+from rotgrid import diagnostics, equivariance
 from rotgrid.attacks import sweep
-from rotgrid.attacks.threat import frozen
+from rotgrid.attacks.class_means import means_of
+from rotgrid.attacks.fmn import distances
+from rotgrid.attacks.spatial import (
+    rotation_grid,
+    spatial_grid,
+    survives,
+    translation_grid,
+    views,
+    worst_of_k,
+)
+from rotgrid.attacks.threat import TOLERANCE, frozen
 from rotgrid.data import Dataset, pixels, subset
-from rotgrid.rotation import draw_angles, rotate
-from rotgrid.spec import Probe, Trial
+from rotgrid.models.layers import STD
+from rotgrid.rotation import draw_angles, draw_shifts, rotate, transform
+from rotgrid.spec import ModelName, Probe, Trial
 
 ATTACK_SEED = 20190
 """Of the random starts of attacks: the same for every model, range and eps, so that differences
 between models are paired, and a probe measured alone equals one measured among others."""
 
+DRAWS = 10
+"""Of `worst-of-10`, and of `spatial-pgd` besides the worst turn."""
+
+Row = dict[str, Any]
+Sources = Callable[[ModelName], nn.Module]
+"""The network on which `transfer` makes its images, by model."""
+
 
 def measure(
-    model: nn.Module, dataset: Dataset, trial: Trial, probes: Sequence[Probe]
-) -> Iterator[list[dict[str, Any]]]:
+    model: nn.Module,
+    dataset: Dataset,
+    trial: Trial,
+    probes: Sequence[Probe],
+    sources: Sources | None = None,
+) -> Iterator[list[Row]]:
     """The rows of the probes, without provenance, a sweep over eps at a time.
 
-    Probes that share rotated images or an attack are measured together, whatever their order.
+    Probes that share test images or an attack are measured together, whatever their order.
 
     Args:
         model: in any mode; left as it is.
         dataset: on the model's device.
         trial: says how images are resampled.
         probes: resolved.
+        sources: needed by `transfer`.
 
     Yields:
-        `probe`, its fields, `n`, `n_correct`, `correct` and `seconds`; of an `equivariance` probe
-        also `layers`, the error by layer.
+        `probe`, its fields, `n`, `n_correct`, `correct`, `class_n`, `class_n_correct`,
+        `distances` and `seconds`; of an `equivariance` probe also `layers`, the error by layer,
+        and of `diagnostics` also `checks`.
     """
-    distinct = list(dict.fromkeys(probes))
     with frozen(model):  # filters are built once for all
-        for probe in distinct:
-            if probe.attack == "equivariance":
-                yield [equivariance_row(model, dataset, probe)]
-        attacks = [probe for probe in distinct if probe.attack != "equivariance"]
-        for group in grouped(attacks, "test_rotation", "n_images"):
-            images, labels = rotated_test_images(dataset, trial, group[0])
-            for sweep_probes in grouped(group, "attack", "steps", "restarts"):
-                yield sweep_rows(model, images, labels, sweep_probes)
+        for group in grouped(list(dict.fromkeys(probes)), "kind", *IMAGES):
+            test = test_images(dataset, trial, group[0])
+            for same in grouped(group, *SETTINGS):
+                start = time.perf_counter()
+                rows = measured(model, dataset, trial, test, same, sources)
+                seconds = (time.perf_counter() - start) / len(rows)
+                yield [{**row, "seconds": seconds} for row in rows]
 
 
-def sweep_rows(
-    model: nn.Module, images: Tensor, labels: Tensor, probes: Sequence[Probe]
-) -> list[dict[str, Any]]:
-    """A row per eps of one attack."""
-    start = time.perf_counter()
-    correct = sweep(
-        model,
-        images,
-        labels,
-        attack=probes[0].attack,
-        eps_grid=[probe.eps for probe in probes],
-        **attack_settings(probes[0]),
-    ).cpu()
-    seconds = (time.perf_counter() - start) / len(probes)
-    return [row_of(probe, bits, seconds) for probe, bits in zip(probes, correct, strict=True)]
+IMAGES = ("test_rotation", "test_translation", "n_images")
+SETTINGS = (
+    "attack", "steps", "restarts", "loss", "label_rule", "eps_unit", "attack_precision", "source",
+)  # fmt: skip
+"""What probes of one sweep over eps share."""
+
+UNTURNED = ("rotation-grid", "translation-grid", "spatial-grid", "worst-of-10", "spatial-pgd",
+            "equivariance")  # fmt: skip
+"""The attacks that turn images themselves."""
 
 
-def equivariance_row(model: nn.Module, dataset: Dataset, probe: Probe) -> dict[str, Any]:
-    """Whether each class stays the same when its image turns, and the error by layer."""
-    start = time.perf_counter()
-    images = pixels(dataset.test_images[subset(dataset.test_labels, probe.n_images)])
-    turned = equivariance.measure(model, images, angle_of(probe))
-    row = row_of(probe, turned.unchanged.cpu(), time.perf_counter() - start)
-    return {**row, "layers": turned.errors}
+def test_images(dataset: Dataset, trial: Trial, probe: Probe) -> tuple[Tensor, Tensor]:
+    """The probe's test images and their labels; each turned and shifted by its own frozen draw,
+    unless the attack does that."""
+    chosen = subset(dataset.test_labels, probe.n_images)
+    images, labels = pixels(dataset.test_images[chosen]), dataset.test_labels[chosen]
+    if probe.attack in UNTURNED:
+        return images, labels
+    n = len(dataset.test_labels)
+    angles = draw_angles(n, angle_of(probe), "test")[chosen.cpu()]
+    shifts = draw_shifts(n, probe.test_translation, "test")[chosen.cpu()]
+    return transform(images, angles, shifts, trial.interpolation), labels
 
 
-def row_of(probe: Probe, correct: Tensor, seconds: float) -> dict[str, Any]:
-    """What is stored of one measurement: `correct` is bool (n,), on the CPU."""
+def measured(
+    model: nn.Module,
+    dataset: Dataset,
+    trial: Trial,
+    test: tuple[Tensor, Tensor],
+    probes: Sequence[Probe],
+    sources: Sources | None,
+) -> list[Row]:
+    """A row per probe; they differ in eps alone."""
+    (images, labels), probe = test, probes[0]
+    grid = [pixel_eps(probe) for probe in probes]
+    match probe.attack:
+        case "equivariance":
+            turned = equivariance.measure(model, images, angle_of(probe))
+            return [{**row_of(probe, turned.unchanged, labels), "layers": turned.errors}]
+        case "diagnostics":
+            return [diagnosed(model, trial, images, labels, probe) for probe in probes]
+        case "fmn":
+            near = distances(model, images, labels, steps=probe.steps)
+            return [
+                {**row_of(p, near > eps + TOLERANCE, labels), "distances": near.tolist()}
+                for p, eps in zip(probes, grid, strict=True)
+            ]
+        case "rotation-grid" | "translation-grid" | "spatial-grid" | "worst-of-10":
+            transforms = transforms_of(probe, dataset)
+            kept = survives(model, images, labels, transforms, trial.interpolation)
+            return [row_of(probe, kept, labels)]
+        case "spatial-pgd":
+            settings = joint_settings(model, dataset, trial, images, labels, probe)
+        case "class-means":
+            settings = {"means": class_means_of(dataset, trial, probe)}
+        case _:
+            settings = attack_settings(probe, sources)
+    correct = sweep(model, images, labels, attack=probe.attack, eps_grid=grid, **settings)
+    return [row_of(probe, kept, labels) for probe, kept in zip(probes, correct, strict=True)]
+
+
+def row_of(probe: Probe, correct: Tensor, labels: Tensor) -> Row:
+    """What is stored of one measurement: `correct` and `labels` are (n,)."""
+    correct, labels = correct.cpu(), labels.cpu()
     return {
         **probe.model_dump(),
         "probe": probe.key(),
         "n": len(correct),
         "n_correct": int(correct.sum()),
         "correct": np.packbits(correct.numpy()).tobytes(),
-        "seconds": seconds,
+        "class_n": labels.bincount(minlength=10).tolist(),
+        "class_n_correct": labels[correct].bincount(minlength=10).tolist(),
+        "distances": None,
     }
+
+
+def diagnosed(model: nn.Module, trial: Trial, images: Tensor, labels: Tensor, probe: Probe) -> Row:
+    """The checks; an image counts as correct if it survives all that they try."""
+    found = diagnostics.measure(
+        model,
+        images,
+        labels,
+        eps=pixel_eps(probe),
+        steps=probe.steps,
+        restarts=probe.restarts,
+        adversary=trial.adversary != "none",
+    )
+    return {**row_of(probe, found.survived, labels), "checks": found.checks}
+
+
+def transforms_of(probe: Probe, dataset: Dataset) -> Tensor:
+    """The turns and shifts that a spatial attack tries."""
+    rotation, shift = angle_of(probe), probe.test_translation
+    match probe.attack:
+        case "translation-grid":
+            return translation_grid(shift)
+        case "spatial-grid":
+            return spatial_grid(rotation, shift)
+        case "worst-of-10":
+            chosen = subset(dataset.test_labels, probe.n_images).cpu()
+            return worst_of_k(len(dataset.test_labels), DRAWS, rotation, shift)[chosen]
+    return rotation_grid(rotation)
+
+
+def joint_settings(
+    model: nn.Module, dataset: Dataset, trial: Trial, images: Tensor, labels: Tensor, probe: Probe
+) -> dict[str, Any]:
+    """Of `spatial-pgd`: the images under their worst turn and under ten random transforms."""
+    n, chosen = len(dataset.test_labels), subset(dataset.test_labels, probe.n_images).cpu()
+    rotation, shift = angle_of(probe), probe.test_translation
+    found = views(
+        model,
+        images,
+        labels,
+        rotation_grid(rotation),
+        worst_of_k(n, DRAWS, rotation, shift)[chosen],
+        trial.interpolation,
+    )
+    return {**attack_settings(probe, None), "views": found}
+
+
+def class_means_of(dataset: Dataset, trial: Trial, probe: Probe) -> Tensor:
+    """The mean image of each class in training, turned as the probe turns test images."""
+    chosen = subset(dataset.train_labels, trial.train_size)
+    angles = draw_angles(len(chosen), angle_of(probe), "train")
+    parts = [
+        rotate(pixels(dataset.train_images[at]), angle, trial.interpolation)
+        for at, angle in zip(chosen.split(5_000), angles.split(5_000), strict=True)
+    ]
+    return means_of(torch.cat(parts), dataset.train_labels[chosen])
+
+
+def attack_settings(probe: Probe, sources: Sources | None) -> dict[str, Any]:
+    """What `sweep` needs to know of the probe's attack.
+
+    Raises:
+        ValueError: a `transfer` without `sources`.
+    """
+    generator = torch.Generator().manual_seed(ATTACK_SEED)
+    starts: dict[str, Any] = {"restarts": probe.restarts, "generator": generator}
+    if not probe.restarts:  # one start, at the image
+        starts = {"restarts": 1, "generator": None}
+    climb = {"steps": probe.steps, "loss": probe.loss, **starts}
+    match probe.attack:
+        case "noise" | "sign-noise":
+            return {"restarts": max(1, probe.restarts), "generator": generator}
+        case "fgsm" | "bim":
+            return {"label_rule": probe.label_rule}
+        case "pgd":
+            precision = {"precision": probe.attack_precision, "label_rule": probe.label_rule}
+            return {**climb, **precision}
+        case "apgd" | "spatial-pgd":
+            return climb
+        case "square":
+            return {
+                "steps": probe.steps,
+                "restarts": max(1, probe.restarts),
+                "generator": generator,
+            }
+        case "strong":
+            return {"steps": probe.steps, "generator": generator}
+        case "transfer":
+            if sources is None or not probe.source:
+                raise ValueError("transfer needs sources")
+            return {**climb, "source": sources(probe.source)}
+    return {}
 
 
 def angle_of(probe: Probe) -> float:
@@ -99,31 +251,21 @@ def angle_of(probe: Probe) -> float:
     return probe.test_rotation
 
 
+def pixel_eps(probe: Probe) -> float:
+    """The probe's eps in pixel units."""
+    return probe.eps * (STD if probe.eps_unit == "normalised" else 1)
+
+
 def grouped(probes: Sequence[Probe], *fields: str) -> list[list[Probe]]:
-    """The probes in groups of equal `fields`, in order of first appearance."""
+    """The probes in groups of equal `fields`, in order of first appearance.
+
+    The field `kind` is whether the attack turns images itself.
+    """
 
     def value(probe: Probe) -> tuple[object, ...]:
-        return tuple(getattr(probe, field) for field in fields)
+        kind = {"kind": probe.attack in UNTURNED}
+        return tuple(kind[f] if f in kind else getattr(probe, f) for f in fields)
 
     first = {key: at for at, key in reversed(list(enumerate(map(value, probes))))}
     ordered = sorted(probes, key=lambda probe: first[value(probe)])
     return [list(group) for _, group in itertools.groupby(ordered, value)]
-
-
-def rotated_test_images(dataset: Dataset, trial: Trial, probe: Probe) -> tuple[Tensor, Tensor]:
-    """The probe's test images, each turned by its own frozen angle, and their labels."""
-    chosen = subset(dataset.test_labels, probe.n_images)
-    angles = draw_angles(len(dataset.test_labels), angle_of(probe), "test")[chosen.cpu()]
-    images = pixels(dataset.test_images[chosen])
-    return rotate(images, angles, trial.interpolation), dataset.test_labels[chosen]
-
-
-def attack_settings(probe: Probe) -> dict[str, object]:
-    """What `sweep` needs to know of the probe's attack."""
-    generator = torch.Generator().manual_seed(ATTACK_SEED)
-    match probe.attack:
-        case "noise":
-            return {"restarts": probe.restarts, "generator": generator}
-        case "pgd":
-            return {"steps": probe.steps, "restarts": probe.restarts, "generator": generator}
-    return {}

@@ -20,8 +20,9 @@ from rotgrid import results as storage
 from rotgrid.data import Dataset, load
 from rotgrid.evaluation import measure
 from rotgrid.models import build, count_parameters
+from rotgrid.recipes import recipe_of
 from rotgrid.results import Root
-from rotgrid.spec import DataName, Probe, Trial, digest
+from rotgrid.spec import VARIANTS, DataName, ModelName, Probe, Trial, digest
 from rotgrid.training import fit, serialize
 
 FLUSH_SECONDS = 60.0
@@ -65,17 +66,15 @@ def run(
     if weights and not missing:
         return 0
     dataset = load_on(trial.data, device)
-    model = build(trial.model, trial.variant, trial.seed).to(device)
-    if weights:
-        state = torch.load(io.BytesIO(weights), weights_only=True, map_location=device)
-        model.load_state_dict(state)
-    else:
-        train(model, dataset, trial, results)
+    model = network(trial, dataset, results, device)
+    sources = functools.cache(
+        lambda name: network(source_of(trial, name), dataset, results, device)
+    )
     written = 0
     rows: list[dict[str, Any]] = []
     since = time.monotonic()
     fields = {"trial": trial.key(), "parameters": count_parameters(model), **trial.model_dump()}
-    for measured in measure(model, dataset, trial, missing):
+    for measured in measure(model, dataset, trial, missing, sources):
         rows += [{**fields, **row} for row in measured]
         written += len(measured)
         if time.monotonic() - since > FLUSH_SECONDS:
@@ -111,6 +110,39 @@ def attempt(
     return "done"
 
 
+def network(trial: Trial, dataset: Dataset, results: Root, device: torch.device) -> nn.Module:
+    """The trained network of a trial: its stored weights, or a training that stores them."""
+    model = build(trial.model, trial.variant, trial.seed).to(device)
+    if weights := storage.get(results, f"checkpoints/{trial.key()}.pt"):
+        state = torch.load(io.BytesIO(weights), weights_only=True, map_location=device)
+        model.load_state_dict(state)
+    else:
+        train(model, dataset, trial, results)
+    return model
+
+
+def source_of(trial: Trial, model: ModelName) -> Trial:
+    """The trial whose network makes the images of a `transfer` to `trial`'s.
+
+    Trained alike: what a recipe sets for each model is as many times the recipe's value. Its
+    seed is the same, or the next one if the model and variant are the same.
+    """
+    own, other = recipe_of(trial.recipe, trial.model), recipe_of(trial.recipe, model)
+    variant = VARIANTS[model][0]
+    same = (model, variant) == (trial.model, trial.variant)
+    return Trial.model_validate(
+        {
+            **trial.model_dump(),
+            "model": model,
+            "variant": variant,
+            "epochs": max(1, round(trial.epochs * other.epochs / own.epochs)),
+            "batch_size": max(1, round(trial.batch_size * other.batch_size / own.batch_size)),
+            "learning_rate": trial.learning_rate * other.learning_rate / own.learning_rate,
+            "seed": trial.seed + same,
+        }
+    )
+
+
 def train(model: nn.Module, dataset: Dataset, trial: Trial, results: Root) -> None:
     """Fit and store: first the rows, then the weights, which say that the training is complete."""
     device = next(model.parameters()).device
@@ -130,7 +162,7 @@ def store(
 ) -> None:
     """Write rows as a part named by what it holds: the same rows overwrite themselves.
 
-    Errors of layers go first: a probe is done once its row is in `evaluations`.
+    Errors of layers and checks go first: a probe is done once its row is in `evaluations`.
     """
     if not rows:
         return
@@ -139,6 +171,8 @@ def store(
     source = provenance(device)
     if layers := [layer for row in rows for layer in layer_rows(row)]:
         storage.write(results, "equivariance", part, layers, source)
+    if checks := [check for row in rows for check in check_rows(row)]:
+        storage.write(results, "diagnostics", part, checks, source)
     storage.write(results, "evaluations", part, rows, source)
 
 
@@ -148,6 +182,11 @@ def layer_rows(row: dict[str, Any]) -> list[dict[str, Any]]:
         {**row, "degrees": row["test_rotation"], "position": at, "layer": layer, "error": error}
         for at, (layer, error) in enumerate(row.get("layers", {}).items(), 1)
     ]
+
+
+def check_rows(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of table `diagnostics` that belong to a measurement."""
+    return [{**row, **check._asdict(), "passed": check.passed} for check in row.get("checks", ())]
 
 
 def prepare(threads: int, gpu_share: float) -> torch.device:

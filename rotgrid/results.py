@@ -2,8 +2,9 @@
 
 A results location is a local path or a URI that pyarrow understands (`s3://`, `gs://`). It holds
 `evaluations/*.parquet` (a row per trial and probe), `training/*.parquet` (a row per trial and
-epoch), `equivariance/*.parquet` (a row per trial, angle and layer), `checkpoints/<trial>.pt`,
-`failures/<trial>.json` and the launched `grids/<name>.yaml`. A file appears whole or not at all.
+epoch), `equivariance/*.parquet` (a row per trial, angle and layer), `diagnostics/*.parquet` (a row
+per trial, probe and check), `checkpoints/<trial>.pt`, `failures/<trial>.json` and the launched
+`grids/<name>.yaml`. A file appears whole or not at all.
 `python -m rotgrid.results` prints the columns as Markdown.
 """
 
@@ -21,10 +22,11 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from rotgrid.spec import Probe, Record, Trial
+from rotgrid.spec import LATER, Probe, Record, Trial
 
-SCHEMA_VERSION = 1
-TableName = Literal["evaluations", "training", "equivariance"]
+SCHEMA_VERSION = 2
+"""2 added columns to 1; parts of 1 are read all the same."""
+TableName = Literal["evaluations", "training", "equivariance", "diagnostics"]
 Root = str | os.PathLike[str]
 """A results location."""
 
@@ -43,7 +45,8 @@ UNITS = {
     "train_rotation": "degrees",
     "adversary_eps": "pixel units",
     "test_rotation": "degrees",
-    "eps": "pixel units",
+    "test_translation": "pixels",
+    "eps": "`eps_unit`",
     "n_images": "images",
 }
 
@@ -81,6 +84,14 @@ TABLES: dict[TableName, list[Column]] = {
         Column("n", pa.int64(), "images", "test images measured"),
         Column("n_correct", pa.int64(), "images", "images still classified correctly"),
         Column("correct", pa.binary(), "", "a bit per image in test order (numpy.packbits)"),
+        Column("class_n", pa.list_(pa.int64()), "images", "`n` of each class, 0 to 9"),
+        Column("class_n_correct", pa.list_(pa.int64()), "images", "`n_correct` of each class"),
+        Column(
+            "distances",
+            pa.list_(pa.float32()),
+            "pixel units",
+            "fmn: L-inf distance of each image to the decision boundary, from above",
+        ),
         Column("parameters", pa.int64(), "", "trainable parameters of the network"),
         Column("seconds", pa.float64(), "s", "time of the measurement (a sweep is shared evenly)"),
         *PROVENANCE,
@@ -94,6 +105,13 @@ TABLES: dict[TableName, list[Column]] = {
             "val_n", pa.int64(), "images", "validation images, turned like the training images"
         ),
         Column("val_n_correct", pa.int64(), "images", "of them classified correctly, no attack"),
+        Column(
+            "val_robust_n",
+            pa.int64(),
+            "images",
+            "validation images attacked by PGD-10 at `adversary_eps` (with an adversary only)",
+        ),
+        Column("val_robust_n_correct", pa.int64(), "images", "of them classified correctly"),
         Column("parameters", pa.int64(), "", "trainable parameters of the network"),
         Column("seconds", pa.float64(), "s", "time of the epoch"),
         *PROVENANCE,
@@ -114,7 +132,21 @@ TABLES: dict[TableName, list[Column]] = {
         Column("n", pa.int64(), "images", "test images measured"),
         *PROVENANCE,
     ],
+    "diagnostics": [
+        Column("trial", pa.string(), "", "key of the trial"),
+        Column("probe", pa.string(), "", "key of the probe"),
+        *columns_of(Trial),
+        *columns_of(Probe),
+        Column("check", pa.string(), "", "what was checked (README, section Checks)"),
+        Column("value", pa.float64(), "", "what was measured"),
+        Column("limit", pa.float64(), "", "the largest value that passes"),
+        Column("passed", pa.bool_(), "", "whether the network's robustness can be believed"),
+        Column("n", pa.int64(), "images", "test images measured"),
+        *PROVENANCE,
+    ],
 }
+NULLABLE = ("class_n", "class_n_correct", "distances", "val_robust_n", "val_robust_n_correct")
+"""Columns that are null where they do not apply or were not yet written."""
 SCHEMAS = {
     table: pa.schema([pa.field(c.name, c.type) for c in columns])
     for table, columns in TABLES.items()
@@ -265,8 +297,26 @@ def _read_part(root: Root, name: str, schema: pa.Schema) -> pa.Table:
         raise ValueError("not written by rotgrid")
     if int(version) > SCHEMA_VERSION:
         raise ValueError(f"schema version {int(version)} is newer than this rotgrid's")
-    table = file.read(columns=schema.names, use_threads=False)  # no threads to race with exit
+    there = set(file.schema_arrow.names)
+    asked = [name for name in schema.names if name in there]
+    table = file.read(columns=asked, use_threads=False)  # no threads to race with exit
+    for field in schema:
+        if field.name not in there:
+            table = table.append_column(field.name, _added_later(field, table.num_rows))
     return table.select(schema.names).cast(schema)
+
+
+def _added_later(field: pa.Field, rows: int) -> pa.Array:
+    """A column that did not exist when the part was written.
+
+    Raises:
+        KeyError: it always existed, so the part is damaged.
+    """
+    if field.name in LATER:
+        return pa.array([LATER[field.name]] * rows, field.type)
+    if field.name in NULLABLE:
+        return pa.nulls(rows, field.type)
+    raise KeyError(f"column {field.name} is missing")
 
 
 def measured(root: Root) -> dict[str, set[str]]:

@@ -38,9 +38,33 @@ ModelName = Literal[
     "emcaps",
     "madrycnn",
 ]
-Adversary = Literal["none", "fgsm", "fgsm-mix", "pgd"]
-Attack = Literal["none", "noise", "fgsm", "pgd", "equivariance"]
+Adversary = Literal["none", "fgsm", "fgsm-mix", "fgsm-rs", "pgd", "trades", "cusp"]
+Attack = Literal[
+    "none",
+    "noise",
+    "sign-noise",
+    "class-means",
+    "fgsm",
+    "bim",
+    "pgd",
+    "apgd",
+    "square",
+    "fmn",
+    "strong",
+    "transfer",
+    "rotation-grid",
+    "translation-grid",
+    "spatial-grid",
+    "worst-of-10",
+    "spatial-pgd",
+    "equivariance",
+    "diagnostics",
+]
 Interpolation = Literal["bilinear", "nearest"]
+AttackLoss = Literal["ce", "margin", "dlr"]
+LabelRule = Literal["true", "predicted"]
+EpsUnit = Literal["pixel", "normalised"]
+Precision = Literal["float32", "bfloat16"]
 
 MODELS: tuple[ModelName, ...] = get_args(ModelName)
 ATTACKS: tuple[Attack, ...] = get_args(Attack)
@@ -63,6 +87,62 @@ VARIANTS: dict[ModelName, tuple[str, ...]] = {
 }
 """The variants of each model, the default first. `matched-X` has the parameter count of the other
 model's variant X (as near as whole widths allow)."""
+
+
+NO_EPS: dict[str, object] = {"eps": 0.0, "eps_unit": "pixel"}
+NO_STEPS: dict[str, object] = {"steps": 0}
+NO_STARTS: dict[str, object] = {"restarts": 0}
+ONE_LOSS: dict[str, object] = {"loss": "ce", "attack_precision": "float32"}
+NO_LABEL: dict[str, object] = {"label_rule": "true"}
+NO_SOURCE: dict[str, object] = {"source": ""}
+NO_PIXELS = NO_EPS | NO_STEPS | NO_STARTS | ONE_LOSS | NO_LABEL | NO_SOURCE
+
+FIXED: dict[Attack, dict[str, object]] = {
+    "none": NO_PIXELS,
+    "noise": NO_STEPS | ONE_LOSS | NO_LABEL | NO_SOURCE,
+    "sign-noise": NO_STEPS | ONE_LOSS | NO_LABEL | NO_SOURCE,
+    "class-means": NO_STEPS | NO_STARTS | ONE_LOSS | NO_SOURCE,
+    "fgsm": ONE_LOSS | NO_SOURCE | {"steps": 1, "restarts": 1},
+    "bim": NO_STEPS | NO_STARTS | ONE_LOSS | NO_SOURCE,
+    "pgd": NO_SOURCE,
+    "apgd": NO_SOURCE | {"attack_precision": "float32"},
+    "square": ONE_LOSS | NO_SOURCE,
+    "fmn": NO_STARTS | ONE_LOSS | NO_SOURCE,
+    "strong": NO_STARTS | ONE_LOSS | NO_SOURCE,
+    "transfer": {"attack_precision": "float32"},
+    "rotation-grid": NO_PIXELS,
+    "translation-grid": NO_PIXELS,
+    "spatial-grid": NO_PIXELS,
+    "worst-of-10": NO_PIXELS,
+    "spatial-pgd": NO_SOURCE | {"attack_precision": "float32"},
+    "equivariance": NO_PIXELS,
+    "diagnostics": ONE_LOSS | NO_SOURCE,
+}
+"""The fields of a probe that an attack does not have, and what they are set to."""
+
+STEPS: dict[Attack, int] = {"apgd": 100, "square": 1000, "fmn": 50, "strong": 100}
+"""Default steps, where they are not 40."""
+
+LOSSES: dict[Attack, tuple[AttackLoss, ...]] = {
+    "pgd": ("ce", "margin"),
+    "apgd": ("ce", "dlr"),
+    "transfer": ("ce", "margin"),
+    "spatial-pgd": ("ce", "margin"),
+}
+"""What an attack can climb, where there is a choice."""
+
+PREDICTED: tuple[Attack, ...] = ("fgsm", "bim", "pgd")
+"""The attacks that can take the predicted label for the true one."""
+
+LATER = {
+    "test_translation": 0.0,
+    "loss": "ce",
+    "label_rule": "true",
+    "eps_unit": "pixel",
+    "attack_precision": "float32",
+    "source": "",
+}
+"""Fields of probes that came later: in the key only where they are not these."""
 
 
 class Split(NamedTuple):
@@ -159,8 +239,11 @@ class Trial(Record):
 class Probe(Record):
     """One measurement of a trained network; eps is measured around the image *after* rotation.
 
-    `equivariance` attacks nothing: every image turns by exactly `test_rotation`, and counts as
-    correct if its class stays the same; the errors of the layers go to a table of their own.
+    Spatial attacks (`rotation-grid`, `translation-grid`, `spatial-grid`, `worst-of-10` and, with
+    pixels, `spatial-pgd`) take the worst over what the other attacks draw from: turns within
+    `test_rotation`, shifts within `test_translation`. `equivariance` attacks nothing: every image
+    turns by exactly `test_rotation`, and counts as correct if its class stays the same; the errors
+    of the layers go to a table of their own, as do the checks of `diagnostics`.
 
     Raises:
         pydantic.ValidationError: a field is unknown or out of range.
@@ -171,11 +254,39 @@ class Probe(Record):
         description="x: test images turn by U[-x, x] degrees (for equivariance: by exactly x); "
         "same = train_rotation",
     )
+    test_translation: float = Field(
+        default=0.0,
+        ge=0,
+        le=14,
+        description="t: test images shift by U[-t, t] pixels right and down, by their own draws",
+    )
     attack: Attack = Field(default="none", description="attack on the test images")
-    eps: float = Field(default=0.3, ge=0, le=1, description="L-inf radius, pixel units")
-    steps: int = Field(default=40, ge=0, le=100_000, description="steps of an iterative attack")
+    eps: float = Field(default=0.3, ge=0, le=1, description="L-inf radius, in `eps_unit`")
+    eps_unit: EpsUnit = Field(
+        default="pixel",
+        description="pixel: pixels lie in [0, 1]; normalised: deviations of MNIST (0.3081 pixel)",
+    )
+    steps: int = Field(
+        default=40, ge=0, le=100_000, description="steps (square: queries) of an iterative attack"
+    )
     restarts: int = Field(
-        default=1, ge=0, le=10_000, description="random starts; the worst counts"
+        default=1,
+        ge=0,
+        le=10_000,
+        description="random starts (noise: draws); the worst counts; 0: one start at the image",
+    )
+    loss: AttackLoss = Field(
+        default="ce", description="what is climbed; dlr: the targeted loss of AutoAttack"
+    )
+    label_rule: LabelRule = Field(
+        default="true",
+        description="label that is attacked; predicted: errors may be repaired, and count then",
+    )
+    attack_precision: Precision = Field(
+        default="float32", description="of the search; float32 alone decides what is broken"
+    )
+    source: ModelName | Literal[""] = Field(
+        default="", description="transfer: model on which the images are made"
     )
     n_images: int = Field(
         default=0, ge=0, description="test images, a fixed class-balanced subset (default, 0: all)"
@@ -186,16 +297,22 @@ class Probe(Record):
     def _canonical(cls, values: Any) -> Any:  # noqa: ANN401  # pydantic hands over raw input
         if not isinstance(values, Mapping):
             return values
-        match values.get("attack", "none"):
-            case "none":
-                return {**values, "eps": 0.0, "steps": 0, "restarts": 0}
-            case "noise":
-                return {**values, "steps": 0}
-            case "fgsm":
-                return {**values, "steps": 1, "restarts": 1}
-            case "equivariance":
-                return {**values, "eps": 0.0, "steps": 0, "restarts": 0}
-        return values
+        attack = values.get("attack", "none")
+        fixed = known(attack, FIXED) or {}
+        steps = known(attack, STEPS)
+        defaults: dict[str, object] = {} if steps is None else {"steps": steps}
+        return {**defaults, **values, **fixed}
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        losses = LOSSES.get(self.attack, ("ce",))
+        if self.loss not in losses:
+            raise mismatch("loss", f"cannot be climbed by {self.attack}", losses)
+        if self.label_rule == "predicted" and self.attack not in PREDICTED:
+            raise mismatch("label_rule", f"is not a choice of {self.attack}", ("true",))
+        if self.attack == "transfer" and not self.source:
+            raise mismatch("source", "is needed by transfer", MODELS)
+        return self
 
     def resolve(self, trial: Trial) -> "Probe":
         """The probe with `same` and "all images" replaced by the numbers they mean for `trial`."""
@@ -219,7 +336,8 @@ class Probe(Record):
         """
         if self.test_rotation == "same" or not self.n_images:
             raise ValueError("a probe has a key once it is resolved: probe.resolve(trial).key()")
-        return digest(self.model_dump())
+        fields = self.model_dump()
+        return digest({k: v for k, v in fields.items() if v != LATER.get(k, NotImplemented)})
 
 
 def known(name: object, table: Mapping[Any, T]) -> T | None:

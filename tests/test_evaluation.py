@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from rotgrid import attacks, data, evaluation, models
+from rotgrid import attacks, data, diagnostics, evaluation, models
+from rotgrid.attacks.class_means import means_of
 from rotgrid.data import pixels
 from rotgrid.rotation import draw_angles, rotate
-from rotgrid.spec import Probe, Trial
+from rotgrid.spec import ATTACKS, Probe, Trial
 
 TRIAL = Trial(model="stdcnn", data="mnist5k", train_rotation=60)
 
@@ -15,9 +16,10 @@ def net():
     return models.build("stdcnn", seed=3).eval()
 
 
-def rows(net, digits, *probes, trial=TRIAL):
+def rows(net, digits, *probes, trial=TRIAL, sources=None):
     resolved = [probe.resolve(trial) for probe in probes]
-    return [row for part in evaluation.measure(net, digits, trial, resolved) for row in part]
+    found = evaluation.measure(net, digits, trial, resolved, sources)
+    return [row for part in found for row in part]
 
 
 def bits(row):
@@ -63,9 +65,9 @@ def test_a_probe_measured_alone_equals_one_measured_among_others(net, digits):
 
 def test_all_models_and_ranges_see_the_same_images(digits):
     """Frozen draws: angles of a range are those of another, scaled; subsets are fixed."""
-    wide = evaluation.rotated_test_images(digits, TRIAL, Probe(test_rotation=0, n_images=100))
+    wide = evaluation.test_images(digits, TRIAL, Probe(test_rotation=0, n_images=100))
     other = Trial(model="gcnn", data="mnist5k", seed=9)
-    again = evaluation.rotated_test_images(digits, other, Probe(test_rotation=0, n_images=100))
+    again = evaluation.test_images(digits, other, Probe(test_rotation=0, n_images=100))
     assert torch.equal(wide[0], again[0])
     assert torch.bincount(wide[1]).tolist() == [10] * 10
 
@@ -87,28 +89,26 @@ def test_eps_is_measured_around_the_image_after_rotation(net, digits, monkeypatc
 
     monkeypatch.setattr(evaluation, "sweep", spy)
     rows(net, digits, Probe(attack="fgsm", eps=0.1, test_rotation=30, n_images=50))
-    expected, _ = evaluation.rotated_test_images(
-        digits, TRIAL, Probe(test_rotation=30.0, n_images=50)
-    )
+    expected, _ = evaluation.test_images(digits, TRIAL, Probe(test_rotation=30.0, n_images=50))
     assert torch.equal(seen[0], expected)
 
 
 def test_interpolation_is_the_trial_s(digits):
     nearest = Trial(model="stdcnn", data="mnist5k", interpolation="nearest")
     probe = Probe(test_rotation=30.0, n_images=20)
-    images, _ = evaluation.rotated_test_images(digits, nearest, probe)
+    images, _ = evaluation.test_images(digits, nearest, probe)
     values = set((images * 255).round().flatten().tolist())
     assert values <= set(digits.test_images.float().flatten().tolist())
 
 
 def test_an_unresolved_probe_is_refused(net, digits):
     with pytest.raises(ValueError, match="resolve"):
-        evaluation.rotated_test_images(digits, TRIAL, Probe())
+        evaluation.test_images(digits, TRIAL, Probe())
 
 
 def test_an_equivariance_probe_turns_every_image_by_its_angle(net, digits):
     probe = Probe(attack="equivariance", test_rotation=90, n_images=60)
-    clean, row = rows(net, digits, Probe(test_rotation=0, n_images=60), probe)[::-1]
+    clean, row = rows(net, digits, Probe(test_rotation=0, n_images=60), probe)
     images = pixels(digits.test_images[data.subset(digits.test_labels, 60)])
     with torch.no_grad():
         same = net(images).argmax(1) == net(images.rot90(1, (-2, -1))).argmax(1)
@@ -116,6 +116,104 @@ def test_an_equivariance_probe_turns_every_image_by_its_angle(net, digits):
     assert (row["n"], row["n_correct"]) == (60, same.sum())
     assert list(row["layers"]) == [*net.invariants, "logits"]
     assert "layers" not in clean
+
+
+SHORT = {"steps": 2, "n_images": 20, "eps": 0.1, "test_rotation": 3.0}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_every_attack_has_its_row(net, digits, attack, monkeypatch):
+    monkeypatch.setattr(diagnostics, "QUERIES", 10)
+    monkeypatch.setattr(diagnostics, "DRAWS", 1)
+    probe = Probe(attack=attack, source="stdcnn" if attack == "transfer" else "", **SHORT)
+    (row,) = rows(net, digits, probe, sources=lambda name: net)
+    assert row["probe"] == probe.resolve(TRIAL).key()
+    assert row["n"] == 20 == sum(row["class_n"])
+    assert row["n_correct"] == bits(row).sum() == sum(row["class_n_correct"])
+    assert (row["distances"] is not None) == (attack == "fmn")
+    assert ("checks" in row) == (attack == "diagnostics")
+
+
+def test_classes_are_counted_apart(net, digits):
+    (row,) = rows(net, digits, Probe(n_images=100))
+    labels = digits.test_labels[data.subset(digits.test_labels, 100)]
+    by_hand = labels[torch.tensor(bits(row)).bool()]
+    assert row["class_n"] == [10] * 10
+    assert row["class_n_correct"] == [int((by_hand == label).sum()) for label in range(10)]
+
+
+def test_normalised_eps_is_a_third_of_pixel_eps(net, digits):
+    common = {"attack": "fgsm", "n_images": 200}
+    unit, pixel = rows(
+        net, digits,
+        Probe(eps=0.3, eps_unit="normalised", **common), Probe(eps=0.3 * 0.3081, **common),
+    )  # fmt: skip
+    assert unit["correct"] == pixel["correct"]
+    assert unit["eps"] == 0.3
+
+
+def test_no_random_start_means_the_image_itself(net, digits):
+    probe = Probe(attack="pgd", eps=0.05, steps=3, restarts=0, n_images=50, test_rotation=0)
+    (row,) = rows(net, digits, probe)
+    chosen = data.subset(digits.test_labels, 50)
+    images, labels = pixels(digits.test_images[chosen]), digits.test_labels[chosen]
+    expected = attacks.sweep(net, images, labels, attack="pgd", eps_grid=[0.05], steps=3)[0]
+    assert (bits(row) == expected.numpy()).all()
+
+
+def test_distances_say_where_images_break(net, digits):
+    probes = [Probe(attack="fmn", eps=eps, steps=5, n_images=50) for eps in (0.001, 0.02)]
+    near, far = rows(net, digits, *probes)
+    assert near["distances"] == far["distances"]
+    for row in (near, far):
+        assert (bits(row) == (np.array(row["distances"]) > row["eps"] + 1e-6)).all()
+
+
+class NearestMean(torch.nn.Module):
+    """Classifies by the nearest mean image of the training digits."""
+
+    def __init__(self, digits):
+        super().__init__()
+        self.means = means_of(pixels(digits.train_images), digits.train_labels).flatten(1)
+
+    def forward(self, images):
+        return -torch.cdist(images.flatten(1), self.means)
+
+
+def test_the_worst_over_a_set_is_no_better_than_the_draw_in_it(digits):
+    net = NearestMean(digits)
+    common = {"n_images": 60, "test_rotation": 20, "test_translation": 2}
+    average, worst, turns, joint = (
+        bits(row) for row in rows(
+            net, digits, Probe(**common), Probe(attack="worst-of-10", **common),
+            Probe(attack="rotation-grid", **common),
+            Probe(attack="spatial-pgd", eps=0.05, steps=2, **common),
+        )
+    )  # fmt: skip
+    assert (worst <= average).all()
+    assert worst.sum() < average.sum()
+    assert (joint <= worst).all()
+    assert (joint <= turns).all()
+
+
+def test_shifted_test_images_are_moved_by_frozen_draws(digits):
+    upright = Probe(test_rotation=0, n_images=30)
+    still, _ = evaluation.test_images(digits, TRIAL, upright)
+    shifted, _ = evaluation.test_images(
+        digits, TRIAL, Probe(test_rotation=0, test_translation=3, n_images=30)
+    )
+    assert not torch.equal(still, shifted)
+    mass = shifted.sum((1, 2, 3)) / still.sum((1, 2, 3))
+    assert ((mass > 0.9) & (mass < 1.1)).all()
+
+
+def test_transfer_asks_for_its_source(net, digits):
+    probe = Probe(attack="transfer", source="gcnn", **SHORT)
+    asked = []
+    rows(net, digits, probe, sources=lambda name: asked.append(name) or net)
+    assert asked == ["gcnn"]
+    with pytest.raises(ValueError, match="needs sources"):
+        rows(net, digits, probe)
 
 
 def test_filters_are_built_once_for_all_probes(digits):

@@ -23,6 +23,8 @@ ORDER = [
     "models",
     "attacks",
     "equivariance",
+    "diagnostics",
+    "adversaries",
     "training",
     "evaluation",
     "experiment",

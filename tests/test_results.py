@@ -10,7 +10,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from rotgrid import results
-from rotgrid.spec import Probe, Trial
+from rotgrid.spec import LATER, Probe, Trial
 
 PROVENANCE = {
     "rotgrid_version": "0",
@@ -33,6 +33,9 @@ def row(eps=0.1, **fields):
         "n": 10,
         "n_correct": 7,
         "correct": b"\xff\x80",
+        "class_n": [1] * 10,
+        "class_n_correct": [1] * 7 + [0] * 3,
+        "distances": None,
         "parameters": 5,
         "seconds": 0.5,
         **fields,
@@ -180,3 +183,20 @@ def test_every_column_has_a_meaning():
         assert len({column.name for column in columns}) == len(columns)
     names = set(results.SCHEMAS["evaluations"].names)
     assert set(Trial.model_fields) | set(Probe.model_fields) <= names
+
+
+def test_parts_of_an_older_schema_are_read_with_defaults_and_nulls(tmp_path):
+    results.write(tmp_path, "evaluations", "part", [row()], PROVENANCE)
+    path = tmp_path / "evaluations/part.parquet"
+    table = pq.read_table(path)
+    later = [*LATER, *results.NULLABLE[:3]]
+    metadata = {**table.schema.metadata, b"rotgrid.schema_version": b"1"}
+    pq.write_table(table.drop_columns(later).replace_schema_metadata(metadata), path)
+    rows, skipped = results.read(tmp_path, "evaluations")
+    assert skipped == []
+    (found,) = rows.to_pylist()
+    assert {name: found[name] for name in LATER} == LATER
+    assert found["class_n"] is found["distances"] is None
+    pq.write_table(table.drop_columns("eps"), path)
+    _, skipped = results.read(tmp_path, "evaluations")
+    assert "column eps is missing" in skipped[0]

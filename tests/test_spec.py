@@ -140,9 +140,42 @@ def test_vocabulary_agrees_with_the_code():
     assert tuple(MODELS) == spec.MODELS == tuple(spec.VARIANTS)
     assert tuple(stdcnn.WIDTHS) == spec.VARIANTS["stdcnn"]
     assert tuple(gcnn.WIDTHS) == spec.VARIANTS["gcnn"]
-    assert (*SWEEPS, "equivariance") == spec.ATTACKS
+    elsewhere = ("rotation-grid", "translation-grid", "spatial-grid", "worst-of-10")
+    assert {*SWEEPS, *elsewhere, "equivariance", "diagnostics"} == {*spec.ATTACKS}
+    assert spec.FIXED.keys() == {*spec.ATTACKS}
     assert (*recipes.RECIPES, "original") == typing.get_args(recipes.RecipeName)
     assert tuple(recipes.ORIGINALS) == spec.MODELS
     assert tuple(spec.DATA) == typing.get_args(spec.DataName)
     pairs = {(model, variant) for model, vs in spec.VARIANTS.items() for variant in vs}
     assert set(MULTIPLY_ADDS) == pairs
+
+
+def test_fields_that_came_later_leave_old_keys_as_they_were():
+    probe = Probe(attack="pgd", eps=0.1, test_rotation=60, n_images=500)
+    fields = probe.model_dump()
+    old = {name: value for name, value in fields.items() if name not in spec.LATER}
+    assert probe.key() == spec.digest(old)
+    for name, value in (("loss", "margin"), ("label_rule", "predicted"), ("test_translation", 2)):
+        other = Probe(**{**fields, name: value})
+        assert other.key() != probe.key()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"attack": "pgd", "loss": "dlr"}, "cannot be climbed by pgd; choose from ce, margin"),
+        ({"attack": "apgd", "loss": "margin"}, "choose from ce, dlr"),
+        ({"attack": "strong", "label_rule": "predicted"}, "not a choice of strong"),
+        ({"attack": "transfer"}, "needed by transfer; choose from stdcnn"),
+    ],
+)
+def test_probes_whose_fields_do_not_fit_are_refused(fields, message):
+    with pytest.raises(ValidationError, match=message):
+        Probe(**fields)
+
+
+def test_fields_that_an_attack_does_not_have_do_not_make_another_probe():
+    same = Probe(attack="fgsm", eps=0.1)
+    assert Probe(attack="fgsm", eps=0.1, loss="ce", steps=7, restarts=3, source="gcnn") == same
+    assert Probe(attack="rotation-grid", eps=0.2, steps=9) == Probe(attack="rotation-grid")
+    assert Probe(attack="apgd").steps == 100
