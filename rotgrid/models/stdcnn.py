@@ -33,13 +33,13 @@ class StdCNN(nn.Module):
             nn.Conv2d(1, first, 3),  # 26 x 26
             nn.ReLU(),
             nn.Conv2d(first, first, 3),  # 24 x 24
+            nn.MaxPool2d(2),  # 12 x 12; before ReLU the same, on a quarter of the pixels
             nn.ReLU(),
-            nn.MaxPool2d(2),  # 12 x 12
             nn.Conv2d(first, second, 3),  # 10 x 10
             nn.ReLU(),
             nn.Conv2d(second, second, 3),  # 8 x 8
-            nn.ReLU(),
             nn.MaxPool2d(2),  # 4 x 4
+            nn.ReLU(),
         )
         self.head = nn.Sequential(
             nn.Linear(second * 16, 50), nn.ReLU(), nn.Dropout(0.5), nn.Linear(50, 10)
