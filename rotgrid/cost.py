@@ -14,7 +14,7 @@ import platformdirs
 from pydantic import ValidationError
 
 from rotgrid import results
-from rotgrid.recipes import recipe_of
+from rotgrid.recipes import WATCH_STEPS, recipe_of, watched
 from rotgrid.spec import DATA, MODELS, Probe, Trial
 
 RATES_FILE = Path(platformdirs.user_cache_dir("rotgrid"), "rates.json")
@@ -84,26 +84,51 @@ class Estimate(NamedTuple):
 
 def training_passes(trial: Trial) -> float:
     """Forward passes that the training is worth; a backward pass counts two (one if for x)."""
-    per_image = (
-        3.0
-        + {
-            "none": 0.0,
-            "fgsm": 2.0,
-            "fgsm-mix": 2.0 + 3.0,
-            "pgd": 2.0 * recipe_of(trial.recipe, trial.model).adversary_steps + 1,
-        }[trial.adversary]
-    )
-    return trial.epochs * (trial.train_size * per_image + DATA[trial.data].val)
+    iterated = 2.0 * recipe_of(trial.recipe, trial.model).adversary_steps + 1
+    adversary = {
+        "none": 0.0,
+        "fgsm": 2.0,
+        "fgsm-mix": 2.0 + 3.0,
+        "fgsm-rs": 2.0,
+        "pgd": iterated,
+        "trades": iterated + 3.0,
+        "cusp": iterated,
+    }[trial.adversary]
+    validation = DATA[trial.data].val
+    watch = 0.0
+    if trial.adversary != "none":
+        watch = (2.0 * WATCH_STEPS + 4) * watched(trial.train_size, validation)
+    return trial.epochs * (trial.train_size * (3.0 + adversary) + validation + watch)
 
 
 def probe_passes(probe: Probe) -> float:
-    """Forward passes that a measurement is worth, if every image survives to its last step."""
+    """Forward passes that a measurement is worth, if every image survives to its last step.
+
+    In a sweep over eps an attack that searches costs little more than at one eps; here each eps
+    counts, so that estimates are high.
+    """
+    ascent = 2.0 * probe.steps * max(1, probe.restarts) + 1
+    turns = 2 * (180 if probe.test_rotation == "same" else probe.test_rotation) + 1
     per_image = {
         "none": 1.0,
         "equivariance": 2.0,
         "noise": float(max(1, probe.restarts)),
+        "sign-noise": float(max(1, probe.restarts)),
+        "class-means": 1.0,
         "fgsm": 1.5,
-        "pgd": 2.0 * probe.steps * max(1, probe.restarts) + 1,
+        "bim": 2.0 * 320 * probe.eps,
+        "pgd": ascent,
+        "transfer": ascent,
+        "apgd": ascent * (9 if probe.loss == "dlr" else 1),
+        "square": float(probe.steps * max(1, probe.restarts)),
+        "fmn": 2.0 * probe.steps,
+        "strong": 2.0 * 11 * probe.steps + 10 * probe.steps,
+        "rotation-grid": turns,
+        "translation-grid": (2 * probe.test_translation + 1) ** 2,
+        "spatial-grid": 775.0,
+        "worst-of-10": 10.0,
+        "spatial-pgd": turns + 11 * ascent,
+        "diagnostics": 12 * ascent + 5_100,
     }[probe.attack]
     return per_image * probe.n_images
 

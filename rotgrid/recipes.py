@@ -6,6 +6,15 @@ from pydantic import BaseModel, ConfigDict
 
 RecipeName = Literal["paper", "fast", "original"]
 
+WATCH_STEPS = 10
+"""Steps of the attack that watches adversarial training."""
+
+
+def watched(train_size: int, validation: int) -> int:
+    """How many of the validation images it attacks after each epoch: 1,000, or as few as keep it
+    cheap beside an epoch of few training images."""
+    return min(validation, max(100, min(1_000, train_size // 40)))
+
 
 class Recipe(BaseModel):
     """How a network is trained, where the trial does not say otherwise."""
@@ -22,21 +31,24 @@ class Recipe(BaseModel):
     batch_size: int
     epochs: int
     adversary_steps: int = 40
-    """Steps of the `pgd` adversary."""
+    """Steps of the iterative adversaries: `pgd`, `trades` and `cusp`."""
     adversary_step_size: float = 1 / 30
-    """Step size of the `pgd` adversary in units of eps."""
+    """Step size of the iterative adversaries in units of eps."""
     adversary_warmup: float = 0.0
     """Share of the training over which the adversary's eps grows from 0, so that small networks
-    do not collapse to one class (Gowal et al. 2018 and others)."""
+    do not collapse to one class (Gowal et al. 2018 and others). Not for `cusp`, which has its own
+    curriculum."""
     milestones: tuple[float, ...] = ()
     """Of schedule `milestones`: shares of the training after each of which the learning rate is
     divided by 10."""
     decay: float = 1.0
     """Of schedule `exponential`: what the learning rate is multiplied by after each step."""
+    trades_beta: float = 1.0
+    """Of the `trades` adversary: weight of the divergence (1 for MNIST in Zhang et al. 2019)."""
 
     def contents(self) -> dict[str, object]:
         """What belongs in a key: all but the later fields that are not used."""
-        later = {"milestones": (), "decay": 1.0}
+        later = {"milestones": (), "decay": 1.0, "trades_beta": 1.0}
         fields = self.model_dump()
         return {name: v for name, v in fields.items() if v != later.get(name, NotImplemented)}
 

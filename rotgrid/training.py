@@ -1,4 +1,4 @@
-"""`fit`, the only training loop: rotate, attack, step.
+"""`fit`, the only training loop: rotate, attack, step; and a watch on adversarial training.
 
 Everything random in an epoch is drawn from generators keyed by (trial.seed, epoch), so the
 checkpoint after an epoch is all that the next one needs: a resumed training is bit-identical on
@@ -7,9 +7,10 @@ the CPU (with the same number of threads). The loop never asks which model it tr
 
 import hashlib
 import io
+import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -17,14 +18,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rotgrid import attacks, results
+from rotgrid.adversaries import divergence, perturbed, stage
 from rotgrid.data import Dataset, pixels, subset
-from rotgrid.recipes import Recipe, recipe_of
+from rotgrid.recipes import WATCH_STEPS, Recipe, recipe_of, watched
 from rotgrid.rotation import draw_angles, rotate
 from rotgrid.spec import Trial
+
+LOG = logging.getLogger(__name__)
+
+Row = dict[str, Any]
 
 LARGEST_LOSS = 10 * math.log(10)
 """Ten times the cross-entropy of guessing: a training above it has diverged. In the first epoch
 ten times as much is allowed: first logits may be large (H-Net's are) and take time to settle."""
+
+LEAST_ROBUST = 0.3
+"""Three times guessing: robust accuracy below it is not yet worth losing."""
 
 
 class DivergedError(RuntimeError):
@@ -36,7 +45,7 @@ def fit(
     dataset: Dataset,
     trial: Trial,
     checkpoint_in: results.Root | None = None,
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Train `model` in place as `trial` says, on the device that it is on.
 
     Args:
@@ -47,8 +56,8 @@ def fit(
             found there is resumed. None keeps none.
 
     Returns:
-        A row per epoch: `epoch`, `train_loss`, `val_n`, `val_n_correct`, `seconds`. The model is
-        left in evaluation mode.
+        A row per epoch: `epoch`, `train_loss`, those of `validate`, `seconds`. The model is left
+        in evaluation mode.
 
     Raises:
         DivergedError: the mean loss of an epoch is not finite or above `LARGEST_LOSS`.
@@ -57,7 +66,8 @@ def fit(
     chosen = subset(dataset.train_labels, trial.train_size)
     images, labels = dataset.train_images[chosen], dataset.train_labels[chosen]
     optimizer, scheduler = optimiser(model, trial)
-    rows: list[dict[str, Any]] = []
+    val_images, val_labels = turned_validation(dataset, trial)
+    rows: list[Row] = []
     name = f"checkpoints/{trial.key()}.training.pt"
     if checkpoint_in is not None and (saved := results.get(checkpoint_in, name)):
         state = torch.load(io.BytesIO(saved), weights_only=True, map_location=device)
@@ -70,15 +80,11 @@ def fit(
         loss = train_epoch(model, optimizer, scheduler, images, labels, trial, epoch)
         if not loss <= LARGEST_LOSS * (10 if epoch == 1 else 1):  # NaN is not <= anything
             raise DivergedError(f"mean training loss {loss:.4g} in epoch {epoch}")
-        rows.append(
-            {
-                "epoch": epoch,
-                "train_loss": loss,
-                "val_n": len(dataset.val_labels),
-                "val_n_correct": validate(model, dataset, trial),
-                "seconds": time.perf_counter() - start,
-            }
-        )
+        row = {"epoch": epoch, "train_loss": loss}
+        row |= validate(model, val_images, val_labels, trial)
+        rows.append(row | {"seconds": time.perf_counter() - start})
+        if overfitted(rows) == epoch:
+            LOG.warning("%s: catastrophic overfitting in epoch %d", trial.key(), epoch)
         if checkpoint_in is not None:
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
             state |= {"scheduler": scheduler.state_dict(), "rows": rows}
@@ -100,15 +106,13 @@ def train_epoch(
     torch.manual_seed(epoch_seed(trial, epoch, "dropout"))
     shuffle = torch.Generator().manual_seed(epoch_seed(trial, epoch, "order"))
     order = torch.randperm(len(labels), generator=shuffle).to(images.device)
-    angles = draw_angles(len(labels), trial.train_rotation, "train", seed=trial.seed, epoch=epoch)[
-        order.cpu()
-    ]
+    turns = draw_angles(len(labels), 1.0, "train", seed=trial.seed, epoch=epoch)[order.cpu()]
     starts = torch.Generator().manual_seed(epoch_seed(trial, epoch, "adversary"))
     total = torch.zeros((), device=images.device)
     model.train()
     for at in torch.arange(len(labels)).split(trial.batch_size):
-        rotated = rotate(pixels(images[order[at]]), angles[at], trial.interpolation)
-        eps = warm_eps(trial, epoch - 1 + at[0].item() / len(labels))
+        rotation, eps = stage(trial, epoch - 1 + at[0].item() / len(labels))
+        rotated = rotate(pixels(images[order[at]]), rotation * turns[at], trial.interpolation)
         loss = adversarial_loss(model, rotated, labels[order[at]], trial, eps, starts)
         optimizer.zero_grad()
         loss.backward()
@@ -126,31 +130,20 @@ def adversarial_loss(
     eps: float,
     generator: torch.Generator,
 ) -> Tensor:
-    """`training_loss` of one batch under the trial's adversary (true label, eval mode).
+    """The loss of one batch under the trial's adversary.
 
-    `fgsm` and `pgd` replace the batch by its adversarial images (Madry et al. 2018, eq. 2.1);
-    `fgsm-mix` averages the clean and the adversarial loss (Goodfellow et al. 2015, section 6).
+    `fgsm`, `fgsm-rs`, `pgd` and `cusp` replace the batch by its adversarial images (Madry et al.
+    2018, eq. 2.1); `fgsm-mix` averages the clean and the adversarial loss (Goodfellow et al. 2015,
+    section 6); `trades` adds to the clean loss what the adversary makes of the prediction.
     """
+    adversarial = perturbed(model, images, labels, trial, eps, generator)
     match trial.adversary:
-        case "none":
-            return training_loss(model, images, labels)
-        case "fgsm":
-            adversarial = attacks.fgsm(model, images, labels, eps=eps)
-            return training_loss(model, adversarial, labels)
         case "fgsm-mix":
-            adversarial = attacks.fgsm(model, images, labels, eps=eps)
             return training_loss(model, torch.cat([images, adversarial]), labels.repeat(2))
-        case "pgd":
-            recipe = recipe_of(trial.recipe, trial.model)
-            adversarial = attacks.pgd(
-                model,
-                images,
-                labels,
-                eps=eps,
-                steps=recipe.adversary_steps,
-                step_size=eps * recipe.adversary_step_size,
-                generator=generator,
-            )
+        case "trades":
+            beta = recipe_of(trial.recipe, trial.model).trades_beta
+            return trades_loss(model, images, labels, adversarial, beta)
+        case _:
             return training_loss(model, adversarial, labels)
 
 
@@ -159,14 +152,26 @@ def training_loss(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 
     Attacks never climb a model's own loss: that of capsules is flat where they are confident.
     """
-    own: Callable[[Tensor, Tensor], Tensor] | None = getattr(model, "loss", None)
+    own = own_loss(model)
     return F.cross_entropy(model(images), labels) if own is None else own(images, labels)
 
 
-def warm_eps(trial: Trial, epochs_done: float) -> float:
-    """The adversary's eps at a point of the training: it grows linearly if the recipe says so."""
-    warmup = recipe_of(trial.recipe, trial.model).adversary_warmup * trial.epochs
-    return trial.adversary_eps * min(1.0, epochs_done / warmup if warmup else 1.0)
+def trades_loss(
+    model: nn.Module, images: Tensor, labels: Tensor, adversarial: Tensor, beta: float
+) -> Tensor:
+    """`training_loss` + beta * KL(f(x) || f(x')), means (Zhang et al. 2019, eq. 5).
+
+    The gradient also flows through f(x), as in the authors' code. A model's own loss needs a
+    forward pass of its own; the divergence is that of the softmax of its logits all the same.
+    """
+    logits, own = model(images), own_loss(model)
+    clean = F.cross_entropy(logits, labels) if own is None else own(images, labels)
+    return clean + beta * divergence(logits, model(adversarial)) / len(images)
+
+
+def own_loss(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor] | None:
+    """The model's method `loss`, if it has one."""
+    return getattr(model, "loss", None)
 
 
 def optimiser(
@@ -210,11 +215,55 @@ def one_cycle(steps: int, rise: float = 0.25, first: float = 0.1) -> Callable[[i
     return share
 
 
-def validate(model: nn.Module, dataset: Dataset, trial: Trial) -> int:
-    """Correctly classified validation images, turned like the training images."""
+def turned_validation(dataset: Dataset, trial: Trial) -> tuple[Tensor, Tensor]:
+    """Validation images turned like the training images (of the last stage), and their labels."""
     angles = draw_angles(len(dataset.val_labels), trial.train_rotation, "val")
-    rotated = rotate(pixels(dataset.val_images), angles, trial.interpolation)
-    return int((attacks.predicted(model, rotated) == dataset.val_labels).sum())
+    turned = rotate(pixels(dataset.val_images), angles, trial.interpolation)
+    return turned, dataset.val_labels
+
+
+def validate(model: nn.Module, images: Tensor, labels: Tensor, trial: Trial) -> Row:
+    """How many images are classified correctly; with an adversary also how many under attack.
+
+    The attack is a PGD of 10 steps of eps / 4 at the trial's full eps, from the same starts after
+    every epoch, on a stratified part of the images.
+    """
+    row: Row = {"val_n": len(labels)}
+    row["val_n_correct"] = int((attacks.predicted(model, images) == labels).sum())
+    if trial.adversary == "none":
+        return row | {"val_robust_n": None, "val_robust_n_correct": None}
+    chosen = subset(labels, watched(trial.train_size, len(labels)))
+    survived = attacks.sweep(
+        model,
+        images[chosen],
+        labels[chosen],
+        attack="pgd",
+        eps_grid=[trial.adversary_eps],
+        steps=WATCH_STEPS,
+        step_size=trial.adversary_eps / 4,
+        generator=torch.Generator().manual_seed(0),
+    )
+    return row | {"val_robust_n": len(chosen), "val_robust_n_correct": int(survived.sum())}
+
+
+def overfitted(rows: Sequence[Mapping[str, Any]]) -> int | None:
+    """The first epoch with catastrophic overfitting (Wong et al. 2020), from the rows of `fit`.
+
+    There the robust accuracy is less than half of the best of the epochs before, which was at
+    least `LEAST_ROBUST`, while the clean accuracy is at least half of its best: a network that
+    loses both has collapsed to few classes, which is another failure.
+    """
+    best_robust = best_clean = 0.0
+    for row in rows:
+        if row["val_robust_n"] is None:
+            return None
+        robust = row["val_robust_n_correct"] / row["val_robust_n"]
+        clean = row["val_n_correct"] / row["val_n"]
+        lost = best_robust >= LEAST_ROBUST and robust < best_robust / 2
+        if lost and clean >= best_clean / 2:
+            return int(row["epoch"])
+        best_robust, best_clean = max(best_robust, robust), max(best_clean, clean)
+    return None
 
 
 def epoch_seed(trial: Trial, epoch: int, use: Literal["dropout", "order", "adversary"]) -> int:

@@ -8,9 +8,9 @@ shrinks once it is not. In L-inf we depart from the original in what makes the b
   does so before the first success; then the radius changes by gamma, from 5 % to 0.1 %.
 * Steps follow the sign of the gradient in units of the radius, not the gradient over its
   Euclidean norm.
-* What is climbed is the log-sum-exp of the wrong logits minus the true one: the direction of
-  cross-entropy, which does not settle on one wrong class too early, without its saturation. The
-  original climbs the margin alone.
+* What is climbed is the margin over an average of the wrong classes, which narrows to the
+  highest of them toward the boundary: the runner-up at the image is often not the nearest class.
+  The original climbs the margin over the highest.
 * The radius stays below what is found, and the end of the last step counts too.
 """
 
@@ -35,6 +35,10 @@ OVERSHOOT = 1.05
 
 GAMMA = 0.05
 """By this share, times that of the step, the radius is at least smaller than what is found."""
+
+
+TEMPERATURE = 0.3
+"""Of the average over wrong classes, in units of the margin."""
 
 
 def fmn(
@@ -110,9 +114,16 @@ def boundary_radius(
 
 
 def soft_margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """The log-sum-exp of the wrong logits minus the true one, summed over the batch."""
-    true, wrong = split(logits, labels)
-    return (wrong.logsumexp(1) - true).sum()
+    """The average of the wrong logits, by a softmax, minus the true one; summed over the batch.
+
+    The temperature of the softmax is a share of the margin, so that the scale of logits does not
+    matter.
+    """
+    true, wrong = split(logits.detach(), labels)
+    highest = wrong.amax(1)
+    temperature = TEMPERATURE * (highest - true).abs().clamp(min=torch.finfo(logits.dtype).tiny)
+    weights = ((wrong - highest[:, None]) / temperature[:, None]).softmax(1)
+    return (weights * logits).sum() - logits.gather(1, labels[:, None]).sum()
 
 
 def split(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
