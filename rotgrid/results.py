@@ -16,7 +16,7 @@ import socket
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Literal, NamedTuple, get_args, get_origin
+from typing import Literal, NamedTuple, Union, get_args, get_origin
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -55,7 +55,8 @@ def columns_of(record: type[Record]) -> list[Column]:
     """The fields of a record as columns."""
 
     def arrow_type(annotation: object) -> pa.DataType:
-        if get_origin(annotation) is Literal or annotation is str:
+        kinds = get_args(annotation) if get_origin(annotation) is Union else (annotation,)
+        if all(get_origin(kind) is Literal or kind is str for kind in kinds):
             return pa.string()
         return pa.int64() if annotation is int else pa.float64()
 
