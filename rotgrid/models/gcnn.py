@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rotgrid.models.layers import Expanded, Invariants, Normalize
+from rotgrid.models.layers import Expanded, Invariants, Normalize, convolve_image
 
 WIDTHS: dict[str, tuple[int, int]] = {
     "table1": (10, 20),  # 89,910 parameters
@@ -71,7 +71,10 @@ class P4ConvZ2(P4Conv):
 
     def forward(self, images: Tensor) -> Tensor:
         """Lift planar images to maps over the group."""
-        return self.convolve(images).unflatten(1, (-1, 4))
+        if images.shape[1] > 1:
+            return self.convolve(images).unflatten(1, (-1, 4))
+        weight, bias = self.filters()
+        return convolve_image(images, weight, bias).unflatten(1, (-1, 4))
 
 
 class P4ConvP4(P4Conv):

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Invariants = dict[str, Callable[[Tensor], Tensor]]
@@ -53,6 +55,76 @@ class Expanded(nn.Module):
             with torch.no_grad():
                 self._kept.append(self.expand())
         return self._kept[0]
+
+
+class _ConvolveImage(torch.autograd.Function):
+    """See `convolve_image`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        images: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        padding: int,
+    ) -> Tensor:
+        ctx.save_for_backward(images, weight)
+        ctx.padding = padding
+        return F.conv2d(images, weight, bias, padding=padding)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        images, weight = ctx.saved_tensors
+        wanted = [False, *ctx.needs_input_grad[1:3]]
+        gradient = gradient.to(weight.dtype)  # of bfloat16 the sum would be worth little
+        of_weight = of_bias = None
+        if any(wanted):
+            _, of_weight, of_bias = torch.ops.aten.convolution_backward(
+                gradient, images, weight, [len(weight)], [1, 1], [ctx.padding] * 2, [1, 1],
+                False, [0, 0], 1, wanted,
+            )  # fmt: skip
+        of_images = None
+        if ctx.needs_input_grad[0]:
+            of_images = spread(gradient, weight, ctx.padding).to(images.dtype)
+        return of_images, of_weight, of_bias, None
+
+
+def spread(gradient: Tensor, weight: Tensor, padding: int) -> Tensor:
+    """The gradient with respect to a one-channel image: (batch, 1, h, w)."""
+    (batch, channels, height, width), size = gradient.shape, weight.shape[-1]
+    filters = weight.reshape(channels, size * size).t()
+    shares = filters @ gradient.permute(0, 2, 3, 1).reshape(-1, channels).t()
+    image = gradient.new_zeros(batch, height + size - 1, width + size - 1)
+    for at, share in enumerate(shares.view(size * size, batch, height, width)):
+        down, right = divmod(at, size)
+        image[:, down : down + height, right : right + width] += share
+    inner = slice(padding, -padding) if padding else slice(None)
+    return image[:, None, inner, inner]
+
+
+def convolve_image(images: Tensor, weight: Tensor, bias: Tensor, padding: int = 0) -> Tensor:
+    """`F.conv2d` of one-channel images, with a gradient for the images that attacks can afford.
+
+    torch's, with respect to a single channel, takes as long as the rest of a small network: on a
+    CPU 11 ms against 1.5 ms here, for 250 images and 10 filters of 3 x 3.
+
+    Args:
+        images: (batch, 1, height, width).
+        weight: (channels, 1, size, size).
+        bias: (channels,).
+        padding: of black pixels on each side.
+    """
+    result: Tensor = _ConvolveImage.apply(images, weight, bias, padding)
+    return result
+
+
+class ImageConv2d(nn.Conv2d):
+    """A first `nn.Conv2d`, of one channel with stride 1, whose images are to be attacked."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(batch, 1, h, w) -> (batch, channels, h', w')."""
+        assert self.bias is not None
+        return convolve_image(images, self.weight, self.bias, int(self.padding[0]))
 
 
 @contextmanager

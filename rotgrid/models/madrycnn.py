@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from rotgrid.models.layers import Invariants
+from rotgrid.models.layers import ImageConv2d, Invariants
 
 
 class MadryCNN(nn.Module):
@@ -22,7 +22,7 @@ class MadryCNN(nn.Module):
         super().__init__()
         self.normalize = nn.Identity()
         self.features = nn.Sequential(
-            nn.Conv2d(1, 32, 5, padding=2),
+            ImageConv2d(1, 32, 5, padding=2),
             nn.MaxPool2d(2),  # 14 x 14
             nn.ReLU(),
             nn.Conv2d(32, 64, 5, padding=2),

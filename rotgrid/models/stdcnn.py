@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from rotgrid.models.layers import Invariants, Normalize
+from rotgrid.models.layers import ImageConv2d, Invariants, Normalize
 
 WIDTHS: dict[str, tuple[int, int]] = {
     "table1": (10, 20),  # 23,010 parameters
@@ -30,7 +30,7 @@ class StdCNN(nn.Module):
         super().__init__()
         self.features = nn.Sequential(
             Normalize(),
-            nn.Conv2d(1, first, 3),  # 26 x 26
+            ImageConv2d(1, first, 3),  # 26 x 26
             nn.ReLU(),
             nn.Conv2d(first, first, 3),  # 24 x 24
             nn.MaxPool2d(2),  # 12 x 12; before ReLU the same, on a quarter of the pixels
