@@ -21,6 +21,10 @@ from rotgrid.attacks.threat import TOLERANCE, Model, frozen, input_gradient
 BATCH = 250
 """Images attacked at once; it does not affect results beyond float noise."""
 
+GROWTH = 1.5
+"""Of the strides away from the guess: 1, 1, 2, 3, 5, ... A first-order guess is seldom off by more
+than one eps of a grid, and a stride too far costs a whole attack."""
+
 Attempt = Callable[[Tensor, Tensor], Tensor]
 """(indices of images, eps of each) -> distance of each adversarial image found, inf for none."""
 
@@ -48,7 +52,7 @@ def search(
     broken = torch.full(guess.shape, len(levels), device=device)  # the lowest that did
     if known_distances is not None:
         broken = torch.searchsorted(levels, known_distances - TOLERANCE).clamp(min=floor + 1)
-    stride = torch.ones_like(failed)
+    stride = torch.ones_like(guess)
     level = torch.searchsorted(levels, guess)
     level = torch.minimum(torch.maximum(level, failed + 1), broken - 1).clamp(min=0)
     while len(open_ := (failed + 1 < broken).nonzero().squeeze(1)):
@@ -68,10 +72,11 @@ def next_level(
 ) -> tuple[Tensor, Tensor]:
     """Away from the last level in growing strides while one side is open, else the middle."""
     closed = (failed > floor) & (broken < levels)
-    outward = torch.where(failed > floor, failed + stride, broken - stride)
+    whole = stride.long()
+    outward = torch.where(failed > floor, failed + whole, broken - whole)
     level = torch.where(closed, (failed + broken) // 2, outward)
     level = torch.minimum(torch.maximum(level, failed + 1), broken - 1)
-    return level.clamp(0, levels - 1), torch.where(closed, stride, 2 * stride)
+    return level.clamp(0, levels - 1), torch.where(closed, stride, GROWTH * stride)
 
 
 def first_order(model: Model, images: Tensor, labels: Tensor) -> Tensor:

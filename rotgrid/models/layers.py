@@ -62,7 +62,7 @@ class _ConvolveImage(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
+        ctx: Any,  # noqa: ANN401
         images: Tensor,
         weight: Tensor,
         bias: Tensor,
