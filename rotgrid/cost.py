@@ -122,6 +122,7 @@ def probe_passes(probe: Probe) -> float:
         "apgd": ascent * (9 if probe.loss == "dlr" else 1),
         "square": float(probe.steps * max(1, probe.restarts)),
         "fmn": 2.0 * probe.steps,
+        "fmn-pgd": 30.0 + ascent,
         "strong": 2.0 * 11 * probe.steps + 10 * probe.steps,
         "rotation-grid": turns,
         "translation-grid": (2 * probe.test_translation + 1) ** 2,

@@ -223,6 +223,8 @@ def attack_settings(probe: Probe, sources: Sources | None) -> dict[str, Any]:
         case "pgd":
             precision = {"precision": probe.attack_precision, "label_rule": probe.label_rule}
             return {**climb, **precision}
+        case "fmn-pgd":
+            return {**climb, "precision": probe.attack_precision}
         case "apgd" | "spatial-pgd":
             return climb
         case "square":

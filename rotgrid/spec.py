@@ -50,6 +50,7 @@ Attack = Literal[
     "apgd",
     "square",
     "fmn",
+    "fmn-pgd",
     "strong",
     "transfer",
     "rotation-grid",
@@ -108,6 +109,7 @@ FIXED: dict[Attack, dict[str, object]] = {
     "apgd": NO_SOURCE | {"attack_precision": "float32"},
     "square": ONE_LOSS | NO_SOURCE,
     "fmn": NO_STARTS | ONE_LOSS | NO_SOURCE,
+    "fmn-pgd": NO_SOURCE,
     "strong": NO_STARTS | ONE_LOSS | NO_SOURCE,
     "transfer": {"attack_precision": "float32"},
     "rotation-grid": NO_PIXELS,
@@ -125,6 +127,7 @@ STEPS: dict[Attack, int] = {"apgd": 100, "square": 1000, "fmn": 50, "strong": 10
 
 LOSSES: dict[Attack, tuple[AttackLoss, ...]] = {
     "pgd": ("ce", "margin"),
+    "fmn-pgd": ("ce", "margin"),
     "apgd": ("ce", "dlr"),
     "transfer": ("ce", "margin"),
     "spatial-pgd": ("ce", "margin"),

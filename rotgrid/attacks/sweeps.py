@@ -31,6 +31,8 @@ from rotgrid.attacks.threat import (
 from rotgrid.spec import Attack, LabelRule, Precision, known
 
 Grid = Sequence[float]
+FMN_STEPS = 15
+"""Of the search that goes before PGD in `fmn-pgd`."""
 ON_PREDICTED: dict[str, Callable[..., Tensor]] = {"fgsm": fgsm, "bim": bim, "pgd": pgd}
 """The attacks with a choice of label rule."""
 
@@ -239,6 +241,24 @@ def sweep_pgd(
     precision: Precision = "float32",
 ) -> Tensor:
     """`pgd`; in `bfloat16` the way is searched, and in float32 what is broken is decided."""
+    attack = pgd_from(
+        model, images, labels, steps, step_size, restarts, loss, generator, precision
+    )
+    return searched(model, images, labels, chosen, eps_grid, attack)
+
+
+def pgd_from(
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    steps: int,
+    step_size: float | None,
+    restarts: int,
+    loss: Loss,
+    generator: torch.Generator | None,
+    precision: Precision,
+) -> From:
+    """PGD of any of the images at any eps, from starts that depend on neither."""
     offsets = draw_starts(images, restarts, generator)
     scout = None if precision == "float32" else lowered(model)
 
@@ -249,7 +269,7 @@ def sweep_pgd(
             model, images[at], labels[at], eps, steps, size, loss, drawn, True, scout
         )
 
-    return searched(model, images, labels, chosen, eps_grid, attack)
+    return attack
 
 
 def sweep_apgd(
@@ -317,6 +337,25 @@ def sweep_fmn(
     distance = minimal_distances(model, images, labels, chosen, steps)
     grid = torch.tensor(eps_grid, dtype=distance.dtype, device=distance.device)
     return distance[None] > grid[:, None] + TOLERANCE
+
+
+def sweep_fmn_pgd(
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    chosen: Tensor,
+    eps_grid: Grid,
+    *,
+    steps: int = 40,
+    restarts: int = 1,
+    loss: Loss = "ce",
+    generator: torch.Generator | None = None,
+    precision: Precision = "float32",
+) -> Tensor:
+    """FMN once, and `pgd` just below what it found: stronger than `pgd` alone, and cheaper."""
+    near = minimal_distances(model, images, labels, chosen, FMN_STEPS)
+    attack = pgd_from(model, images, labels, steps, None, restarts, loss, generator, precision)
+    return searched(model, images, labels, chosen, eps_grid, attack, near)
 
 
 def sweep_strong(
@@ -404,6 +443,7 @@ SWEEPS: dict[str, Callable[..., Tensor]] = {
     "apgd": sweep_apgd,
     "square": sweep_square,
     "fmn": sweep_fmn,
+    "fmn-pgd": sweep_fmn_pgd,
     "strong": sweep_strong,
     "transfer": sweep_transfer,
     "spatial-pgd": sweep_spatial_pgd,
