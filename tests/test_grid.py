@@ -260,9 +260,10 @@ PINNED = {
     # grid: trials, rows
     "baseline": (13, 115),
     "quick": (12, 192),
-    "full": (1_055, 28_194),
+    "full": (1_237, 40_836),
     "models": (12, 252),
     "architectures": (12, 252),
+    "attacks": (12, 108),
 }
 
 
