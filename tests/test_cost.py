@@ -41,7 +41,15 @@ def test_work_grows_with_what_is_asked():
 
 def train(root, trial, seconds):
     fields = {"trial": trial.key(), **trial.model_dump(), "parameters": 1}
-    row = {"epoch": 1, "train_loss": 1.0, "val_n": 1, "val_n_correct": 1, "seconds": seconds}
+    row = {
+        "epoch": 1,
+        "train_loss": 1.0,
+        "val_n": 1,
+        "val_n_correct": 1,
+        "val_robust_n": None,
+        "val_robust_n_correct": None,
+        "seconds": seconds,
+    }
     provenance = experiment.provenance(torch.device("cpu"))
     assert isinstance(provenance["finished_at"], datetime.datetime)
     results.write(root, "training", trial.key(), [{**fields, **row}], provenance)
