@@ -220,9 +220,11 @@ def searched(
         found, broken = attack(chosen[at], eps.view(-1, 1, 1, 1))
         return torch.where(broken, distances(found, images[chosen[at]]), torch.inf)
 
-    if known_distances is None:
+    if known_distances is None and len({*eps_grid}) > 1:
         guess = first_order(model, images[chosen], labels[chosen])
         return search(attempt, eps_grid, guess)
+    if known_distances is None:
+        return search(attempt, eps_grid, images.new_zeros(len(chosen)))
     return search(attempt, eps_grid, known_distances, known_distances)
 
 

@@ -1,4 +1,5 @@
 import copy
+import math
 
 import pytest
 import torch
@@ -30,6 +31,7 @@ def digits_module():
 @pytest.fixture(scope="module")
 def trained(digits_module):
     """A small network after a little training: gradients that mean something."""
+    torch.set_num_threads(1)
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(784, 24), nn.ReLU(), nn.Linear(24, 10))
     weights = list(net.parameters())
@@ -187,6 +189,25 @@ def test_the_radius_goes_five_percent_beyond_the_boundary(start, current, expect
     assert radius.item() == pytest.approx(expected, abs=1e-6)
 
 
+def test_after_a_success_the_ball_is_smaller_by_gamma(trained, test_set):
+    images, labels = test_set
+    asked = []
+
+    def spied(x):
+        asked.append(x.detach().clone())
+        return trained(x)
+
+    steps = 20
+    _, distance = fmn_from(spied, images, labels, steps)
+    best = torch.full((60,), torch.inf)
+    for step, points in enumerate(asked):
+        moved = (points - images).abs().flatten(1).amax(1)
+        share = 0.01 + 0.99 * (1 + math.cos(math.pi * (step - 1) / steps)) / 2
+        assert (moved <= (1 - 0.05 * share) * best + 1e-6).all()
+        best = torch.where(predicted(trained, points) != labels, moved.minimum(best), best)
+    assert torch.equal(best, distance)
+
+
 def test_results_do_not_depend_on_the_other_images(trained, test_set):
     net, images, labels = copy.deepcopy(trained).double(), test_set[0].double(), test_set[1]
     found, distance = fmn_from(net, images, labels, 20)
@@ -234,6 +255,12 @@ def test_it_is_tighter_than_foolbox_at_the_same_steps(trained, test_set):
     ours = distances(trained, images, labels, steps=30)
     assert (ours <= 1.01 * theirs).float().mean() > 0.95
     assert ours.mean() < 0.95 * theirs.mean()
+
+
+def test_dropout_is_off(trained, test_set):
+    dropping = nn.Sequential(trained, nn.Dropout(0.5)).train()
+    found = distances(dropping, *test_set, steps=5)
+    assert torch.equal(found, distances(trained, *test_set, steps=5))
 
 
 @pytest.mark.parametrize("training", [True, False])

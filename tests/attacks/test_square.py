@@ -44,6 +44,7 @@ def digits_module():
 @pytest.fixture(scope="module")
 def trained(digits_module):
     """A small network after a little training. In float64 a search has no ties by rounding."""
+    torch.set_num_threads(1)
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(784, 24), nn.ReLU(), nn.Linear(24, 10))
     weights = list(net.parameters())
@@ -232,6 +233,18 @@ def test_more_queries_never_raise_the_margin(trained, test_set):
         before = margin
 
 
+def test_a_square_that_changes_no_margin_is_not_kept(test_set):
+    images, labels = test_set
+
+    def constant(x):
+        return x.flatten(1)[:, :10] * 0 + F.one_hot(labels[: len(x)], 10)
+
+    found = square(constant, images, labels, eps=0.1, steps=20, generator=seeded())
+    stripes, _ = draw(28, 28, 20, seeded())
+    start = (images + 0.1 * (2 * stripes.double() - 1)).clamp(0, 1)
+    torch.testing.assert_close(found, start, atol=1e-12, rtol=0)
+
+
 def test_it_needs_no_gradient(trained, test_set):
     """Rounded pixels leave PGD without a gradient."""
     images, labels = test_set
@@ -254,6 +267,17 @@ def test_restarts_add_to_what_the_first_search_breaks(trained, test_set):
     ]
     assert (broken[0] <= broken[1]).all()
     assert broken[0].sum() < broken[1].sum()
+
+
+def test_dropout_is_off(trained, test_set):
+    images, labels = test_set
+    dropping = nn.Sequential(trained, nn.Dropout(0.5)).train()
+    found, broken = square_from(dropping, images, labels, radii(images), 20, 1, seeded())
+    expected, expected_broken = square_from(
+        trained, images, labels, radii(images), 20, 1, seeded()
+    )
+    assert torch.equal(broken, expected_broken)
+    assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("training", [True, False])
