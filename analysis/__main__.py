@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import polars as pl
 import vl_convert
 
-from analysis import tables
+from analysis import tables, worst
 from analysis.figures import FIGURES, Figure
 from analysis.load import Loaded, NoResults, read
 from analysis.report import Drawn, report
@@ -58,15 +58,25 @@ def draw(locations: Sequence[str], out: str) -> str:
         print(line, file=sys.stderr)
     for name, reason in missing.items():
         print(f"{name} not drawn: {reason}", file=sys.stderr)
+    try:
+        worst_case = worst.worst_case(loaded.rows)
+        put_table(out, "worst_case", worst_case.rows)
+    except NotMeasured:
+        worst_case = None
     for name, figure in drawn.items():
         results.put(out, f"figures/{name}.svg", figure.svg.encode())
         results.put(out, f"figures/{name}.pdf", vl_convert.svg_to_pdf(figure.svg))
         results.put(out, f"figures/{name}.png", vl_convert.svg_to_png(figure.svg, ppi=PPI))
         if figure.table is not None:
-            results.put(out, f"tables/{name}.md", tables.markdown(figure.table).encode())
-            results.put(out, f"tables/{name}.csv", tables.csv(figure.table).encode())
-    results.put(out, "report.html", report(drawn, missing, loaded).encode())
+            put_table(out, name, figure.table)
+    results.put(out, "report.html", report(drawn, missing, loaded, worst_case).encode())
     return os.path.join(out, "report.html") if "://" not in out else f"{out}/report.html"
+
+
+def put_table(out: str, name: str, table: pl.DataFrame) -> None:
+    """Write a table for people and for programs."""
+    results.put(out, f"tables/{name}.md", tables.markdown(table).encode())
+    results.put(out, f"tables/{name}.csv", tables.csv(table).encode())
 
 
 def drawings(loaded: Loaded) -> tuple[dict[str, Drawn], dict[str, str]]:

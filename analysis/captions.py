@@ -7,6 +7,7 @@ import altair as alt
 import polars as pl
 
 from analysis import theme
+from analysis.statistics import joined_flags
 
 LINES = (
     "Line: mean over seeds. Whisker: least to greatest seed. Band: 95% Wilson interval of the "
@@ -20,6 +21,19 @@ BOTH = (
     "Line or point: mean over seeds. Whisker: least to greatest seed. Band: 95% Wilson interval "
     "of the counts of all seeds (test-set sampling only; of points it is in the tooltip)."
 )
+MOST_FLAGGED = 5
+"""Flagged networks that are named; the rest are counted."""
+SPATIAL = ("rotation-grid", "translation-grid", "spatial-grid", "worst-of-10")
+"""Attacks that turn and shift images and change no pixel: the worst of what they try counts."""
+KIND = ("attack", "loss", "label_rule", "attack_precision", "source")
+"""What makes an attack another one, in words."""
+SPECIAL = {
+    "margin": "on the margin",
+    "dlr": "on the difference of logits ratio toward 9 targets",
+    "predicted": "on the predicted label: errors may be repaired",
+    "bfloat16": "searched in bfloat16, decided in float32",
+}
+"""What is said of settings that are not the usual ones."""
 CHARACTER = 5.4
 """Pixels of an average character of a subtitle."""
 
@@ -39,8 +53,14 @@ def sample(rows: pl.DataFrame) -> str:
     return (
         f"{theme.DATA.get(first['data'], first['data'])}; recipe {first['recipe']} "
         f"({span(rows['epochs'])} epochs{images}); {seeds(rows)}; "
-        f"n = {span(rows['n'])} test images per network."
+        f"n = {span(rows['n'])} test images per network{shifts(rows)}."
     )
+
+
+def shifts(rows: pl.DataFrame) -> str:
+    """How test images are shifted, if at all."""
+    most = rows["test_translation"]
+    return f", shifted by U[-t, t] pixels, t = {span(most)}" if most.max() else ""
 
 
 def seeds(rows: pl.DataFrame) -> str:
@@ -63,28 +83,93 @@ def attacks(rows: pl.DataFrame) -> str:
     attacked = rows.filter(pl.col("attack") != "none")
     if attacked.is_empty():
         return ""
+    units = listed([unit_of_eps(unit) for unit in attacked["eps_unit"].unique().sort()])
     return (
-        f"{attack_settings(attacked)}; eps {span(attacked['eps'])}, an L-inf radius in pixel "
-        "units (pixels in [0, 1]) around the rotated image."
+        f"{attack_settings(attacked)}; eps {span(attacked['eps'])}, an L-inf radius in {units} "
+        "around the rotated image."
     )
 
 
+def unit_of_eps(unit: str) -> str:
+    """The unit, explained."""
+    meaning = {"pixel": "pixels in [0, 1]", "normalised": "1 is 0.3081 pixel units"}
+    return f"{theme.EPS_UNITS[unit]} ({meaning[unit]})"
+
+
 def attack_settings(attacked: pl.DataFrame) -> str:
-    """Steps and starts of each attack."""
+    """What was set of each attack, once for each kind of it."""
+    kinds = attacked.sort(KIND, maintain_order=True).partition_by(KIND)
+    names = {name: at for at, name in enumerate(theme.ATTACKS)}
+    return ", ".join(_settings(of) for of in sorted(kinds, key=lambda of: names[of["attack"][0]]))
+
+
+def _settings(of: pl.DataFrame) -> str:
+    """The name of one kind of attack, and in brackets what the name leaves open."""
+    attack, *settings, source = of.select(KIND).row(0)
+    details = [*_effort(attack, of), *(SPECIAL[name] for name in settings if name in SPECIAL)]
+    if source:
+        details.append(f"images made on {theme.look(source).label}")
+    name = theme.ATTACKS[attack]
+    return f"{name} ({', '.join(details)})" if details else name
+
+
+def _effort(attack: str, of: pl.DataFrame) -> list[str]:
+    """How much the attack tries."""
+    steps, turns = plural(of["steps"], "step"), f"[-x, x] degrees, x = {span(of['test_rotation'])}"
+    shifts = f"[-t, t] pixels, t = {span(of['test_translation'])}"
+    climb = [steps, _starts(of["restarts"])]
+    match attack:
+        case "noise" | "sign-noise":
+            return [plural(of["restarts"].clip(lower_bound=1), "draw")]
+        case "fgsm":
+            return ["1 step"]
+        case "bim":
+            return ["steps of 1/255 from the image itself"]
+        case "pgd" | "fmn-pgd" | "apgd" | "transfer":
+            return climb
+        case "square":
+            starts = plural(of["restarts"].clip(lower_bound=1), "random start")
+            return [f"{span(of['steps'])} queries", starts]
+        case "fmn":
+            return [steps]
+        case "strong":
+            return [f"{steps}; Fast minimum norm, Auto-PGD without and with targets, Square"]
+        case "rotation-grid":
+            return [f"over all whole degrees in {turns}"]
+        case "translation-grid":
+            return [f"over all whole pixels in {shifts}, along both axes"]
+        case "spatial-grid":
+            return [f"over 31 turns in {turns}, times 5 x 5 shifts in {shifts}"]
+        case "worst-of-10":
+            return [f"drawn from {turns}, and {shifts}"]
+        case "spatial-pgd":
+            around = f"around the worst whole degree in {turns}"
+            return [*climb, around, f"around 10 draws of such turns and of shifts in {shifts}"]
+        case "diagnostics":
+            return [f"of PGD with {climb[0]}", climb[1]]
+    return []
+
+
+def _starts(restarts: pl.Series) -> str:
+    """`1 random start`; without any the attack starts at the image."""
+    words = ["from the image itself"] if (restarts == 0).any() else []
+    if (random := restarts.filter(restarts > 0)).len():
+        words.append(plural(random, "random start"))
+    return " or ".join(words)
+
+
+def flagged(rows: pl.DataFrame) -> str:
+    """The networks whose accuracy under attack is not to be believed, and the checks that they
+    fail; empty if there is none."""
+    by = ["model", "variant", "train_rotation", "adversary"]
+    networks = rows.group_by(by).agg(flags=joined_flags()).filter(pl.col("flags") != "").sort(by)
     words = []
-    for attack in [name for name in theme.ATTACKS if name in set(attacked["attack"])]:
-        of = attacked.filter(pl.col("attack") == attack)
-        name = theme.ATTACKS[attack]
-        if attack == "noise":
-            words.append(f"{name} ({plural(of['restarts'], 'draw')})")
-        elif attack == "fgsm":
-            words.append(f"{name} (1 step)")
-        elif attack == "equivariance":
-            words.append(name)
-        else:
-            starts = plural(of["restarts"], "random start")
-            words.append(f"{name} ({plural(of['steps'], 'step')}, {starts})")
-    return ", ".join(words)
+    for model, variant, turn, adversary, flags in networks.iter_rows():
+        trained = "" if adversary == "none" else f", adversary {adversary}"
+        words.append(f"{theme.look(model).label} {variant}, range {turn:g}{trained} ({flags})")
+    more = [f"{len(words) - MOST_FLAGGED} more"] if len(words) > MOST_FLAGGED else []
+    named = "; ".join([*words[:MOST_FLAGGED], *more])
+    return f"Not to be believed (dotted outlines): {named}." if words else ""
 
 
 def plural(counts: pl.Series, noun: str) -> str:

@@ -32,6 +32,7 @@ UPRIGHT = pl.col("train_rotation") == 0
 SAME_RANGE = pl.col("test_rotation") == pl.col("train_rotation")
 BOTH_X = "Train and test rotation x (uniform in [-x, x])"
 TIPS = ("model", "variant", "test_rotation")
+ATTACKED = ("attack", "eps", "eps_unit")
 
 
 def figure01(rows: pl.DataFrame) -> alt.ConcatChart:
@@ -101,7 +102,7 @@ def figure04(rows: pl.DataFrame) -> alt.ConcatChart:
     chosen = where(rows, needs, fgsm, SAME_RANGE, NO_ADVERSARY, pl.any_horizontal(pairs))
     rows, notes = comparable(chosen, all_variants=True)
     rows, eps = selection.nearest_eps(rows, PAPER_EPS)
-    data = summary(selection.at_least_two(rows, "train_rotation", needs), [*TIPS, "attack", "eps"])
+    data = summary(selection.at_least_two(rows, "train_rotation", needs), [*TIPS, *ATTACKED])
     pick = panels.legend_selection()
     look = panels.model_encodings(data["model"]) | {"opacity": panels.dimmed(pick)}
     drawn = []
@@ -123,7 +124,7 @@ def figure07(rows: pl.DataFrame) -> alt.ConcatChart:
     shown = pl.col("model").is_in(models), pl.col("attack").is_in(attacks)
     rows, notes = comparable(where(rows, needs, *shown, SAME_RANGE, NO_ADVERSARY))
     rows, eps = selection.nearest_eps(rows, PAPER_EPS)
-    data = summary(selection.at_least_two(rows, "train_rotation", needs), [*TIPS, "attack", "eps"])
+    data = summary(selection.at_least_two(rows, "train_rotation", needs), [*TIPS, *ATTACKED])
     names = {name: theme.ATTACKS[name] for name in attacks}
     pick = panels.legend_selection()
     look = panels.model_encodings(data["model"]) | {
@@ -157,14 +158,15 @@ def figure11(rows: pl.DataFrame) -> alt.ConcatChart:
 def accuracy_against_eps(rows: pl.DataFrame, model: str) -> alt.ConcatChart:
     """FGSM left, PGD right; one line per range that is both trained and tested."""
     needs = f"model {model}, adversary none, train_rotation = test_rotation"
-    rows = where(rows, needs, pl.col("model") == model, SAME_RANGE, NO_ADVERSARY)
+    shown = pl.col("attack").is_in(["none", "fgsm", "pgd"])
+    rows = where(rows, needs, pl.col("model") == model, SAME_RANGE, NO_ADVERSARY, shown)
+    rows, notes = comparable(rows)
     attacks = {"fgsm", "pgd"} & set(rows["attack"])
     if not attacks:
         raise NotMeasured(f"needs rows with attack fgsm or pgd, {needs}")
-    rows, notes = comparable(rows.filter(pl.col("attack").is_in(["none", *attacks])))
     attacked = pl.concat(with_eps_zero(rows, attack) for attack in sorted(attacks))
     selection.at_least_two(attacked, "eps", f"attack fgsm or pgd, {needs}")
-    data = summary(attacked, ["model", "variant", "train_rotation", "attack", "eps"])
+    data = summary(attacked, ["model", "variant", "train_rotation", *ATTACKED])
     data = labels.end_labels(data, "eps", "attack", "{0:g}/{0:g}")
     drawn = [panels.against_eps(data, attack) for attack in sorted(attacks)]
     notes += [f"Not measured: {theme.ATTACKS[a]}." for a in sorted({"fgsm", "pgd"} - attacks)]
@@ -190,8 +192,11 @@ def tradeoff(rows: pl.DataFrame) -> alt.ConcatChart:
 
 def overview(rows: pl.DataFrame) -> alt.ConcatChart:
     """Both robustnesses side by side, linked: a click on a model dims the others."""
-    needs = "adversary none"
-    rows, notes = selection.most_frequent(where(rows, needs, NO_ADVERSARY), selection.SETTING)
+    needs = "attack none or pgd, adversary none"
+    rows = where(rows, needs, NO_ADVERSARY, pl.col("attack").is_in(["none", "pgd"]))
+    rows, notes = selection.trained_alike(rows)
+    rows, more = selection.tested_alike(rows)
+    notes += more
     shown, parts = [], []
     clean = rows.filter(CLEAN, UPRIGHT)
     if clean["test_rotation"].n_unique() > 1:
@@ -245,9 +250,13 @@ FIGURES = {
 
 
 def with_eps_zero(rows: pl.DataFrame, attack: str) -> pl.DataFrame:
-    """The rows of the attack; where it was not measured at eps 0, those without attack."""
+    """The rows of the attack (there are some); where it was not measured at eps 0, those without
+    attack."""
     of = rows.filter(pl.col("attack") == attack)
-    clean = rows.filter(CLEAN).with_columns(attack=pl.lit(attack), eps=pl.lit(0.0))
+    unit = of["eps_unit"][0]
+    clean = rows.filter(CLEAN).with_columns(
+        attack=pl.lit(attack), eps=pl.lit(0.0), eps_unit=pl.lit(unit)
+    )
     zero = of.filter(pl.col("eps") == 0)
     keys = ["trial", "test_rotation"]
     attacked = clean.join(of, on=keys, how="semi", maintain_order="left")
@@ -283,6 +292,7 @@ def done(
     if pick is not None:
         drawn[0] = drawn[0].add_params(pick)
     width = sum(panel.width + 60 for panel in drawn[:columns]) + 60
-    lines = [captions.sample(rows), captions.attacks(rows), " ".join(words), legend]
+    lines = [captions.sample(rows), captions.attacks(rows), " ".join(words)]
+    lines += [captions.flagged(rows), legend]
     heading = captions.heading(question, lines, max(width, 640))
     return panels.finished(drawn, data, heading, columns)

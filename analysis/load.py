@@ -8,13 +8,21 @@ from typing import NamedTuple
 import polars as pl
 import pyarrow as pa
 
+from analysis import flags
 from rotgrid import grid, results
 from rotgrid.spec import Probe, Trial
 
 Place = str | os.PathLike[str]
 FIELDS = [*Trial.model_fields, *Probe.model_fields]
 NAMED_AT_MOST = 5
-"""Trials named in one line; the rest are counted."""
+"""Trials named in one line, or flagged ones in lines of their own; the rest are counted."""
+KEYS: dict[results.TableName, tuple[str, ...]] = {
+    "evaluations": ("trial", "probe"),
+    "training": ("trial", "epoch"),
+    "equivariance": ("trial", "probe", "layer"),
+    "diagnostics": ("trial", "probe", "check"),
+}
+"""What names a row of each table."""
 
 
 class NoResults(LookupError):
@@ -25,46 +33,63 @@ class Loaded(NamedTuple):
     """All that is known about some results locations."""
 
     rows: pl.DataFrame
-    """A row per (trial, probe); `n_correct` fits `n` and `correct`."""
+    """A row per (trial, probe); `n_correct` fits `n` and `correct`; `flags` say what the trial
+    fails (`analysis.flags`)."""
     problems: list[str]
     grids: list[str]
     """Names of the grids that were launched."""
+    diagnostics: pl.DataFrame
+    """A row per (trial, probe, check) of the trials in `rows`."""
+    failed: pl.DataFrame
+    """A row per trial in `rows` and check that it fails: `value` and `limit`."""
 
 
 def load(*locations: Place) -> pl.DataFrame:
     """All valid evaluations of the locations, each (trial, probe) once, the newest.
 
-    Columns and types are those of `rotgrid.results`, also if there is no row or no such folder.
-    Ask `problems` what was left out.
+    Columns and types are those of `rotgrid.results`, also if there is no row or no such folder;
+    and `flags`, see `Loaded`. Ask `problems` what was left out.
     """
     return read(*locations).rows
 
 
 def problems(*locations: Place) -> list[str]:
     """Everything wrong or missing, together: skipped files, duplicates, impossible counts, failed
-    trials, and planned trials and probes without rows. Empty if all is well."""
+    trials, planned trials and probes without rows, and networks that fail checks. Empty if all is
+    well."""
     return read(*locations).problems
 
 
 def training(*locations: Place) -> pl.DataFrame:
     """A row per (trial, epoch), the newest of each."""
-    rows, _ = _rows([place for place in locations if not _unreadable(place)], "training")
-    return _newest(rows, ["trial", "epoch"])
+    return _table(locations, "training")
 
 
 def equivariance(*locations: Place) -> pl.DataFrame:
     """A row per (trial, angle, layer): how far the layer is from equivariance."""
-    rows, _ = _rows([place for place in locations if not _unreadable(place)], "equivariance")
-    return _newest(rows, ["trial", "probe", "layer"])
+    return _table(locations, "equivariance")
+
+
+def diagnostics(*locations: Place) -> pl.DataFrame:
+    """A row per (trial, probe, check): what was measured, and whether the network passes."""
+    return _table(locations, "diagnostics")
+
+
+def _table(locations: Sequence[Place], table: results.TableName) -> pl.DataFrame:
+    rows, _ = _rows([place for place in locations if not _unreadable(place)], table)
+    return _newest(rows, KEYS[table])
 
 
 def read(*locations: Place) -> Loaded:
     """Rows, problems and names of grids in one pass."""
     found = [line for place in locations for line in _unreadable(place)]
     places = [place for place in locations if not _unreadable(place)]
-    rows, skipped = _rows(places, "evaluations")
-    found += skipped
-    unique = _newest(rows, ["trial", "probe"])
+    tables = {}
+    for table in ("evaluations", "training", "diagnostics"):
+        tables[table], skipped = _rows(places, table)
+        found += skipped
+    rows = tables["evaluations"]
+    unique = _newest(rows, KEYS["evaluations"])
     if repeated := rows.height - unique.height:
         found.append(f"{repeated} rows repeat a (trial, probe); the newest of each is kept")
     current = _newest(unique, FIELDS)
@@ -84,7 +109,17 @@ def read(*locations: Place) -> Loaded:
     grids = [(place, name) for place in places for name in results.names(place, "grids", ".yaml")]
     found += [line for place, name in grids for line in _missing(place, name, measured)]
     names = [PurePosixPath(name).stem for _, name in grids]
-    return Loaded(valid, list(dict.fromkeys(found)), list(dict.fromkeys(names)))
+    checks, epochs = (
+        _newest(tables[table], KEYS[table]).join(
+            valid, on="trial", how="semi", maintain_order="left"
+        )
+        for table in ("diagnostics", "training")
+    )
+    failed = flags.failed(valid, checks, epochs)
+    flagged = flags.flagged(valid, failed, checks)
+    found += _not_believed(flagged)
+    unique_problems, unique_names = list(dict.fromkeys(found)), list(dict.fromkeys(names))
+    return Loaded(flagged, unique_problems, unique_names, checks, failed)
 
 
 def _unreadable(place: Place) -> list[str]:
@@ -102,8 +137,8 @@ def _rows(places: Sequence[Place], table: results.TableName) -> tuple[pl.DataFra
         rows, skipped = results.read(place, table)
         frames.append(_frame(rows))
         found += [f"{os.fspath(place)}: {line}" for line in skipped]
-        if not rows.num_rows and not skipped:
-            found.append(f"{os.fspath(place)}: no {table}")
+        if table == "evaluations" and not rows.num_rows and not skipped:
+            found.append(f"{os.fspath(place)}: no evaluations")
     return pl.concat(frames), found
 
 
@@ -142,6 +177,18 @@ def _impossible(row: Mapping[str, object]) -> str:
         f"attack {row['attack']}, eps {row['eps']}: row left out: n_correct {row['n_correct']} "
         f"of n {row['n']} is out of range or differs from the bits of `correct`"
     )
+
+
+def _not_believed(rows: pl.DataFrame) -> Iterator[str]:
+    """The networks that fail checks."""
+    networks = rows.filter(pl.col("flags") != "").unique("trial", maintain_order=True)
+    for row in networks.head(NAMED_AT_MOST).iter_rows(named=True):
+        yield (
+            f"{_network(row)}, trial {row['trial']}: accuracy under attack not to be believed: "
+            f"fails {row['flags']}"
+        )
+    if (more := networks.height - NAMED_AT_MOST) > 0:
+        yield f"{more} more networks fail checks"
 
 
 def _failed(place: Place) -> Iterator[str]:

@@ -1,17 +1,23 @@
-"""How the numbers were made, in words taken from the rows: protocol and provenance."""
+"""How the numbers were made, in words taken from the rows: protocol, checks and provenance."""
 
 import polars as pl
 
 from analysis import captions, theme
+from analysis.load import Loaded
 from rotgrid.recipes import RECIPES
 from rotgrid.spec import VARIANTS
 
+SEARCHES = ("pgd", "apgd", "square", "fmn", "fmn-pgd", "strong", "spatial-pgd")
+"""Attacks that find the eps at which an image breaks."""
+NETWORK = ("model", "variant", "train_rotation", "adversary", "adversary_eps", "seed")
 QUICKSTART = "quickstart data: numbers are not MNIST test accuracy"
 ALWAYS = [
     "Rotation: every image turns by its own angle, uniform in [-x, x] degrees; test angles are "
-    "drawn once and shared by all networks. An attack starts from the turned image and knows the "
-    "true label; an image that is misclassified before the attack counts as an error.",
-    "eps is the radius of an L-infinity ball in pixel units; pixels lie in [0, 1].",
+    "drawn once and shared by all networks. An attack starts from the turned image and, unless "
+    "said otherwise, knows the true label; an image that is misclassified before the attack then "
+    "counts as an error.",
+    "eps is the radius of an L-infinity ball, unless said otherwise in pixel units; pixels lie in "
+    "[0, 1].",
     "Accuracy is the mean over seeds. Least and greatest seed show what training varies. The 95% "
     "Wilson interval of the counts of all seeds covers the sampling of test images only; since "
     "all seeds are tested on the same images it is, if anything, too narrow.",
@@ -31,9 +37,26 @@ def notes(rows: pl.DataFrame) -> list[str]:
         *(_data(part) for part in rows.partition_by("data")),
         "Networks: " + "; ".join(_networks(rows)) + ".",
         *(_recipe(part) for part in rows.partition_by("recipe")),
-        *(_attack(part) for part in rows.partition_by("attack")),
+        *(_attack(part) for part in rows.partition_by(*captions.KIND, "eps_unit")),
         *ALWAYS,
     ]
+
+
+def checked(loaded: Loaded) -> str:
+    """How many networks were checked, and how many of all fail."""
+    counts = [
+        table["trial"].n_unique() for table in (loaded.diagnostics, loaded.rows, loaded.failed)
+    ]
+    return (
+        "Networks checked for masked gradients: {:,} of {:,}. Networks whose accuracy under "
+        "attack is not to be believed: {:,}."
+    ).format(*counts)
+
+
+def failed(loaded: Loaded) -> pl.DataFrame:
+    """What each network fails, with the largest value found and its limit."""
+    networks = loaded.rows.select(*NETWORK, "trial").unique()
+    return networks.join(loaded.failed, on="trial").sort(*NETWORK, "trial", "check")
 
 
 def provenance(rows: pl.DataFrame) -> pl.DataFrame:
@@ -113,11 +136,25 @@ def _recipe(rows: pl.DataFrame) -> str:
 
 
 def _attack(rows: pl.DataFrame) -> str:
-    name = rows["attack"][0]
+    name, unit = rows["attack"][0], rows["eps_unit"][0]
     images = f"n = {captions.span(rows['n'])} test images per network"
+    if name not in (*captions.SPATIAL, "spatial-pgd", "equivariance"):
+        images += captions.shifts(rows)
     if name == "none":
         return f"No attack: {images}."
     if name == "equivariance":
         turns = values(rows["test_rotation"], "{:g}°")
         return f"Equivariance: share of classes unchanged by a turn of {turns}; {images}."
-    return f"{captions.attack_settings(rows)}: eps {values(rows['eps'])}; {images}."
+    settings = captions.attack_settings(rows)
+    if name in captions.SPATIAL:
+        return f"{settings}: {images}."
+    eps = values(rows["eps"]) + ("" if unit == "pixel" else f" in {captions.unit_of_eps(unit)}")
+    falls = "; what breaks at one eps counts as broken at all larger ones"
+    return f"{settings}: eps {eps}; {images}{falls if _searched(rows) else ''}."
+
+
+def _searched(rows: pl.DataFrame) -> bool:
+    """Whether the attack found the eps at which each image breaks; rows that do not know their
+    counts per class are older than that."""
+    search = rows["attack"][0] in SEARCHES and rows["label_rule"][0] == "true"
+    return search and not rows["class_n"].null_count()

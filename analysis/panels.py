@@ -9,10 +9,11 @@ import altair as alt
 import polars as pl
 
 from analysis import axes, theme
+from analysis.statistics import SUMMARY
 
 MOST_ROWS = 2_000
 TEST_X = "Test rotation x (uniform in [-x, x])"
-COUNTS = ("accuracy", "accuracy_min", "accuracy_max", "seeds", "n", "wilson_lower", "wilson_upper")
+COUNTS = [column for column in SUMMARY if column != "n_correct"]
 LEGEND = "leg"
 """The name of the selection that the legend makes; the report's buttons set it."""
 
@@ -72,9 +73,13 @@ def tooltip(columns: Sequence[str]) -> list[alt.Tooltip]:
 
 
 def curves(
-    x: alt.X, domain: axes.Domain, encodings: Mapping[str, Any], tips: Sequence[str]
+    data: pl.DataFrame,
+    x: alt.X,
+    domain: axes.Domain,
+    encodings: Mapping[str, Any],
+    tips: Sequence[str],
 ) -> alt.LayerChart:
-    """Band, whiskers, line and points of one panel; the data come from the figure.
+    """Band, whiskers, line and points of one panel; `data` come from the figure.
 
     Lines are told apart by whichever of `color` and `strokeDash` the encodings have.
     """
@@ -95,7 +100,18 @@ def curves(
     points = base.mark_point(filled=True, size=45, opacity=1).encode(
         accuracy, tooltip=tooltip(tips), **shape
     )
-    return alt.LayerChart(layer=[band, whisker, line, points])
+    return alt.LayerChart(layer=[band, whisker, line, *with_flags(data, points, points)])
+
+
+def with_flags(data: pl.DataFrame, all_points: alt.Chart, *points: alt.Chart) -> list[alt.Chart]:
+    """The points, but those with flags hollow and with a dotted outline, below the others."""
+    if (data["flags"] == "").all():
+        return list(points)
+    flagged = all_points.mark_point(
+        filled=False, fill=theme.PAPER, size=80, opacity=1, strokeWidth=1.5, strokeDash=[2.5, 1.5]
+    )
+    believed = [chart.transform_filter("datum.flags === ''") for chart in points]
+    return [flagged.transform_filter("datum.flags !== ''"), *believed]
 
 
 def against_rotation(
@@ -113,12 +129,13 @@ def against_rotation(
     most = float(shown["test_rotation"].max())  # type: ignore[arg-type]
     ends = ("accuracy_min", "wilson_lower")
     domain = axes.domain_of(shown, *ends, upper=1.0) if zoom else axes.WHOLE
-    series = [column for column in ("attack", "eps", "augmentation") if column in data.columns]
+    series = ("attack", "eps", "eps_unit", "augmentation")
     chart = curves(
+        shown,
         axes.rotation_x("test_rotation", most, title, width),
         domain,
         look,
-        ["model", "variant", "test_rotation", *series, *COUNTS],
+        ["model", "variant", "test_rotation", *(c for c in series if c in data.columns), *COUNTS],
     )
     for column, value in (only or {}).items():
         values = value if isinstance(value, list) else [value]
@@ -139,14 +156,14 @@ def against_eps(data: pl.DataFrame, attack: str) -> alt.LayerChart:
     measured = sorted(data.filter(pl.col("attack") == attack)["eps"].unique())
     x = alt.X(
         "eps:Q",
-        title="eps (L-inf, pixel units)",
+        title=f"eps (L-inf, {theme.EPS_UNITS[data['eps_unit'][0]]})",
         scale=dict(domain=[0, measured[-1] * 1.2], nice=False),
         axis=dict(values=axes.thinned(measured), format="~g", grid=False, labelFlush=False),
     )
     ranges = sorted(data["train_rotation"].unique())
     scheme = alt.SchemeParams(name="viridis", extent=theme.VIRIDIS["light"])
     colour = alt.Color("train_rotation:O", scale=dict(domain=ranges, scheme=scheme), legend=None)
-    tips = ["model", "variant", "attack", "eps", "train_rotation", *COUNTS]
+    tips = ["model", "variant", "attack", "eps", "eps_unit", "train_rotation", *COUNTS]
     text = (
         alt.Chart()
         .mark_text(align="left", dx=7, fontSize=10, fontWeight="bold")
@@ -158,7 +175,7 @@ def against_eps(data: pl.DataFrame, attack: str) -> alt.LayerChart:
         )
     )
     heading = alt.TitleParams(theme.ATTACKS[attack], subtitle=axes.starts_at(axes.WHOLE))
-    layers = [*curves(x, axes.WHOLE, {"color": colour}, tips).layer, text]
+    layers = [*curves(data, x, axes.WHOLE, {"color": colour}, tips).layer, text]
     chart = alt.LayerChart(layer=layers).properties(
         width=theme.WIDTH, height=theme.HEIGHT, title=heading
     )

@@ -15,8 +15,9 @@ import altair as alt
 import polars as pl
 import vl_convert
 
-from analysis import methods, page, panels, tables, theme
+from analysis import methods, page, panels, tables, theme, worst
 from analysis.load import Loaded
+from analysis.selection import Comparable
 from rotgrid import __version__
 
 
@@ -29,19 +30,25 @@ class Drawn(NamedTuple):
     table: pl.DataFrame | None
 
 
-def report(drawn: Mapping[str, Drawn], missing: Mapping[str, str], loaded: Loaded) -> str:
+def report(
+    drawn: Mapping[str, Drawn],
+    missing: Mapping[str, str],
+    loaded: Loaded,
+    worst_case: Comparable | None = None,
+) -> str:
     """The page. `missing` says for each figure that could not be drawn what it needs."""
-    rows, problems, grids = loaded
-    about = ["figures that could not be drawn"] if missing else []
-    about += ["method", "provenance"] + (["problems"] if problems else [])
-    sections = [_figure(name, figure) for name, figure in drawn.items()]
+    rows, problems, grids = loaded.rows, loaded.problems, loaded.grids
+    about = {"worst case over turns": _worst_case(worst_case)} if worst_case else {}
     if missing:
         lines = [f"{name}: {reason}" for name, reason in missing.items()]
-        sections.append(_section("figures that could not be drawn", _list(lines)))
-    sections.append(_section("method", _list(methods.notes(rows))))
-    sections.append(_section("provenance", _provenance(rows, grids)))
+        about["figures that could not be drawn"] = _list(lines)
+    about["checks"] = _checks(loaded)
+    about["method"] = _list(methods.notes(rows))
+    about["provenance"] = _provenance(rows, grids)
     if problems:
-        sections.append(_section("problems", _list(problems)))
+        about["problems"] = _list(problems)
+    sections = [_figure(name, figure) for name, figure in drawn.items()]
+    sections += [_section(title, content) for title, content in about.items()]
     links = [(name, figure.heading) for name, figure in drawn.items()]
     links += [(_anchor(title), title.capitalize()) for title in about]
     title = "rotgrid: " + (", ".join(grids) or "report")
@@ -110,6 +117,17 @@ def _buttons(spec: Mapping[str, Any]) -> str:
         f'<span class="muted">Highlight:</span>{buttons}'
         f'<button type="button" value="">Show all</button></div>'
     )
+
+
+def _worst_case(worst_case: Comparable) -> str:
+    table, notes = tables.as_html(worst_case.rows), " ".join([worst.WORDS, *worst_case.notes])
+    return f'<p>{html.escape(notes)}</p><div class="wide">{table}</div>'
+
+
+def _checks(loaded: Loaded) -> str:
+    """How many networks were checked, and what they fail."""
+    failed, words = methods.failed(loaded), f"<p>{html.escape(methods.checked(loaded))}</p>"
+    return words + (f'<div class="wide">{tables.as_html(failed)}</div>' if len(failed) else "")
 
 
 def _provenance(rows: pl.DataFrame, grids: Sequence[str]) -> str:

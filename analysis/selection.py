@@ -8,7 +8,7 @@ import polars as pl
 from analysis import theme
 from analysis.captions import listed
 from rotgrid.recipes import ORIGINALS, RecipeName, recipe_of
-from rotgrid.spec import MODELS, VARIANTS
+from rotgrid.spec import LATER, MODELS, VARIANTS
 
 SETTING = (
     "train_size",
@@ -24,9 +24,16 @@ SETTING = (
 What a recipe sets for each model separately counts as equal for all models that follow it.
 """
 OF_RECIPE = ("epochs", "batch_size", "learning_rate")
-PROTOCOL = ("n_images", "steps", "restarts")
+PROTOCOL = (
+    "n_images",
+    "steps",
+    "restarts",
+    "loss",
+    "label_rule",
+    "attack_precision",
+    "source",
+)
 """How an attack was run: one combination per attack and figure."""
-
 
 FIRST: dict[str, str] = {model: variants[0] for model, variants in VARIANTS.items()}
 
@@ -93,26 +100,45 @@ def at_least_two(rows: pl.DataFrame, column: str, needs: str) -> pl.DataFrame:
 
 
 def comparable(rows: pl.DataFrame, *, all_variants: bool = False) -> Comparable:
-    """Keep one setting, one eps per adversary and one protocol per attack: the most frequent, and
-    of equally frequent ones the larger. Unless `all_variants`, keep one variant per model."""
+    """Keep rows that are trained, tested and attacked alike. Unless `all_variants`, keep one
+    variant per model."""
     rows, notes = Comparable(rows, []) if all_variants else one_variant(rows)
-    for columns, by in (
-        (SETTING, ()),
-        (("adversary_eps",), ("adversary",)),
-        (PROTOCOL, ("attack",)),
-    ):
-        rows, left_out = most_frequent(rows, columns, by)
+    for choose in (trained_alike, tested_alike, attacked_alike):
+        rows, left_out = choose(rows)
         notes += left_out
     return Comparable(rows, notes)
 
 
+def trained_alike(rows: pl.DataFrame) -> Comparable:
+    """The rows of one setting and one eps per adversary."""
+    rows, notes = most_frequent(rows, SETTING)
+    rows, more = most_frequent(rows, ["adversary_eps"], ["adversary"])
+    return Comparable(rows, notes + more)
+
+
+def tested_alike(rows: pl.DataFrame) -> Comparable:
+    """The rows of one range of shifts, those with an attack in one unit of eps."""
+    rows, notes = most_frequent(rows, ["test_translation"])
+    attacked = pl.col("attack") != "none"
+    kept, more = most_frequent(rows.filter(attacked), ["eps_unit"])
+    return Comparable(pl.concat([rows.filter(~attacked), kept]), notes + more)
+
+
+def attacked_alike(rows: pl.DataFrame) -> Comparable:
+    """The rows of one protocol per attack."""
+    return most_frequent(rows, PROTOCOL, ["attack"])
+
+
 def most_frequent(
     rows: pl.DataFrame, columns: Sequence[str], by: Sequence[str] = ()
-) -> tuple[pl.DataFrame, list[str]]:
+) -> Comparable:
     """The rows with the most frequent combination of `columns` in each group, and notes on the
-    rest."""
+    rest. Of equally frequent ones that with the most defaults is kept, then the larger."""
     compared = as_of_first_model(rows)
-    counts = compared.group_by([*by, *columns]).len().sort("len", *columns, descending=True)
+    defaults = [pl.col(name) == LATER[name] for name in columns if name in LATER]
+    counts = compared.group_by([*by, *columns]).len()
+    counts = counts.with_columns(_defaults=pl.sum_horizontal(0, *defaults))
+    counts = counts.sort("len", "_defaults", *columns, descending=True)
     kept = counts.group_by(by, maintain_order=True).first() if by else counts.head(1)
     left = counts.join(kept, on=[*by, *columns], how="anti").sort([*by, *columns])
     notes = []
@@ -124,7 +150,7 @@ def most_frequent(
         hidden = ", ".join(f"{name} {_plain(other[name])}" for name in differing)
         notes.append(f"Shown{group}: {shown}. Left out: {other['len']} rows with {hidden}.")
     at = compared.with_row_index("_row").join(kept, on=[*by, *columns], how="semi")["_row"]
-    return rows[at.sort()], notes
+    return Comparable(rows[at.sort()], notes)
 
 
 def as_of_first_model(rows: pl.DataFrame) -> pl.DataFrame:

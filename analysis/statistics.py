@@ -1,6 +1,6 @@
 """From rows to numbers with their uncertainty: Wilson intervals, and summaries over seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from statistics import NormalDist
 
 import polars as pl
@@ -14,6 +14,7 @@ SUMMARY = (
     "n_correct",
     "wilson_lower",
     "wilson_upper",
+    "flags",
 )
 """The columns that `summary` adds to the conditions."""
 
@@ -34,9 +35,30 @@ def wilson(
     return lower, upper
 
 
+def joined_flags() -> pl.Expr:
+    """In an aggregation: the flags of all rows, each once. Rows without an attack on pixels
+    (eps 0) have none, since what a network fails is about such attacks."""
+    flags = pl.col("flags").filter(pl.col("eps") > 0, pl.col("flags") != "")
+    return flags.str.split(", ").explode().unique().sort().str.join(", ")
+
+
+def of_classes(rows: pl.DataFrame, leave_out: Collection[int] = (6, 9)) -> pl.DataFrame:
+    """The rows with `n` and `n_correct` of the other classes only; nothing else changes.
+
+    For ranges beyond 90 degrees, where a 6 turns into a 9: `summary(of_classes(rows), ...)`. Rows
+    that do not know their counts per class are dropped.
+    """
+    kept = [label for label in range(10) if label not in leave_out]
+    return rows.drop_nulls(["class_n", "class_n_correct"]).with_columns(
+        n=pl.col("class_n").list.gather(kept).list.sum(),
+        n_correct=pl.col("class_n_correct").list.gather(kept).list.sum(),
+    )
+
+
 def summary(rows: pl.DataFrame, conditions: Sequence[str]) -> pl.DataFrame:
     """One row per condition, sorted: mean, least and greatest accuracy over the seeds, their
-    number, and the counts of all seeds together with their 95 % Wilson interval.
+    number, and the counts of all seeds together with their 95 % Wilson interval; and the `flags`
+    of any seed.
 
     The Wilson interval covers the sampling of test images only, and as the networks of all seeds
     are tested on the same images it is, if anything, too narrow. What training varies shows in
@@ -59,7 +81,9 @@ def summary(rows: pl.DataFrame, conditions: Sequence[str]) -> pl.DataFrame:
             seeds=pl.col("seed").n_unique(),
             n=pl.col("n").sum(),
             n_correct=pl.col("n_correct").sum(),
+            flags=joined_flags(),
         )
         .with_columns(wilson_lower=lower, wilson_upper=upper)
+        .select(*conditions, *SUMMARY)
         .sort(conditions)
     )

@@ -56,25 +56,47 @@ DATA = {"mnist": "MNIST", "mnist5k": "MNIST-5k subset (not MNIST test accuracy)"
 ATTACKS = {
     "none": "no attack",
     "noise": "random noise",
+    "sign-noise": "random sign noise",
+    "class-means": "difference of class means",
     "fgsm": "FGSM",
+    "bim": "Basic iterative method",
     "pgd": "PGD",
+    "apgd": "Auto-PGD",
+    "square": "Square",
+    "fmn": "Fast minimum norm",
+    "fmn-pgd": "Fast minimum norm and PGD",
+    "strong": "Ensemble of attacks",
+    "transfer": "transferred PGD",
+    "rotation-grid": "worst turn",
+    "translation-grid": "worst shift",
+    "spatial-grid": "worst turn and shift",
+    "worst-of-10": "worst of 10 turns and shifts",
+    "spatial-pgd": "PGD at the worst turns",
     "equivariance": "class unchanged by a turn",
+    "diagnostics": "all checks",
 }
+EPS_UNITS = {"pixel": "pixel units", "normalised": "deviations of MNIST's pixels"}
 ADVERSARIES = {
     "none": "No adversarial training",
     "fgsm": "Trained with FGSM",
     "fgsm-mix": "Trained with FGSM and clean images",
+    "fgsm-rs": "Trained with FGSM from random starts",
     "pgd": "Trained with PGD",
+    "trades": "Trained with TRADES",
+    "cusp": "Trained with CuSP",
 }
 
 TITLES = {
     "model": "Model",
     "variant": "Variant",
     "adversary": "Adversary in training",
+    "adversary_eps": "eps in training (L-inf, pixel units)",
     "train_rotation": "Train rotation (± degrees)",
     "test_rotation": "Test rotation (± degrees)",
+    "test_translation": "Test shift (± pixels)",
     "attack": "Attack",
-    "eps": "eps (L-inf, pixel units)",
+    "eps": "eps (L-inf, in eps_unit)",
+    "eps_unit": "Unit of eps",
     "accuracy": "Accuracy (mean over seeds)",
     "accuracy_min": "Least accuracy of a seed",
     "accuracy_max": "Greatest accuracy of a seed",
@@ -84,13 +106,26 @@ TITLES = {
     "wilson_lower": "95% Wilson, lower (test-set sampling)",
     "wilson_upper": "95% Wilson, upper (test-set sampling)",
     "augmentation": "Rotation in training",
+    "flags": "Failed checks",
+    "check": "Check (README, section Checks)",
+    "value": "What was measured",
+    "limit": "Largest value that passes",
 }
 """Column -> what a reader is shown, with the unit."""
+
+PREFIXES = {
+    "clean_": "Clean: ",
+    "robust_": "Under attack: ",
+    "average_": "One random turn and shift: ",
+    "worst_": "Worst turn and shift: ",
+    "eight_": "Worst turn and shift, without classes 6 and 9: ",
+}
+"""What stands before the title of one of several measures."""
 
 
 def title(column: str) -> str:
     """The human title of a column; prefixes of a second measure are spelled out."""
-    for prefix, words in (("clean_", "Clean: "), ("robust_", "Under attack: ")):
+    for prefix, words in PREFIXES.items():
         if column.startswith(prefix):
             return words + title(column.removeprefix(prefix))
     return TITLES.get(column, column)

@@ -13,6 +13,7 @@ from analysis.selection import (
     main_variants,
     nearest_eps,
     of_variants,
+    tested_alike,
     where,
 )
 from analysis.statistics import SUMMARY, summary
@@ -38,6 +39,7 @@ def points(rows: pl.DataFrame) -> Points:
     Raises:
         NotMeasured: no network was measured under PGD, and none without attack.
     """
+    rows, notes = tested_alike(rows.filter(pl.col("attack").is_in(["none", "pgd"])))
     clean = where(rows, "attack none", pl.col("attack") == "none")
     pgd = where(rows, "attack pgd, eps > 0", pl.col("attack") == "pgd", pl.col("eps") > 0)
     pgd, robust_words = one_test_rotation(pgd)
@@ -46,7 +48,8 @@ def points(rows: pl.DataFrame) -> Points:
         raise NotMeasured("needs rows with attack none of the networks measured under attack pgd")
     widest = float(clean["test_rotation"].max())  # type: ignore[arg-type]
     clean = clean.filter(pl.col("test_rotation") == widest)
-    rows, notes = comparable(pl.concat([clean, pgd]), all_variants=True)
+    rows, more = comparable(pl.concat([clean, pgd]), all_variants=True)
+    notes += more
     rows, eps = nearest_eps(rows, PRIMARY_EPS)
     data = joined(rows)
     if data.is_empty():
@@ -91,9 +94,10 @@ def joined(rows: pl.DataFrame) -> pl.DataFrame:
     sides = []
     for prefix, attacked in (("clean_", False), ("robust_", True)):
         side = rows.filter((pl.col("attack") == "pgd") == attacked)
-        columns = [*NETWORK, "test_rotation", *(["attack", "eps"] if attacked else [])]
-        names = {column: prefix + column for column in ("test_rotation", *SUMMARY)}
-        sides.append(summary(side, columns).rename(names))
+        conditions = ["attack", "eps", "eps_unit"] if attacked else []
+        names = {c: prefix + c for c in ("test_rotation", *SUMMARY) if c != "flags"}
+        measured = summary(side, [*NETWORK, "test_rotation", *conditions]).rename(names)
+        sides.append(measured if attacked else measured.drop("flags"))
     return sides[0].join(sides[1], on=NETWORK, how="inner").sort(NETWORK)
 
 
@@ -147,14 +151,17 @@ def panel(found: Points, adversary: str, look: Mapping[str, Any], width: int) ->
     whisker = base.mark_rule(strokeOpacity=0.6)
     tips = [column for column in data.columns if not column.startswith("_")]
     marks = base.encode(shape=look["shape"], tooltip=panels.tooltip(tips))
+    points = (
+        marks.mark_point(filled=True, size=70, opacity=1).transform_filter("!datum._hollow"),
+        marks.mark_point(filled=False, size=60).transform_filter("datum._hollow"),
+    )
     label_y = axes.share(alt.Y, "_label_y", up, "Accuracy under PGD")
     text = base.mark_text(align="left", dx=7, dy=-7, fontSize=10).encode(label_y, text="_label:N")
     layers = [
         base.mark_line(strokeWidth=1.25, strokeOpacity=0.6).encode(order="train_rotation:Q"),
         whisker.encode(least_x, alt.X2("clean_accuracy_max")),
         whisker.encode(least_y, alt.Y2("robust_accuracy_max")),
-        marks.mark_point(filled=True, size=70, opacity=1).transform_filter("!datum._hollow"),
-        marks.mark_point(filled=False, size=60).transform_filter("datum._hollow"),
+        *panels.with_flags(data, marks, *points),
         text.transform_filter("datum._label !== null"),
     ]
     starts = f"axes from {across.lower:.0%} (across) and {up.lower:.0%} (up)"

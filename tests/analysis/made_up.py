@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 
+from analysis.captions import SPATIAL
 from rotgrid import results
 from rotgrid.spec import Probe, Trial
 
@@ -30,7 +31,9 @@ def accuracy(trial: Trial, probe: Probe) -> float:
     clean = (0.985 if group else 0.975) - (0.4 if group else 0.6) * (1 - math.exp(-beyond / 60))
     if probe.attack == "none":
         return clean
-    slope = {"noise": 0.3, "fgsm": 7, "pgd": 13}[probe.attack]
+    if probe.attack in SPATIAL:
+        return 0.8 * clean
+    slope = {"noise": 0.3, "fgsm": 7}.get(probe.attack, 13)
     slope *= (1 + trial.train_rotation / (90 if group else 300)) * (0.75 if group else 1)
     slope *= 1 if trial.adversary == "none" else 0.15
     return clean * math.exp(-slope * probe.eps)
@@ -43,6 +46,7 @@ def row(trial: Trial, probe: Probe, **changes) -> dict:
     share = np.clip(accuracy(trial, probe) + rng.normal(0, 0.012), 0, 1)
     n_correct = round(float(share) * probe.n_images)
     bits = rng.permutation(np.arange(probe.n_images) < n_correct)
+    labels = np.arange(probe.n_images) % 10
     return {
         "trial": trial.key(),
         "probe": probe.key(),
@@ -51,6 +55,9 @@ def row(trial: Trial, probe: Probe, **changes) -> dict:
         "n": probe.n_images,
         "n_correct": n_correct,
         "correct": np.packbits(bits).tobytes(),
+        "class_n": np.bincount(labels, minlength=10).tolist(),
+        "class_n_correct": np.bincount(labels[bits], minlength=10).tolist(),
+        "distances": None,
         "parameters": 25_000,
         "seconds": 0.5,
         **PROVENANCE,
@@ -94,13 +101,48 @@ def study(
 
 
 def frame(rows: list[dict]) -> pl.DataFrame:
-    """Rows as `analysis.load` gives them."""
-    schema = pl.from_arrow(results.SCHEMAS["evaluations"].empty_table()).schema
+    """Rows as `analysis.load` gives them; without `flags` they were never checked."""
+    flags = pl.Series("flags", [r.get("flags") for r in rows], pl.String)
+    return table_of("evaluations", rows).with_columns(flags)
+
+
+def checks(trial: Trial, **values: float) -> list[dict]:
+    """Rows of the table `diagnostics`; every limit is 0.01."""
+    probe = Probe(attack="diagnostics", eps=0.1, n_images=100).resolve(trial)
+    fields = {"trial": trial.key(), "probe": probe.key(), **trial.model_dump(), "limit": 0.01}
+    fields |= {**probe.model_dump(), "n": 100, **PROVENANCE}
+    return [
+        {**fields, "check": check.replace("_", "-"), "value": value, "passed": value <= 0.01}
+        for check, value in values.items()
+    ]
+
+
+def epochs(trial: Trial, robust: list[int | None], clean: list[int] | None = None) -> list[dict]:
+    """Rows of the table `training`; counts are of 100 images."""
+    fields = {"trial": trial.key(), **trial.model_dump(), "parameters": 9, "seconds": 1.0}
+    fields |= {"train_loss": 1.0, "val_n": 100, **PROVENANCE}
+    return [
+        {
+            **fields,
+            "epoch": epoch,
+            "val_n_correct": correct,
+            "val_robust_n": None if survived is None else 100,
+            "val_robust_n_correct": survived,
+        }
+        for epoch, survived, correct in zip(
+            itertools.count(1), robust, clean or itertools.repeat(95), strict=False
+        )
+    ]
+
+
+def table_of(name: str, rows: list[dict]) -> pl.DataFrame:
+    """Rows as a table of results."""
+    schema = pl.from_arrow(results.SCHEMAS[name].empty_table()).schema
     return pl.DataFrame(rows, schema=schema)
 
 
-def store(root, rows: list[dict]) -> str:
+def store(root, rows: list[dict], table="evaluations") -> str:
     """Write rows as a run does, a part per trial."""
     for trial, group in itertools.groupby(rows, lambda r: r["trial"]):
-        results.write(root, "evaluations", trial, list(group), PROVENANCE)
+        results.write(root, table, trial, list(group), PROVENANCE)
     return str(root)

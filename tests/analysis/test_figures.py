@@ -8,10 +8,12 @@ import pytest
 from analysis import panels, selection
 from analysis.figures import FIGURES
 from analysis.selection import NotMeasured
+from rotgrid.spec import ATTACKS, Probe, Trial
 
-from made_up import frame, study
+from made_up import frame, row, study
 
 PAIR = (("stdcnn", "doubled"), ("gcnn", "halved"))
+GCNN_60 = (pl.col("model") == "gcnn") & (pl.col("train_rotation") == 60)
 
 
 @pytest.fixture(scope="module")
@@ -348,6 +350,116 @@ def test_two_data_sets_are_never_mixed(name, full):
     spec = drawn(name, pl.concat([extra, full]))
     assert "data mnist5k. Left out:" in subtitle(spec)
     assert "MNIST-5k subset" in subtitle(spec)
+
+
+@pytest.fixture(scope="module")
+def small():
+    """Enough for every figure, and little to draw."""
+    return study(
+        (("stdcnn", "table1"), ("gcnn", "table1"), ("capsnet", "table")),
+        train_rotations=(0, 60),
+        adversaries=("none",),
+        seeds=(0,),
+        test_rotations=(0, 40, 180),
+        eps=(0.1, 0.3),
+    )
+
+
+@pytest.fixture(scope="module")
+def alone(small):
+    """What the figures show of these rows."""
+    return {name: contents(figure.draw(frame(small))) for name, figure in FIGURES.items()}
+
+
+def contents(chart):
+    """What a figure shows: its frames and its words."""
+    frames = [part.data for part in (chart, *chart.concat) if isinstance(part.data, pl.DataFrame)]
+    assert frames
+    return [frame.to_dicts() for frame in frames], chart.title.to_dict()
+
+
+def with_probes(rows, *probes):
+    """The rows, and rows of these probes of every network."""
+    networks = {r["trial"]: Trial(**{name: r[name] for name in Trial.model_fields}) for r in rows}
+    return frame(rows + [row(trial, probe) for trial in networks.values() for probe in probes])
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_other_attacks_change_no_figure(name, small, alone):
+    others = [
+        Probe(attack=attack, test_rotation=turn, test_translation=shift, eps=eps, source="stdcnn")
+        for attack in ATTACKS
+        if attack not in ("none", "fgsm", "pgd")
+        for turn, shift in ((0.0, 0.0), (30.0, 3.0), (180.0, 0.0))
+        for eps in (0.1, 0.3)
+    ]
+    among = with_probes(small, *dict.fromkeys(others))
+    assert contents(FIGURES[name].draw(among)) == alone[name]
+
+
+@pytest.mark.parametrize("name", ["overview", "figure01", "figure11", "tradeoff"])
+def test_a_few_other_ways_to_attack_change_no_number(name, small, alone):
+    other = [{"loss": "margin"}, {"label_rule": "predicted"}, {"attack_precision": "bfloat16"}]
+    probes = [Probe(attack="pgd", eps=0.1, steps=20, **fields) for fields in other]
+    probes += [Probe(attack="pgd", eps=0.3, steps=20, eps_unit="normalised")]
+    probes += [Probe(test_rotation=180.0, test_translation=3.0)]
+    among, words = contents(FIGURES[name].draw(with_probes(small, *probes)))
+    assert among == alone[name][0]
+    said = " ".join(words["subtitle"])
+    assert ("rows with test_translation 3." in said) == (name != "figure11")
+    assert ("rows with eps_unit normalised." in said) == (name != "figure01")
+
+
+def test_an_attack_in_another_unit_of_eps_is_not_shown_beside_the_others(small):
+    unit = pl.when(pl.col("attack") == "fgsm").then(pl.lit("normalised")).otherwise("eps_unit")
+    spec = drawn("figure11", frame(small).with_columns(eps_unit=unit))
+    assert titles(spec) == ["PGD"]
+    assert "Not measured: FGSM." in subtitle(spec)
+    assert values(spec, "eps_unit") == ["pixel"]
+
+
+def test_normalised_eps_are_called_so(small):
+    attacked = pl.col("attack") != "none"
+    unit = pl.when(attacked).then(pl.lit("normalised")).otherwise("eps_unit")
+    spec = drawn("figure11", frame(small).with_columns(eps_unit=unit))
+    assert titles(spec) == ["FGSM", "PGD"]
+    assert encoding(spec["concat"][0], "line", "x")["title"] == (
+        "eps (L-inf, deviations of MNIST's pixels)"
+    )
+    assert "an L-inf radius in deviations of MNIST's pixels (1 is 0.3081" in subtitle(spec)
+    assert values(spec, "eps_unit") == ["normalised"]
+
+
+@pytest.fixture(scope="module")
+def flagged(small):
+    """One network fails checks."""
+    rows = frame(small)
+    return rows.with_columns(flags=pl.when(GCNN_60).then(pl.lit("repeat")).otherwise(pl.lit("")))
+
+
+@pytest.mark.parametrize("name", ["overview", "tradeoff", "figure07", "figure11"])
+def test_points_that_are_not_to_be_believed_are_hollow_and_named(name, flagged):
+    spec = drawn(name, flagged)
+    assert "Not to be believed (dotted outlines): GCNN table1, range 60 (repeat)." in subtitle(
+        spec
+    )
+    hollow, *others = layers(spec["concat"][-1], "point")
+    assert hollow["mark"]["filled"] is False
+    assert hollow["mark"]["strokeDash"]
+    assert hollow["transform"] == [{"filter": "datum.flags !== ''"}]
+    assert all({"filter": "datum.flags === ''"} in layer["transform"] for layer in others)
+    assert {"field": "flags", "title": "Failed checks", "type": "nominal"} in hollow["encoding"][
+        "tooltip"
+    ]
+    rows = [row for part in spec["datasets"].values() for row in part if row["flags"]]
+    assert rows
+    assert all((row["model"], row["flags"]) == ("gcnn", "repeat") for row in rows)
+    assert all(row["eps"] > 0 for row in rows)
+
+
+@pytest.mark.parametrize("name", ["figure01", "figure02", "figure12"])
+def test_without_an_attack_everything_is_believed(name, flagged, alone):
+    assert contents(FIGURES[name].draw(flagged)) == alone[name]
 
 
 def test_registry_has_a_function_named_as_the_figure():

@@ -7,12 +7,14 @@ import pyarrow.parquet as pq
 import pytest
 
 import analysis
+from analysis.load import read
 from rotgrid import results
 from rotgrid.spec import Probe, Trial
 
-from made_up import PROVENANCE, frame, row, store
+from made_up import PROVENANCE, checks, epochs, frame, row, store
 
 TRIAL = Trial(model="gcnn", data="mnist5k", recipe="fast")
+LATER = {**PROVENANCE, "finished_at": PROVENANCE["finished_at"].replace(year=2027)}
 GRID = """
 blocks:
 - {model: gcnn, data: mnist5k, recipe: fast, seed: [0, 1], probes: {test_rotation: [0, 20, 30]}}
@@ -30,7 +32,8 @@ def test_load_gives_every_row_with_the_schema(tmp_path):
         ("gcnn", 0.0, 1_000),
         ("gcnn", 20.0, 1_000),
     ]
-    assert rows.columns == [column.name for column in results.TABLES["evaluations"]]
+    assert rows.columns == [c.name for c in results.TABLES["evaluations"]] + ["flags"]
+    assert rows["flags"].to_list() == [None, None]
     assert analysis.problems(tmp_path) == []
 
 
@@ -52,10 +55,9 @@ def test_a_location_of_an_unknown_kind_is_a_problem_not_an_exception():
 
 def test_several_runs_together_keep_the_newest_of_a_measurement(tmp_path):
     old = rows_of()
-    newer = {"finished_at": PROVENANCE["finished_at"].replace(year=2027)}
     store(tmp_path / "a", old)
     fresh = row(TRIAL, Probe(test_rotation=0.0), n_correct=7, correct=None)
-    results.write(tmp_path / "b", "evaluations", "x", [fresh], {**PROVENANCE, **newer})
+    results.write(tmp_path / "b", "evaluations", "x", [fresh], LATER)
     rows = analysis.load(tmp_path / "a", tmp_path / "b")
     assert rows.filter(pl.col("test_rotation") == 0)["n_correct"].to_list() == [7]
     assert rows.height == 2
@@ -139,12 +141,9 @@ def test_failed_trials_are_reported_also_when_their_report_is_damaged(tmp_path):
 
 
 def test_training_gives_the_newest_row_of_each_epoch(tmp_path):
-    shared = {"trial": TRIAL.key(), **TRIAL.model_dump(), "parameters": 9, "seconds": 1.0}
-    shared |= {"val_n": 500, "val_n_correct": 450}
-    epochs = [{**shared, "epoch": epoch, "train_loss": 1 / epoch} for epoch in (1, 2)]
-    results.write(tmp_path, "training", "a", epochs, PROVENANCE)
-    later = {**PROVENANCE, "finished_at": PROVENANCE["finished_at"].replace(year=2027)}
-    results.write(tmp_path, "training", "b", [{**epochs[1], "train_loss": 9.0}], later)
+    first, second = epochs(TRIAL, [None, None])
+    results.write(tmp_path, "training", "a", [first, second], PROVENANCE)
+    results.write(tmp_path, "training", "b", [{**second, "train_loss": 9.0}], LATER)
     rows = analysis.training(tmp_path)
     assert rows.select("epoch", "train_loss").rows() == [(1, 1.0), (2, 9.0)]
 
@@ -156,11 +155,66 @@ def test_equivariance_gives_the_newest_row_of_each_layer(tmp_path):
         for at, name in enumerate(["conv1", "logits"], 1)
     ]
     results.write(tmp_path, "equivariance", "a", layers, PROVENANCE)
-    later = {**PROVENANCE, "finished_at": PROVENANCE["finished_at"].replace(year=2027)}
-    results.write(tmp_path, "equivariance", "b", [{**layers[1], "error": 9.0}], later)
+    results.write(tmp_path, "equivariance", "b", [{**layers[1], "error": 9.0}], LATER)
     rows = analysis.equivariance(tmp_path)
     assert rows.select("layer", "error").rows() == [("conv1", 0.5), ("logits", 9.0)]
     assert analysis.equivariance(tmp_path / "nothing").is_empty()
+
+
+def test_diagnostics_gives_the_newest_row_of_each_check(tmp_path):
+    store(tmp_path, checks(TRIAL, repeat=0.5, float64=0.0), "diagnostics")
+    (again,) = checks(TRIAL, repeat=0.0)
+    results.write(tmp_path, "diagnostics", "again", [again], LATER)
+    rows = analysis.diagnostics(tmp_path)
+    assert rows.select("check", "value").rows() == [("float64", 0.0), ("repeat", 0.0)]
+    assert analysis.diagnostics(tmp_path / "nothing").is_empty()
+
+
+def test_failed_checks_are_flags_of_all_rows_of_a_trial_and_problems(tmp_path):
+    trained, passed = (
+        Trial(model="gcnn", data="mnist5k", recipe="fast", **fields)
+        for fields in ({"adversary": "fgsm"}, {"seed": 1})
+    )
+    store(tmp_path, rows_of() + rows_of(trained) + rows_of(passed))
+    store(tmp_path, checks(TRIAL, repeat=0.5) + checks(passed, repeat=0.0), "diagnostics")
+    store(tmp_path, epochs(trained, [80, 1]), "training")
+    loaded = read(tmp_path)
+    flags = dict(loaded.rows.select("trial", "flags").iter_rows())
+    assert flags == {TRIAL.key(): "repeat", trained.key(): "overfitting", passed.key(): ""}
+    assert loaded.diagnostics["check"].to_list() == ["repeat", "repeat"]
+    assert sorted(loaded.failed["check"]) == ["overfitting", "repeat"]
+    assert loaded.rows.height == 6
+    (line,) = [line for line in loaded.problems if TRIAL.key() in line]
+    assert line == (
+        "gcnn table1, train_rotation 0.0, adversary none, seed 0, trial "
+        f"{TRIAL.key()}: accuracy under attack not to be believed: fails repeat"
+    )
+    assert len(loaded.problems) == 2
+
+
+def test_many_flagged_networks_are_counted(tmp_path):
+    trials = [TRIAL.model_copy(update={"seed": seed}) for seed in range(8)]
+    store(tmp_path, [one for trial in trials for one in rows_of(trial)])
+    store(tmp_path, [one for trial in trials for one in checks(trial, repeat=1.0)], "diagnostics")
+    lines = analysis.problems(tmp_path)
+    assert len(lines) == 6
+    assert lines[-1] == "3 more networks fail checks"
+
+
+def test_checks_of_networks_without_rows_do_not_count(tmp_path):
+    store(tmp_path, rows_of())
+    store(tmp_path, checks(TRIAL.model_copy(update={"seed": 1}), repeat=1.0), "diagnostics")
+    loaded = read(tmp_path)
+    assert loaded.problems == []
+    assert loaded.diagnostics.is_empty()
+
+
+def test_damaged_files_of_other_tables_are_named(tmp_path):
+    store(tmp_path, rows_of())
+    (tmp_path / "diagnostics").mkdir()
+    (tmp_path / "diagnostics" / "torn.parquet").write_bytes(b"no")
+    (line,) = analysis.problems(tmp_path)
+    assert "diagnostics/torn.parquet: skipped" in line
 
 
 def test_importing_analysis_imports_neither_torch_nor_ray():

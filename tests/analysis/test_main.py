@@ -1,11 +1,13 @@
+import polars as pl
 import pytest
 
 from analysis.__main__ import draw, main
 from analysis.figures import FIGURES
 from analysis.load import NoResults
 from rotgrid import results
+from rotgrid.spec import Probe, Trial
 
-from made_up import store, study
+from made_up import row, store, study
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +64,17 @@ def test_drawing_again_gives_the_same_pictures_and_tables(tmp_path, small):
     assert written == [str(tmp_path / out / "report.html") for out in "ab"]
     for name in ("figures/figure01.svg", "figures/figure01.png", "tables/figure01.md"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_worst_cases_over_turns_are_a_table(tmp_path, small):
+    trial = Trial.model_validate({name: small[0][name] for name in Trial.model_fields})
+    tried = row(trial, Probe(attack="rotation-grid", test_rotation=60.0))
+    draw([store(tmp_path / "run", [*small[:2], tried])], str(tmp_path / "out"))
+    (line,) = pl.read_csv(tmp_path / "out/tables/worst_case.csv").iter_rows(named=True)
+    assert (line["attack"], line["test_rotation"], line["worst_n"]) == ("rotation-grid", 60, 1_000)
+    assert "rotation-grid" in (tmp_path / "out/tables/worst_case.md").read_text()
+    page = (tmp_path / "out/report.html").read_text()
+    assert '<section id="worst-case-over-turns"' in page
 
 
 def test_several_results_need_an_out(tmp_path, capsys):

@@ -3,12 +3,18 @@ import json
 import re
 from html.parser import HTMLParser
 
+import polars as pl
 import pytest
 
+from analysis import flags
 from analysis.__main__ import drawing
 from analysis.figures import FIGURES
 from analysis.load import Loaded
 from analysis.report import report
+from analysis.selection import Comparable
+from rotgrid.spec import Trial
+
+from made_up import checks, table_of
 
 SHOWN = ("overview", "figure01", "figure10")
 
@@ -16,8 +22,12 @@ SHOWN = ("overview", "figure01", "figure10")
 @pytest.fixture(scope="module")
 def page(full):
     drawn = {name: drawing(FIGURES[name], full) for name in SHOWN}
-    loaded = Loaded(full, ["a <problem>"], ["quick"])
-    return report(drawn, {"figure99": "needs rows with luck"}, loaded)
+    trial = Trial.model_validate(full.select(*Trial.model_fields).row(0, named=True))
+    diagnostics = table_of("diagnostics", checks(trial, zero_gradient=0.25, repeat=0.0))
+    failed = flags.failed(full, diagnostics, table_of("training", []))
+    loaded = Loaded(full, ["a <problem>"], ["quick"], diagnostics, failed)
+    worst = Comparable(pl.DataFrame({"attack": ["rotation-grid"]}), ["Left <out>."])
+    return report(drawn, {"figure99": "needs rows with luck"}, loaded, worst)
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +100,11 @@ def test_it_says_what_is_missing_wrong_and_where_it_comes_from(page):
         "Grids: quick.",
         "<td>0123abc</td>",
         "upper bound of robustness",
+        "Networks checked for masked gradients: 1 of 39.",
+        "<td>zero-gradient</td><td>0.25</td><td>0.01</td>",
+        '<h2 id="worst-case-over-turns-title">Worst case over turns</h2>',
+        "<td>rotation-grid</td>",
+        "Left &lt;out&gt;.",
     ):
         assert text in page
 

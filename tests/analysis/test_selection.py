@@ -79,6 +79,52 @@ def test_comparable_prefers_more_images_among_equally_frequent_protocols():
     assert rows["n"].to_list() == [900]
 
 
+def test_every_field_of_a_probe_is_shown_or_shared():
+    shared = {*selection.PROTOCOL, "test_translation", "eps_unit"}
+    assert shared | {"attack", "eps", "test_rotation"} == set(Probe.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("usual", "unusual"),
+    [
+        ({"loss": "ce"}, {"loss": "margin"}),
+        ({"label_rule": "true"}, {"label_rule": "predicted"}),
+        ({"attack_precision": "float32"}, {"attack_precision": "bfloat16"}),
+        ({"eps_unit": "pixel"}, {"eps_unit": "normalised"}),
+        ({"test_translation": 0.0}, {"test_translation": 3.0}),
+    ],
+)
+def test_of_equally_frequent_protocols_the_usual_one_is_kept(usual, unusual):
+    trial = Trial(model="gcnn", data="mnist5k")
+    probes = [Probe(attack="pgd", eps=0.1, **fields) for fields in (unusual, usual)]
+    ((name, value),), (other,) = usual.items(), unusual.values()
+    rows, notes = selection.comparable(frame([row(trial, probe) for probe in probes]))
+    assert rows[name].to_list() == [value]
+    assert f"Left out: 1 rows with {name} {selection._plain(other)}." in notes[0]
+    probes.append(probes[0].model_copy(update={"eps": 0.2}))
+    rows, notes = selection.comparable(frame([row(trial, probe) for probe in probes]))
+    assert rows[name].to_list() == [other] * 2
+    assert f"Left out: 1 rows with {name} {selection._plain(value)}." in notes[0]
+
+
+def test_units_of_eps_are_never_mixed_across_attacks():
+    trial = Trial(model="gcnn", data="mnist5k")
+    probes = [Probe(attack="pgd", eps=eps, eps_unit="normalised") for eps in (0.1, 0.3)]
+    probes += [Probe(attack="fgsm", eps=0.1), Probe()]
+    rows, notes = selection.comparable(frame([row(trial, probe) for probe in probes]))
+    assert sorted(rows["attack"]) == ["none", "pgd", "pgd"]
+    assert notes == ["Shown: eps_unit normalised. Left out: 1 rows with eps_unit pixel."]
+
+
+def test_shifts_are_never_mixed_across_attacks():
+    trial = Trial(model="gcnn", data="mnist5k")
+    probes = [Probe(attack="pgd", eps=eps) for eps in (0.1, 0.3)]
+    probes += [Probe(test_translation=3.0), Probe(test_translation=2.0)]
+    rows, notes = selection.comparable(frame([row(trial, probe) for probe in probes]))
+    assert rows["attack"].to_list() == ["pgd", "pgd"]
+    assert len(notes) == 2
+
+
 def test_nearest_eps_takes_the_nearest_that_every_attack_was_measured_at(full):
     rows, eps = selection.nearest_eps(full, 0.3)
     assert eps == 0.3

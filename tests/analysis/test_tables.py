@@ -24,7 +24,7 @@ def test_csv_has_full_precision():
 def test_html_is_escaped_and_names_units():
     text = tables.as_html(TABLE)
     assert "<td>a|&lt;b&gt;</td>" in text
-    assert 'title="eps (L-inf, pixel units)">eps</th>' in text
+    assert 'title="eps (L-inf, in eps_unit)">eps</th>' in text
     assert text.count("<tr>") == 3
 
 

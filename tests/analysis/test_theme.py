@@ -27,13 +27,14 @@ def test_every_word_of_the_grid_language_has_a_label():
     assert set(spec.ATTACKS) <= set(theme.ATTACKS)
     assert set(spec.MODELS) <= set(theme.LOOKS)
     assert set(spec.Adversary.__args__) <= set(theme.ADVERSARIES)
+    assert set(spec.EpsUnit.__args__) <= set(theme.EPS_UNITS)
 
 
 def test_the_quickstart_data_are_never_called_mnist():
     assert theme.DATA["mnist5k"] == "MNIST-5k subset (not MNIST test accuracy)"
 
 
-@pytest.mark.parametrize("unit", ["degrees", "pixel units"])
+@pytest.mark.parametrize("unit", ["degrees", "pixels", "pixel units"])
 def test_titles_name_the_units_of_the_schema(unit):
     columns = [c.name for c in results.TABLES["evaluations"] if c.unit == unit]
     shown = [theme.title(name) for name in columns if name in theme.TITLES]
