@@ -183,13 +183,14 @@ class NearestMean(torch.nn.Module):
 def test_the_worst_over_a_set_is_no_better_than_the_draw_in_it(digits):
     net = NearestMean(digits)
     common = {"n_images": 60, "test_rotation": 20, "test_translation": 2}
-    average, worst, turns, joint = (
-        bits(row) for row in rows(
-            net, digits, Probe(**common), Probe(attack="worst-of-10", **common),
-            Probe(attack="rotation-grid", **common),
-            Probe(attack="spatial-pgd", eps=0.05, steps=2, **common),
-        )
-    )  # fmt: skip
+    probes = [
+        Probe(**common),
+        Probe(attack="worst-of-10", **common),
+        Probe(attack="rotation-grid", **common),
+        Probe(attack="spatial-pgd", eps=0.05, steps=2, **common),
+    ]
+    found = {row["attack"]: bits(row) for row in rows(net, digits, *probes)}
+    average, worst, turns, joint = (found[probe.attack] for probe in probes)
     assert (worst <= average).all()
     assert worst.sum() < average.sum()
     assert (joint <= worst).all()
