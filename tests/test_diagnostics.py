@@ -57,9 +57,9 @@ def checked(net, case, monkeypatch, eps=0.1, **settings):
 def test_an_ordinary_network_passes_what_has_to_do_with_masking(case, monkeypatch):
     checks, survived = checked(case[0], case, monkeypatch)
     assert list(checks) == list(CHECKS)
-    for name in ("repeat", "float64", "zero-gradient", "large-eps", "noise-not-pgd"):
+    for name in ("repeat", "float64", "zero-gradient", "large-eps", "noise-not-gradients"):
         assert checks[name].passed, checks[name]
-    assert checks["square-not-pgd"].passed
+    assert checks["square-not-gradients"].passed
     assert survived.shape == (40,)
 
 
@@ -76,7 +76,7 @@ def test_quantised_pixels_are_caught(case, monkeypatch):
     checks, _ = checked(Quantised(case[0]), case, monkeypatch, eps=0.6)
     assert checks["zero-gradient"].value == 1
     assert not checks["zero-gradient"].passed
-    assert not checks["square-not-pgd"].passed
+    assert not checks["square-not-gradients"].passed
     assert not checks["large-eps"].passed
 
 

@@ -264,6 +264,7 @@ PINNED = {
     "models": (12, 252),
     "architectures": (12, 252),
     "attacks": (12, 108),
+    "calibration": (1, 7),
 }
 
 

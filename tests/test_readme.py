@@ -112,7 +112,7 @@ def test_measured_numbers_are_those_of_the_stored_rows():
         assert line in README
 
 
-@pytest.mark.parametrize("name", ["baseline", "architectures"])
+@pytest.mark.parametrize("name", ["baseline", "architectures", "calibration"])
 def test_stored_rows_are_those_of_the_grid(name):
     assert analysis.problems(ROOT / "docs" / name) == []
     assert grid.read(ROOT / f"docs/{name}/grids/{name}.yaml").trials == (
@@ -145,3 +145,63 @@ def test_numbers_of_the_architectures_are_those_of_the_stored_rows():
     assert len(lines) == 12
     for line in lines:
         assert line in README
+
+
+def strong_table():
+    """The table of docs/architectures under strong attacks: a line per network."""
+    rows = analysis.load(ROOT / "docs/architectures")
+    lines = []
+    six = ["stdcnn", "gcnn", "hnet", "ptn", "roteqnet", "capsnet"]
+    for x, model in itertools.product([0.0, 180.0], six):
+        own = rows.filter(model=model, train_rotation=x)
+        (distances,) = own.filter(attack="fmn")["distances"]
+        shares = [
+            share(own, attack="pgd", eps=0.1),
+            share(own, attack="fmn-pgd", eps=0.1),
+            share(own, attack="strong", eps=0.1),
+            share(own, attack="fmn-pgd", eps=0.05),
+            f"{distances.median():.3f}",
+            share(own, attack="rotation-grid"),
+        ]
+        lines.append("| " + " | ".join([f"`{model}`", f"±{x:g}°", *shares]) + " |")
+    return lines
+
+
+def test_numbers_under_strong_attacks_are_those_of_the_stored_rows():
+    lines = strong_table()
+    assert len(lines) == 12
+    for line in lines:
+        assert line in README
+
+
+def test_strong_attacks_were_made_on_the_same_networks():
+    plan = grid.read(ROOT / "grids/attacks.yaml")
+    measured = results.measured(ROOT / "docs/architectures")
+    for trial, probes in plan.trials.items():
+        assert {probe.key() for probe in probes} <= measured[trial.key()]
+
+
+def calibration_table():
+    """The table of docs/calibration: a line per attack, from the weakest."""
+    rows = analysis.load(ROOT / "docs/calibration")
+    names = {
+        "none": "no attack",
+        "fgsm": "FGSM",
+        ("pgd", 40): "PGD-40, 1 start",
+        ("pgd", 100): "PGD-100, 10 starts",
+        "apgd": "APGD-CE, 100 steps",
+        "fmn": "FMN, 100 steps",
+        "strong": "`strong`",
+    }
+    lines = []
+    for attack, name in names.items():
+        kind = {"attack": attack} if isinstance(attack, str) else dict(
+            zip(("attack", "steps"), attack, strict=True)
+        )  # fmt: skip
+        lines.append(f"| {name} | {share(rows, **kind)} |")
+    return lines
+
+
+def test_the_calibration_is_that_of_the_stored_rows():
+    for line in calibration_table():
+        assert line in README.replace("  ", " ")

@@ -36,7 +36,6 @@ OVERSHOOT = 1.05
 GAMMA = 0.05
 """By this share, times that of the step, the radius is at least smaller than what is found."""
 
-
 TEMPERATURE = 0.3
 """Of the average over wrong classes, in units of the margin."""
 
@@ -121,8 +120,9 @@ def soft_margin(logits: Tensor, labels: Tensor) -> Tensor:
     """
     true, wrong = split(logits.detach(), labels)
     highest = wrong.amax(1)
-    temperature = TEMPERATURE * (highest - true).abs().clamp(min=torch.finfo(logits.dtype).tiny)
-    weights = ((wrong - highest[:, None]) / temperature[:, None]).softmax(1)
+    temperature = TEMPERATURE * (highest - true).abs()
+    temperature = temperature.clamp(min=torch.finfo(logits.dtype).tiny)[:, None]
+    weights = ((wrong - highest[:, None]) / temperature).softmax(1)
     return (weights * logits).sum() - logits.gather(1, labels[:, None]).sum()
 
 
