@@ -97,7 +97,7 @@ def training_passes(trial: Trial) -> float:
     validation = DATA[trial.data].val
     watch = 0.0
     if trial.adversary != "none":
-        watch = (2.0 * WATCH_STEPS + 4) * watched(trial.train_size, validation)
+        watch = (2.0 * WATCH_STEPS + 2) * watched(trial.train_size, validation)
     return trial.epochs * (trial.train_size * (3.0 + adversary) + validation + watch)
 
 

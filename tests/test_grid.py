@@ -272,4 +272,4 @@ PINNED = {
 def test_grids_have_the_size_that_their_headers_state(name):
     plan = grid.read(GRIDS / f"{name}.yaml")
     assert (len(plan.trials), plan.rows) == PINNED[name]
-    assert f"{len(plan.trials):,} trials" in (GRIDS / f"{name}.yaml").read_text()
+    assert f"{len(plan.trials):,} trial" in (GRIDS / f"{name}.yaml").read_text()
