@@ -10,11 +10,13 @@ from torch import Tensor
 from rotgrid.attacks.pgd import draw_starts
 from rotgrid.attacks.threat import (
     Model,
+    finite_logits,
     frozen,
     input_gradient,
     misclassified,
     project,
     require_valid,
+    split,
 )
 from rotgrid.spec import known
 
@@ -117,11 +119,9 @@ LOSSES: dict[str, PerImage] = {"ce": cross_entropy, "dlr": targeted_dlr}
 
 def wrong_classes(model: Model, images: Tensor, labels: Tensor) -> Tensor:
     """Up to 9 classes other than the label, by falling logit: (m, min(9, classes - 1))."""
-    with torch.no_grad():
-        logits = model(images)
-    others = logits.scatter(1, labels[:, None], -torch.inf)
+    _, others = split(finite_logits(model, images), labels)
     order = others.argsort(dim=1, descending=True, stable=True)
-    return order[:, : min(TARGETS, logits.shape[1] - 1)]
+    return order[:, : min(TARGETS, others.shape[1] - 1)]
 
 
 def checkpoints(steps: int) -> dict[int, int]:

@@ -24,9 +24,11 @@ from rotgrid.attacks.threat import (
     Model,
     frozen,
     input_gradient,
+    margins,
     misclassified,
     project,
     require_valid,
+    split,
 )
 from rotgrid.attacks.threat import distances as moved_by
 
@@ -103,13 +105,11 @@ def boundary_radius(
     current: Tensor, images: Tensor, labels: Tensor, logits: Tensor, gradient: Tensor
 ) -> Tensor:
     """(batch,): the L-inf distance from the image at which the margin, if linear, vanishes."""
-    true, wrong = split(logits, labels)
-    margin = wrong.amax(1) - true
     moved = moved_by(current, images)
     pushed = images + moved[:, None, None, None] * gradient.sign()
     free = (pushed >= 0) & (pushed <= 1)
     slope = (gradient.abs() * free).flatten(1).sum(1).clamp(min=1e-12)
-    return (moved - OVERSHOOT * margin / slope).clamp(min=0)
+    return (moved - OVERSHOOT * margins(logits, labels) / slope).clamp(min=0)
 
 
 def soft_margin(logits: Tensor, labels: Tensor) -> Tensor:
@@ -124,9 +124,3 @@ def soft_margin(logits: Tensor, labels: Tensor) -> Tensor:
     temperature = temperature.clamp(min=torch.finfo(logits.dtype).tiny)[:, None]
     weights = ((wrong - highest[:, None]) / temperature).softmax(1)
     return (weights * logits).sum() - logits.gather(1, labels[:, None]).sum()
-
-
-def split(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The true logit of each image, and the logits with that one at -inf."""
-    at = labels[:, None]
-    return logits.gather(1, at).squeeze(1), logits.scatter(1, at, -torch.inf)

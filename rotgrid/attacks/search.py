@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from rotgrid.attacks.threat import TOLERANCE, Model, frozen, input_gradient
+from rotgrid.attacks.threat import TOLERANCE, Model, frozen, input_gradient, margins
 
 BATCH = 250
 """Images attacked at once; it does not affect results beyond float noise."""
@@ -88,7 +88,6 @@ def first_order(model: Model, images: Tensor, labels: Tensor) -> Tensor:
     with frozen(model):
         for x, y in zip(images.split(BATCH), labels.split(BATCH), strict=True):
             logits, gradient = input_gradient(model, x, y, "margin")
-            true = logits.gather(1, y[:, None]).squeeze(1)
-            margin = true - logits.scatter(1, y[:, None], -torch.inf).amax(1)
-            found.append(margin / gradient.abs().flatten(1).sum(1).clamp(min=1e-12))
+            slope = gradient.abs().flatten(1).sum(1).clamp(min=1e-12)
+            found.append(-margins(logits, y) / slope)
     return torch.cat(found) if found else images.new_zeros(0)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rotgrid.attacks.pgd import restart_from
 from rotgrid.attacks.search import BATCH
-from rotgrid.attacks.threat import Loss, Model, frozen, require_valid
+from rotgrid.attacks.threat import Loss, Model, finite_logits, frozen, require_valid
 from rotgrid.rotation import draw_angles, draw_shifts, transform
 from rotgrid.spec import Interpolation
 
@@ -168,15 +168,12 @@ def judged(
     """Cross-entropy of each image under its transform `at` (n, 3); whether it is misclassified.
 
     The cross-entropy is float64: in float32 it is 0 for all that the model is sure of.
-
-    Raises:
-        FloatingPointError: logits are not finite; their argmax would be silent garbage.
+    Errors: see `finite_logits`.
     """
     parts = torch.arange(len(images)).split(BATCH)
-    with torch.no_grad():
-        logits = torch.cat([model(moved(images[part], at[part], interpolation)) for part in parts])
-    if not torch.isfinite(logits).all():
-        raise FloatingPointError("logits are not finite")
+    logits = torch.cat(
+        [finite_logits(model, moved(images[part], at[part], interpolation)) for part in parts]
+    )
     return F.cross_entropy(logits.double(), labels, reduction="none"), logits.argmax(1) != labels
 
 

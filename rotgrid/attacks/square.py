@@ -5,7 +5,14 @@ import math
 import torch
 from torch import Tensor
 
-from rotgrid.attacks.threat import Model, frozen, require_valid
+from rotgrid.attacks.threat import (
+    Model,
+    finite_logits,
+    frozen,
+    margins,
+    misclassified,
+    require_valid,
+)
 
 P_INIT = 0.8
 """The share of the image that the first squares cover."""
@@ -69,7 +76,7 @@ def square_from(
     ends = torch.stack([(images - eps).clamp(min=0), (images + eps).clamp(max=1)])
     found = images.clone()
     with frozen(model), torch.no_grad():
-        broken = margins(model, images, labels)[1]
+        broken = misclassified(model, images, labels)
         for stripes, squares in draws:
             left = (~broken).nonzero().squeeze(1)
             if not len(left):
@@ -106,7 +113,7 @@ def search(
 ) -> tuple[Tensor, Tensor]:
     """One search between the ends (2, batch, 1, height, width) of the ball within the box."""
     best = torch.where(stripes, ends[1], ends[0])
-    margin, broken = margins(model, best, labels)
+    margin, broken = judged(model, best, labels)
     for end, rows, columns in squares:
         if broken.all():
             break
@@ -117,22 +124,14 @@ def search(
             continue
         proposed = best[at]
         proposed[..., rows, columns] = patch[at]
-        reached, wrong = margins(model, proposed, labels[at])
-        better = wrong | (reached < margin[at])
+        reached, wrong = judged(model, proposed, labels[at])
+        better = wrong | (reached > margin[at])
         kept = at[better]
         best[kept], margin[kept], broken[at] = proposed[better], reached[better], wrong
     return best, broken
 
 
-def margins(model: Model, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The true logit minus the best wrong one, and whether each image is misclassified.
-
-    Raises:
-        FloatingPointError: logits are not finite.
-    """
-    logits = model(images)
-    if not torch.isfinite(logits).all():
-        raise FloatingPointError("logits are not finite")
-    true = labels[:, None]
-    others = logits.scatter(1, true, -torch.inf).amax(1)
-    return logits.gather(1, true).squeeze(1) - others, logits.argmax(1) != labels
+def judged(model: Model, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The margin of each image, and whether it is misclassified."""
+    logits = finite_logits(model, images)
+    return margins(logits, labels), logits.argmax(1) != labels

@@ -1,7 +1,8 @@
 """Robust accuracy over a grid of eps, for any attack, sharing what the eps have in common."""
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ from rotgrid.attacks.threat import (
     Loss,
     Model,
     distances,
+    finite_logits,
     frozen,
     lowered,
     misclassified,
@@ -30,7 +32,6 @@ from rotgrid.attacks.threat import (
 )
 from rotgrid.spec import Attack, LabelRule, Precision, known
 
-Grid = Sequence[float]
 FMN_STEPS = 15
 """Of the search that goes before PGD in `fmn-pgd`."""
 ON_PREDICTED: dict[str, Callable[..., Tensor]] = {"fgsm": fgsm, "bim": bim, "pgd": pgd}
@@ -71,7 +72,8 @@ def sweep(
         correct = guessed == labels
         result = correct.repeat(len(eps_grid), 1)
         chosen = correct.nonzero().squeeze(1)
-        result[:, chosen] = run(model, images, labels, chosen, eps_grid, **settings)
+        case = Case(model, images, labels, chosen, eps_grid)
+        result[:, chosen] = run(case, **settings)
         if label_rule == "predicted":
             wrong = (~correct).nonzero().squeeze(1)
             for row, eps in enumerate(eps_grid):
@@ -88,152 +90,136 @@ def predicted(model: Model, images: Tensor) -> Tensor:
     Raises:
         FloatingPointError: logits are not finite; their argmax would be silent garbage.
     """
-    with frozen(model), torch.no_grad():
-        logits = [model(batch) for batch in images.split(BATCH)]
-    joined = torch.cat(logits) if logits else images.new_zeros((0, 1))
-    if not torch.isfinite(joined).all():
-        raise FloatingPointError("logits are not finite")
-    return joined.argmax(1)
+    with frozen(model):
+        found = [finite_logits(model, batch).argmax(1) for batch in images.split(BATCH)]
+    return torch.cat(found) if found else images.new_zeros(0, dtype=torch.long)
 
 
-def at_each(
-    chosen: Tensor, eps_grid: Grid, survived: Callable[[Tensor, Sequence[float]], Tensor]
-) -> Tensor:
-    """(len(eps_grid), n), from a function of (indices, eps grid), a batch at a time."""
-    parts = [survived(at, eps_grid) for at in chosen.split(BATCH)]
-    nothing = torch.zeros(len(eps_grid), 0, dtype=torch.bool, device=chosen.device)
-    return torch.cat(parts, 1) if parts else nothing
+class Case(NamedTuple):
+    """What a sweep is made on, the same for every attack; all return bool (eps, chosen)."""
+
+    model: Model
+    images: Tensor
+    labels: Tensor
+    chosen: Tensor
+    """Indices of the images to attack; random numbers are drawn for all, so that an image's do not
+    depend on what else is chosen."""
+    eps_grid: Sequence[float]
+
+    def of(self, at: Tensor) -> tuple[Model, Tensor, Tensor]:
+        """The model, and some of the images with their labels."""
+        return self.model, self.images[at], self.labels[at]
 
 
-def sweep_none(
-    model: Model, images: Tensor, labels: Tensor, chosen: Tensor, eps_grid: Grid
-) -> Tensor:
+def sweep_none(case: Case) -> Tensor:
     """No attack: all that was correct stays correct."""
-    return torch.ones(len(eps_grid), len(chosen), dtype=torch.bool, device=chosen.device)
+    shape = (len(case.eps_grid), len(case.chosen))
+    return torch.ones(shape, dtype=torch.bool, device=case.chosen.device)
 
 
-def sweep_offsets(
-    model: Model, images: Tensor, labels: Tensor, chosen: Tensor, eps_grid: Grid,
-    offsets: list[Tensor],
-) -> Tensor:  # fmt: skip
-    """The same random draws at each eps."""
+Moves = Callable[[Tensor], Callable[[float], Tensor]]
+"""Indices of images -> eps -> the images, attacked."""
 
-    def survived(at: Tensor, grid: Grid) -> Tensor:
-        x, y, drawn = images[at], labels[at], [offset[at] for offset in offsets]
-        moved = (worst_offset(model, x, y, eps, drawn) for eps in grid)
-        return torch.stack([~misclassified(model, each, y) for each in moved])
 
-    return at_each(chosen, eps_grid, survived)
+def at_each(case: Case, moves: Moves) -> Tensor:
+    """Survival under an attack that is made at each eps by itself, a batch at a time."""
+    survived = sweep_none(case)
+    done = 0
+    for at in case.chosen.split(BATCH):
+        move = moves(at)
+        for row, eps in enumerate(case.eps_grid):
+            wrong = misclassified(case.model, move(eps), case.labels[at])
+            survived[row, done : done + len(at)] = ~wrong
+        done += len(at)
+    return survived
 
 
 def sweep_noise(
-    model: Model,
-    images: Tensor,
-    labels: Tensor,
-    chosen: Tensor,
-    eps_grid: Grid,
+    case: Case,
     *,
     restarts: int = 1,
     generator: torch.Generator | None = None,
+    draw: Callable[[Tensor, torch.Generator | None], Tensor] = uniform_offsets,
 ) -> Tensor:
-    """`noise` at each eps."""
-    offsets = [uniform_offsets(images, generator) for _ in range(restarts)]
-    return sweep_offsets(model, images, labels, chosen, eps_grid, offsets)
+    """`noise` (or `sign_noise`, by how it is drawn) at each eps, by the same draws."""
+    offsets = [draw(case.images, generator) for _ in range(restarts)]
+
+    def moves(at: Tensor) -> Callable[[float], Tensor]:
+        drawn = [offset[at] for offset in offsets]
+        return lambda eps: worst_offset(*case.of(at), eps, drawn)
+
+    return at_each(case, moves)
 
 
-def sweep_sign_noise(
-    model: Model,
-    images: Tensor,
-    labels: Tensor,
-    chosen: Tensor,
-    eps_grid: Grid,
-    *,
-    restarts: int = 1,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """`sign_noise` at each eps."""
-    offsets = [sign_offsets(images, generator) for _ in range(restarts)]
-    return sweep_offsets(model, images, labels, chosen, eps_grid, offsets)
-
-
-def sweep_class_means(
-    model: Model, images: Tensor, labels: Tensor, chosen: Tensor, eps_grid: Grid, *, means: Tensor
-) -> Tensor:
+def sweep_class_means(case: Case, *, means: Tensor) -> Tensor:
     """`class_means` at each eps."""
-
-    def survived(at: Tensor, grid: Grid) -> Tensor:
-        x, y = images[at], labels[at]
-        moved = (class_means(model, x, y, eps=eps, means=means) for eps in grid)
-        return torch.stack([~misclassified(model, each, y) for each in moved])
-
-    return at_each(chosen, eps_grid, survived)
+    return at_each(case, lambda at: lambda eps: class_means(*case.of(at), eps=eps, means=means))
 
 
-def sweep_fgsm(
-    model: Model, images: Tensor, labels: Tensor, chosen: Tensor, eps_grid: Grid
-) -> Tensor:
+def sweep_fgsm(case: Case) -> Tensor:
     """`fgsm` at each eps, from one gradient."""
 
-    def survived(at: Tensor, grid: Grid) -> Tensor:
-        x, y = images[at], labels[at]
-        direction = ascent_direction(model, x, y)
-        return torch.stack(
-            [~misclassified(model, step_along(x, direction, eps), y) for eps in grid]
-        )
+    def moves(at: Tensor) -> Callable[[float], Tensor]:
+        direction = ascent_direction(*case.of(at))
+        return lambda eps: step_along(case.images[at], direction, eps)
 
-    return at_each(chosen, eps_grid, survived)
+    return at_each(case, moves)
 
 
-def sweep_bim(
-    model: Model, images: Tensor, labels: Tensor, chosen: Tensor, eps_grid: Grid
-) -> Tensor:
+def sweep_bim(case: Case) -> Tensor:
     """`bim` at each eps; images leave the batch once they are broken."""
 
-    def survived(at: Tensor, grid: Grid) -> Tensor:
-        x, y = images[at], labels[at]
-        return torch.stack(
-            [
-                ~ascend(model, x, y, x, eps, steps_for(eps), STEP, "ce", stop_early=True)[1]
-                for eps in grid
-            ]
-        )
+    def move(at: Tensor, eps: float) -> Tensor:
+        model, x, y = case.of(at)
+        return ascend(model, x, y, x, eps, steps_for(eps), STEP, "ce", stop_early=True)[0]
 
-    return at_each(chosen, eps_grid, survived)
+    return at_each(case, lambda at: functools.partial(move, at))
+
+
+def sweep_transfer(
+    case: Case,
+    *,
+    source: Model,
+    steps: int = 40,
+    restarts: int = 1,
+    loss: Loss = "ce",
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """PGD's images of another network, the `source`, shown to this one at each eps."""
+    offsets = draw_starts(case.images, restarts, generator)
+
+    def move(at: Tensor, eps: float) -> Tensor:
+        (_, x, y), drawn = case.of(at), [offset[at] for offset in offsets]
+        return restart_from(source, x, y, eps, steps, eps / 30, loss, drawn)[0]
+
+    with frozen(source):
+        return at_each(case, lambda at: functools.partial(move, at))
 
 
 From = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(indices of images, (n, 1, 1, 1) eps) -> images found, whether they are misclassified."""
 
 
-def searched(
-    model: Model,
-    images: Tensor,
-    labels: Tensor,
-    chosen: Tensor,
-    eps_grid: Grid,
-    attack: From,
-    known_distances: Tensor | None = None,
-) -> Tensor:
-    """Survival of the chosen images under an attack that searches."""
+def searched(case: Case, attack: From, known_distances: Tensor | None = None) -> Tensor:
+    """Survival under an attack that searches, below the distances already known if any."""
 
     def attempt(at: Tensor, eps: Tensor) -> Tensor:
-        found, broken = attack(chosen[at], eps.view(-1, 1, 1, 1))
-        return torch.where(broken, distances(found, images[chosen[at]]), torch.inf)
+        found, broken = attack(case.chosen[at], eps.view(-1, 1, 1, 1))
+        return torch.where(broken, distances(found, case.images[case.chosen[at]]), torch.inf)
 
-    if known_distances is None and len({*eps_grid}) > 1:
-        guess = first_order(model, images[chosen], labels[chosen])
-        return search(attempt, eps_grid, guess)
-    if known_distances is None:
-        return search(attempt, eps_grid, images.new_zeros(len(chosen)))
-    return search(attempt, eps_grid, known_distances, known_distances)
+    guess = guessed(case, case.images) if known_distances is None else known_distances
+    return search(attempt, case.eps_grid, guess, known_distances)
+
+
+def guessed(case: Case, images: Tensor) -> Tensor:
+    """Where the search begins; on a grid of one eps it does not matter."""
+    if len({*case.eps_grid}) < 2:
+        return images.new_zeros(len(case.chosen))
+    return first_order(case.model, images[case.chosen], case.labels[case.chosen])
 
 
 def sweep_pgd(
-    model: Model,
-    images: Tensor,
-    labels: Tensor,
-    chosen: Tensor,
-    eps_grid: Grid,
+    case: Case,
     *,
     steps: int = 40,
     step_size: float | None = None,
@@ -241,45 +227,22 @@ def sweep_pgd(
     loss: Loss = "ce",
     generator: torch.Generator | None = None,
     precision: Precision = "float32",
+    known_distances: Tensor | None = None,
 ) -> Tensor:
     """`pgd`; in `bfloat16` the way is searched, and in float32 what is broken is decided."""
-    attack = pgd_from(
-        model, images, labels, steps, step_size, restarts, loss, generator, precision
-    )
-    return searched(model, images, labels, chosen, eps_grid, attack)
-
-
-def pgd_from(
-    model: Model,
-    images: Tensor,
-    labels: Tensor,
-    steps: int,
-    step_size: float | None,
-    restarts: int,
-    loss: Loss,
-    generator: torch.Generator | None,
-    precision: Precision,
-) -> From:
-    """PGD of any of the images at any eps, from starts that depend on neither."""
-    offsets = draw_starts(images, restarts, generator)
-    scout = None if precision == "float32" else lowered(model)
+    offsets = draw_starts(case.images, restarts, generator)
+    scout = None if precision == "float32" else lowered(case.model)
 
     def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
         size = eps / 30 if step_size is None else step_size
         drawn = [offset[at] for offset in offsets]
-        return restart_from(
-            model, images[at], labels[at], eps, steps, size, loss, drawn, True, scout
-        )
+        return restart_from(*case.of(at), eps, steps, size, loss, drawn, True, scout)
 
-    return attack
+    return searched(case, attack, known_distances)
 
 
 def sweep_apgd(
-    model: Model,
-    images: Tensor,
-    labels: Tensor,
-    chosen: Tensor,
-    eps_grid: Grid,
+    case: Case,
     *,
     steps: int = 100,
     restarts: int = 1,
@@ -287,21 +250,16 @@ def sweep_apgd(
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """`apgd`."""
-    offsets = draw_starts(images, restarts, generator)
+    offsets = draw_starts(case.images, restarts, generator)
 
     def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
-        drawn = [offset[at] for offset in offsets]
-        return apgd_from(model, images[at], labels[at], eps, steps, loss, drawn)
+        return apgd_from(*case.of(at), eps, steps, loss, [offset[at] for offset in offsets])
 
-    return searched(model, images, labels, chosen, eps_grid, attack)
+    return searched(case, attack)
 
 
 def sweep_square(
-    model: Model,
-    images: Tensor,
-    labels: Tensor,
-    chosen: Tensor,
-    eps_grid: Grid,
+    case: Case,
     *,
     steps: int = 1000,
     restarts: int = 1,
@@ -313,107 +271,43 @@ def sweep_square(
     def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
         again = torch.Generator()
         again.set_state(state)
-        return square_from(model, images[at], labels[at], eps, steps, restarts, again)
+        return square_from(*case.of(at), eps, steps, restarts, again)
 
-    return searched(model, images, labels, chosen, eps_grid, attack)
+    return searched(case, attack)
 
 
-def minimal_distances(
-    model: Model, images: Tensor, labels: Tensor, chosen: Tensor, steps: int
-) -> Tensor:
+def minimal_distances(case: Case, steps: int) -> Tensor:
     """FMN's distances of the chosen images, a batch at a time."""
-    parts = [fmn_from(model, images[at], labels[at], steps)[1] for at in chosen.split(BATCH)]
-    return torch.cat(parts) if parts else images.new_zeros(0)
+    parts = [fmn_from(*case.of(at), steps)[1] for at in case.chosen.split(BATCH)]
+    return torch.cat(parts) if parts else case.images.new_zeros(0)
 
 
-def sweep_fmn(
-    model: Model,
-    images: Tensor,
-    labels: Tensor,
-    chosen: Tensor,
-    eps_grid: Grid,
-    *,
-    steps: int = 50,
-) -> Tensor:
+def sweep_fmn(case: Case, *, steps: int = 50) -> Tensor:
     """`fmn`: one computation for all eps."""
-    distance = minimal_distances(model, images, labels, chosen, steps)
-    grid = torch.tensor(eps_grid, dtype=distance.dtype, device=distance.device)
+    distance = minimal_distances(case, steps)
+    grid = torch.tensor(case.eps_grid, dtype=distance.dtype, device=distance.device)
     return distance[None] > grid[:, None] + TOLERANCE
 
 
-def sweep_fmn_pgd(
-    model: Model,
-    images: Tensor,
-    labels: Tensor,
-    chosen: Tensor,
-    eps_grid: Grid,
-    *,
-    steps: int = 40,
-    restarts: int = 1,
-    loss: Loss = "ce",
-    generator: torch.Generator | None = None,
-    precision: Precision = "float32",
-) -> Tensor:
+def sweep_fmn_pgd(case: Case, **of_pgd: Any) -> Tensor:  # noqa: ANN401
     """FMN once, and `pgd` just below what it found: stronger than `pgd` alone, and cheaper."""
-    near = minimal_distances(model, images, labels, chosen, FMN_STEPS)
-    attack = pgd_from(model, images, labels, steps, None, restarts, loss, generator, precision)
-    return searched(model, images, labels, chosen, eps_grid, attack, near)
+    return sweep_pgd(case, **of_pgd, known_distances=minimal_distances(case, FMN_STEPS))
 
 
 def sweep_strong(
-    model: Model,
-    images: Tensor,
-    labels: Tensor,
-    chosen: Tensor,
-    eps_grid: Grid,
-    *,
-    steps: int = 100,
-    generator: torch.Generator | None = None,
+    case: Case, *, steps: int = 100, generator: torch.Generator | None = None
 ) -> Tensor:
     """`strong`: FMN once, and just below what it found the rest."""
-    offsets = draw_starts(images, 1, generator)
+    offsets = draw_starts(case.images, 1, generator)
 
     def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
-        drawn = [offset[at] for offset in offsets]
-        return strong_from(model, images[at], labels[at], eps, steps, drawn)
+        return strong_from(*case.of(at), eps, steps, [offset[at] for offset in offsets])
 
-    near = minimal_distances(model, images, labels, chosen, steps)
-    return searched(model, images, labels, chosen, eps_grid, attack, near)
-
-
-def sweep_transfer(
-    model: Model,
-    images: Tensor,
-    labels: Tensor,
-    chosen: Tensor,
-    eps_grid: Grid,
-    *,
-    source: Model,
-    steps: int = 40,
-    restarts: int = 1,
-    loss: Loss = "ce",
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """PGD's images of another network, the `source`, shown to this one at each eps."""
-    offsets = draw_starts(images, restarts, generator)
-
-    def survived(at: Tensor, grid: Grid) -> Tensor:
-        x, y, drawn = images[at], labels[at], [offset[at] for offset in offsets]
-        with frozen(source):
-            moved = [
-                restart_from(source, x, y, eps, steps, eps / 30, loss, drawn)[0] for eps in grid
-            ]
-        return torch.stack([~misclassified(model, each, y) for each in moved])
-
-    return at_each(chosen, eps_grid, survived)
+    return searched(case, attack, minimal_distances(case, steps))
 
 
 def sweep_spatial_pgd(
-    model: Model,
-    images: Tensor,
-    labels: Tensor,
-    chosen: Tensor,
-    eps_grid: Grid,
+    case: Case,
     *,
     views: Tensor,
     steps: int = 40,
@@ -422,22 +316,22 @@ def sweep_spatial_pgd(
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """PGD around any of the `views` of an image, turns and shifts of it: (number, n, 1, h, w)."""
-    offsets = draw_starts(images, restarts, generator)
+    offsets = draw_starts(case.images, restarts, generator)
 
     def attempt(at: Tensor, eps: Tensor) -> Tensor:
-        at, drawn = chosen[at], [offset[chosen[at]] for offset in offsets]
+        at, drawn = case.chosen[at], [offset[case.chosen[at]] for offset in offsets]
         broken = spatial_pgd_from(
-            model, views[:, at], labels[at], eps.view(-1, 1, 1, 1), steps, drawn, loss
+            case.model, views[:, at], case.labels[at], eps.view(-1, 1, 1, 1), steps, drawn, loss
         )
         return torch.where(broken, eps, torch.inf)
 
-    return search(attempt, eps_grid, first_order(model, views[0, chosen], labels[chosen]))
+    return search(attempt, case.eps_grid, guessed(case, views[0]))
 
 
 SWEEPS: dict[str, Callable[..., Tensor]] = {
     "none": sweep_none,
     "noise": sweep_noise,
-    "sign-noise": sweep_sign_noise,
+    "sign-noise": functools.partial(sweep_noise, draw=sign_offsets),
     "class-means": sweep_class_means,
     "fgsm": sweep_fgsm,
     "bim": sweep_bim,

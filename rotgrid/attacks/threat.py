@@ -89,9 +89,20 @@ def climbed(logits: Tensor, labels: Tensor, loss: Loss | Objective) -> Tensor:
     if loss == "ce":
         return F.cross_entropy(logits, labels, reduction="sum")
     if loss == "margin":
-        true = F.one_hot(labels, logits.shape[1]).bool()
-        return (logits.masked_fill(true, -torch.inf).amax(1) - logits[true]).sum()
+        return margins(logits, labels).sum()
     raise ValueError(f"loss {loss!r} is neither ce nor margin")
+
+
+def split(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The true logit of each image, and the logits with that one at -inf."""
+    at = labels[:, None]
+    return logits.gather(1, at).squeeze(1), logits.scatter(1, at, -torch.inf)
+
+
+def margins(logits: Tensor, labels: Tensor) -> Tensor:
+    """(batch,): the best wrong logit minus the true one; positive where misclassified."""
+    true, wrong = split(logits, labels)
+    return wrong.amax(1) - true
 
 
 def input_gradient(
@@ -111,17 +122,22 @@ def input_gradient(
     return logits.detach(), gradient
 
 
-def misclassified(model: Model, images: Tensor, labels: Tensor) -> Tensor:
-    """(batch,): whether the class of an image is not its label.
+def finite_logits(model: Model, images: Tensor) -> Tensor:
+    """The model's logits, without gradient.
 
     Raises:
-        FloatingPointError: logits are not finite; their argmax would be silent garbage.
+        FloatingPointError: they are not finite; their argmax would be silent garbage.
     """
     with torch.no_grad():
         logits = model(images)
     if not torch.isfinite(logits).all():
         raise FloatingPointError("logits are not finite")
-    return logits.argmax(1) != labels
+    return logits
+
+
+def misclassified(model: Model, images: Tensor, labels: Tensor) -> Tensor:
+    """(batch,): whether the class of an image is not its label. Errors: see `finite_logits`."""
+    return finite_logits(model, images).argmax(1) != labels
 
 
 def lowered(model: Model) -> Model:
