@@ -7,12 +7,14 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from rotgrid.recipes import robustness_lost
+
 SAME_IMAGES = ("trial", "test_rotation", "test_translation", "n_images", "eps", "eps_unit")
 """Rows with equal values attack the same images within the same ball."""
 MOST_TRANSFERRED = 0.002
 """Share of images that may be broken by another network's images and not by PGD."""
-LEAST_ROBUST = 0.3
-"""Robust accuracy below it is not worth losing."""
+MOST_LOST = 0.5
+"""Share of the best robust accuracy that a later epoch may have lost."""
 FAILED = {"trial": pl.String, "check": pl.String, "value": pl.Float64, "limit": pl.Float64}
 
 
@@ -60,24 +62,11 @@ def _bits(rows: pl.DataFrame) -> Iterator[tuple[tuple[object, ...], int, int]]:
 
 
 def overfitted(training: pl.DataFrame) -> pl.DataFrame:
-    """Check `overfitting`: the share of the best robust accuracy that a later epoch has lost.
-
-    The rule is that of `rotgrid.training.overfitted`, which cannot be imported without torch: the
-    best before was at least 0.3, more than half of it is gone, and of the best clean accuracy at
-    most half.
-    """
-    robust = pl.col("val_robust_n_correct") / pl.col("val_robust_n")
-    epochs = training.drop_nulls("val_robust_n").sort("trial", "epoch")
-    epochs = epochs.with_columns(robust=robust, clean=pl.col("val_n_correct") / pl.col("val_n"))
-    before = pl.col("robust", "clean").cum_max().shift(fill_value=0.0).over("trial")
-    epochs = epochs.with_columns(before.name.prefix("best_"))
-    return epochs.filter(
-        pl.col("best_robust") >= LEAST_ROBUST,
-        pl.col("robust") < pl.col("best_robust") / 2,
-        pl.col("clean") >= pl.col("best_clean") / 2,
-    ).select(
-        "trial",
-        check=pl.lit("overfitting"),
-        value=1 - pl.col("robust") / pl.col("best_robust"),
-        limit=0.5,
-    )
+    """Check `overfitting`: the share of the best robust accuracy that a later epoch has lost."""
+    watched = training.drop_nulls("val_robust_n").sort("trial", "epoch")
+    lost = [
+        (epochs["trial"][0], "overfitting", share, MOST_LOST)
+        for epochs in watched.partition_by("trial", maintain_order=True)
+        for _, share in robustness_lost(epochs.iter_rows(named=True))
+    ]
+    return pl.DataFrame(lost, schema=FAILED, orient="row")

@@ -62,8 +62,7 @@ def run(
     rows_there, _ = storage.read(results, "evaluations", ["probe"], trial.key())
     done = set(rows_there["probe"].to_pylist())
     missing = [probe for probe in wanted if probe.key() not in done]
-    weights = storage.get(results, f"checkpoints/{trial.key()}.pt")
-    if weights and not missing:
+    if not missing and storage.exists(results, f"checkpoints/{trial.key()}.pt"):
         return 0
     dataset = load_on(trial.data, device)
     model = network(trial, dataset, results, device)

@@ -248,8 +248,9 @@ def write(
     """Write `rows` as `<table>/<part>.parquet`; `provenance` also becomes file metadata.
 
     Raises:
-        KeyError: a row lacks a column.
+        KeyError: a row lacks a column that is not in `NULLABLE`.
     """
+    absent: dict[str, object] = dict.fromkeys(NULLABLE)
     schema = SCHEMAS[table].with_metadata(
         {
             "rotgrid.schema_version": str(SCHEMA_VERSION),
@@ -257,7 +258,9 @@ def write(
         }
     )
     columns = {
-        field.name: pa.array([({**row, **provenance})[field.name] for row in rows], field.type)
+        field.name: pa.array(
+            [({**absent, **row, **provenance})[field.name] for row in rows], field.type
+        )
         for field in schema
     }
     buffer = io.BytesIO()

@@ -10,7 +10,7 @@ import io
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from rotgrid import attacks, results
 from rotgrid.adversaries import divergence, perturbed, stage
 from rotgrid.data import Dataset, pixels, subset
-from rotgrid.recipes import WATCH_STEPS, Recipe, recipe_of, watched
+from rotgrid.recipes import WATCH_STEPS, Recipe, overfitted, recipe_of, watched
 from rotgrid.rotation import draw_angles, rotate
 from rotgrid.spec import Trial
 
@@ -31,10 +31,6 @@ Row = dict[str, Any]
 LARGEST_LOSS = 10 * math.log(10)
 """Ten times the cross-entropy of guessing: a training above it has diverged. In the first epoch
 ten times as much is allowed: first logits may be large (H-Net's are) and take time to settle."""
-
-LEAST_ROBUST = 0.3
-"""Three times guessing. From here on a fall to less than half is no chance: of the 100 images that
-the watch has at least, it is three standard deviations."""
 
 
 class DivergedError(RuntimeError):
@@ -245,26 +241,6 @@ def validate(model: nn.Module, images: Tensor, labels: Tensor, trial: Trial) -> 
         generator=torch.Generator().manual_seed(0),
     )
     return row | {"val_robust_n": len(chosen), "val_robust_n_correct": int(survived.sum())}
-
-
-def overfitted(rows: Sequence[Mapping[str, Any]]) -> int | None:
-    """The first epoch with catastrophic overfitting (Wong et al. 2020), from the rows of `fit`.
-
-    There the robust accuracy is less than half of the best of the epochs before, which was at
-    least `LEAST_ROBUST`, while the clean accuracy is at least half of its best: a network that
-    loses both has collapsed to few classes, which is another failure.
-    """
-    best_robust = best_clean = 0.0
-    for row in rows:
-        if row["val_robust_n"] is None:
-            return None
-        robust = row["val_robust_n_correct"] / row["val_robust_n"]
-        clean = row["val_n_correct"] / row["val_n"]
-        lost = best_robust >= LEAST_ROBUST and robust < best_robust / 2
-        if lost and clean >= best_clean / 2:
-            return int(row["epoch"])
-        best_robust, best_clean = max(best_robust, robust), max(best_clean, clean)
-    return None
 
 
 def epoch_seed(trial: Trial, epoch: int, use: Literal["dropout", "order", "adversary"]) -> int:

@@ -68,8 +68,8 @@ def sweep(
     if (run := known(attack, SWEEPS)) is None:
         raise ValueError(f"no attack {attack!r}; choose from {', '.join(SWEEPS)}")
     with frozen(model):
-        guessed = predicted(model, images)
-        correct = guessed == labels
+        classes = predicted(model, images)
+        correct = classes == labels
         result = correct.repeat(len(eps_grid), 1)
         chosen = correct.nonzero().squeeze(1)
         case = Case(model, images, labels, chosen, eps_grid)
@@ -78,7 +78,7 @@ def sweep(
             wrong = (~correct).nonzero().squeeze(1)
             for row, eps in enumerate(eps_grid):
                 moved = ON_PREDICTED[attack](
-                    model, images[wrong], guessed[wrong], eps=eps, **settings
+                    model, images[wrong], classes[wrong], eps=eps, **settings
                 )
                 result[row, wrong] = predicted(model, moved) == labels[wrong]
     return result
