@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from rotgrid.attacks import fgsm, predicted, sweep
+from rotgrid.attacks.search import BATCH
 from rotgrid.attacks.threat import frozen, input_gradient
 from rotgrid.models.layers import unkept
 from rotgrid.spec import Attack
@@ -106,41 +107,42 @@ def measure(
     """
     settings = {"steps": steps, "restarts": restarts}
 
-    def survivors(attack: Attack, radius: float, **more: Any) -> Tensor:  # noqa: ANN401
-        generator = {} if attack in ("fgsm", "fmn") else {"generator": seeded()}
-        return sweep(
-            model, images, labels, attack=attack, eps_grid=[radius], **(generator | more)
-        )[0]
+    def survivors(attack: Attack, radius: float = eps, **more: Any) -> Tensor:  # noqa: ANN401
+        everything = torch.ones(len(images), dtype=torch.bool, device=images.device)
+        return kept(model, images, labels, everything, radius, attack, **more)
+
+    def accuracy(radius: float) -> float:
+        return share(survivors("pgd", radius, **settings))
 
     with frozen(model):
-        values = {"repeat": unsteadiness(model, images), "float64": precision(model, images, eps)}
-        values["zero-gradient"] = zero_gradients(model, images, labels)
-        pgd = survivors("pgd", eps, **settings)
-        rate = pgd.float().mean().item()
-        values["fgsm-not-pgd"] = share(pgd & ~survivors("fgsm", eps))
-        other = {at: survivors("pgd", at, **settings) for at in (eps / 2, min(2 * eps, 1.0))}
-        rates = [other[eps / 2].float().mean().item(), rate]
-        rates += [other[min(2 * eps, 1.0)].float().mean().item()]
-        values["rising-with-eps"] = max(b - a for a, b in itertools.pairwise(rates))
-        values["large-eps"] = max(share(survivors("pgd", at, **settings)) for at in (0.5, 1.0))
-        short, nearest = (survivors("fmn", eps, steps=k * FMN_STEPS) for k in (1, 2))
-        values["twice-the-steps"] = share(short) - share(nearest)
-        more = survivors("pgd", eps, **settings | {"restarts": 2 * max(1, restarts)})
-        values["twice-the-restarts"] = rate - share(more)
-        margin = survivors("pgd", eps, **settings, loss="margin")
-        values["margin-not-ce"] = share(pgd & ~margin)
-        left = pgd & nearest & more & margin
-        noisy = left & survivors_of_noise(model, images, labels, left, eps)
-        values["noise-not-gradients"] = share(left & ~noisy)
+        pgd = survivors("pgd", **settings)
+        margin = survivors("pgd", **settings, loss="margin")
+        again = survivors("pgd", **settings | {"restarts": 2 * max(1, restarts)})
+        short, fmn = (survivors("fmn", steps=k * FMN_STEPS) for k in (1, 2))
+        left = pgd & margin & again & fmn
+        noisy = survivors_of_noise(model, images, labels, left, eps)
         squared = kept(model, images, labels, left, eps, "square", steps=QUERIES)
-        values["square-not-gradients"] = share(left & ~squared)
+        rates = [accuracy(eps / 2), share(pgd), accuracy(min(2 * eps, 1.0))]
+        values = {
+            "repeat": unsteadiness(model, images),
+            "float64": precision(model, images, eps),
+            "zero-gradient": zero_gradients(model, images, labels),
+            "fgsm-not-pgd": share(pgd & ~survivors("fgsm")),
+            "rising-with-eps": max(b - a for a, b in itertools.pairwise(rates)),
+            "large-eps": max(accuracy(radius) for radius in (0.5, 1.0)),
+            "twice-the-steps": share(short) - share(fmn),
+            "twice-the-restarts": share(pgd) - share(again),
+            "margin-not-ce": share(pgd & ~margin),
+            "noise-not-gradients": share(left & ~noisy),
+            "square-not-gradients": share(left & ~squared),
+        }
     limits = LIMITS | (AFTER_TRAINING if adversary else {})
     image = 1 / max(1, len(images))
     checks = [
         Check(name, values[name], limits[name] if name == "repeat" else max(limits[name], image))
         for name in CHECKS
     ]
-    return Diagnosis(checks, left & noisy & squared)
+    return Diagnosis(checks, noisy & squared)
 
 
 def seeded() -> torch.Generator:
@@ -163,11 +165,11 @@ def kept(
     **settings: Any,  # noqa: ANN401
 ) -> Tensor:
     """Which of the images `among` survive an attack: bool (n,)."""
+    starts: dict[str, Any] = {} if attack in ("fgsm", "fmn") else {"generator": seeded()}
     result = among.clone()
     result[among] = sweep(
-        model, images[among], labels[among], attack=attack, eps_grid=[eps],
-        generator=seeded(), **settings,
-    )[0]  # fmt: skip
+        model, images[among], labels[among], attack=attack, eps_grid=[eps], **starts, **settings
+    )[0]
     return result
 
 
@@ -192,7 +194,7 @@ def zero_gradients(model: nn.Module, images: Tensor, labels: Tensor) -> float:
     """Share of images whose gradient of the cross-entropy is exactly zero everywhere."""
     gradients = [
         input_gradient(model, x, y, "ce")[1].flatten(1)
-        for x, y in zip(images.split(250), labels.split(250), strict=True)
+        for x, y in zip(images.split(BATCH), labels.split(BATCH), strict=True)
     ]
     return share((torch.cat(gradients) == 0).all(1))
 

@@ -1,6 +1,5 @@
 """A trained model and its probes become rows: rotate, attack, count."""
 
-import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -63,24 +62,30 @@ def measure(
         and of `diagnostics` also `checks`.
     """
     with frozen(model):  # filters are built once for all
-        for group in grouped(list(dict.fromkeys(probes)), "kind", *IMAGES):
+        for group in grouped(list(dict.fromkeys(probes)), same_images):
             test = test_images(dataset, trial, group[0])
-            for same in grouped(group, *SETTINGS):
+            for same in grouped(group, same_sweep):
                 start = time.perf_counter()
                 rows = measured(model, dataset, trial, test, same, sources)
                 seconds = (time.perf_counter() - start) / len(rows)
                 yield [{**row, "seconds": seconds} for row in rows]
 
 
-IMAGES = ("test_rotation", "test_translation", "n_images")
-SETTINGS = (
-    "attack", "steps", "restarts", "loss", "label_rule", "eps_unit", "attack_precision", "source",
-)  # fmt: skip
-"""What probes of one sweep over eps share."""
-
 UNTURNED = ("rotation-grid", "translation-grid", "spatial-grid", "worst-of-10", "spatial-pgd",
             "equivariance")  # fmt: skip
 """The attacks that turn images themselves."""
+
+
+def same_images(probe: Probe) -> object:
+    """Equal for probes of the same test images."""
+    if probe.attack in UNTURNED:
+        return probe.n_images
+    return probe.test_rotation, probe.test_translation, probe.n_images
+
+
+def same_sweep(probe: Probe) -> object:
+    """Equal for probes that differ in eps alone."""
+    return probe.model_copy(update={"eps": 0.0})
 
 
 def test_images(dataset: Dataset, trial: Trial, probe: Probe) -> tuple[Tensor, Tensor]:
@@ -258,16 +263,9 @@ def pixel_eps(probe: Probe) -> float:
     return probe.eps * (STD if probe.eps_unit == "normalised" else 1)
 
 
-def grouped(probes: Sequence[Probe], *fields: str) -> list[list[Probe]]:
-    """The probes in groups of equal `fields`, in order of first appearance.
-
-    The field `kind` is whether the attack turns images itself.
-    """
-
-    def value(probe: Probe) -> tuple[object, ...]:
-        kind = {"kind": probe.attack in UNTURNED}
-        return tuple(kind[f] if f in kind else getattr(probe, f) for f in fields)
-
-    first = {key: at for at, key in reversed(list(enumerate(map(value, probes))))}
-    ordered = sorted(probes, key=lambda probe: first[value(probe)])
-    return [list(group) for _, group in itertools.groupby(ordered, value)]
+def grouped(probes: Sequence[Probe], value: Callable[[Probe], object]) -> list[list[Probe]]:
+    """The probes in groups of equal `value`, in order of first appearance."""
+    groups: dict[object, list[Probe]] = {}
+    for probe in probes:
+        groups.setdefault(value(probe), []).append(probe)
+    return list(groups.values())
