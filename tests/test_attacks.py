@@ -3,11 +3,13 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from rotgrid import attacks, data, models
 from rotgrid.attacks.threat import climbed, frozen
+
+from linear import Halves
+from trained import stdcnn
 
 MEANS = torch.rand(10, 1, 28, 28, generator=torch.Generator().manual_seed(0))
 ATTACKS = {
@@ -35,22 +37,9 @@ SEARCHING = ("pgd", "apgd", "square", "strong")
 RANDOM = ("noise", "sign-noise", *SEARCHING)
 
 
-class Linear(nn.Module):
-    """Two classes by a hyperplane: logits (0, w.x + b)."""
-
-    def __init__(self, size=6):
-        super().__init__()
-        self.w = nn.Parameter(torch.randn(size * size))
-        self.b = nn.Parameter(-0.5 * self.w.detach().sum())
-
-    def forward(self, images):
-        score = images.flatten(1) @ self.w + self.b
-        return torch.stack([torch.zeros_like(score), score], 1)
-
-
 @pytest.fixture
 def linear():
-    return Linear()
+    return Halves()
 
 
 @pytest.fixture
@@ -61,27 +50,13 @@ def points(linear):
 
 
 @pytest.fixture(scope="module")
-def trained(digits_module):
-    """A small network after a little training: gradients that mean something."""
-    torch.manual_seed(0)
-    net = models.build("stdcnn")
-    optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
-    images, labels = data.pixels(digits_module.train_images), digits_module.train_labels
-    for at in torch.arange(1_600).split(32):
-        optimizer.zero_grad()
-        F.cross_entropy(net(images[at]), labels[at]).backward()
-        optimizer.step()
-    return net.eval()
+def trained(digits):
+    return stdcnn(digits)
 
 
 @pytest.fixture(scope="module")
-def digits_module():
-    return data.load("mnist5k")
-
-
-@pytest.fixture(scope="module")
-def test_set(digits_module):
-    return data.pixels(digits_module.test_images[:80]), digits_module.test_labels[:80]
+def test_set(digits):
+    return data.pixels(digits.test_images[:80]), digits.test_labels[:80]
 
 
 def margins(linear, images):

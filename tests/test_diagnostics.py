@@ -1,25 +1,19 @@
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from rotgrid import data, diagnostics, models
 from rotgrid.diagnostics import AFTER_TRAINING, CHECKS, LIMITS, Check
 
+from trained import briefly
+
 
 @pytest.fixture(scope="module")
-def case():
+def case(digits):
     """A small network after a little training, and some test images."""
-    digits = data.load("mnist5k")
     torch.manual_seed(0)
-    net = models.build("gcnn", "matched-table1")
-    optimizer = torch.optim.Adam(net.parameters(), lr=5e-3)
-    images, labels = data.pixels(digits.train_images), digits.train_labels
-    for at in torch.arange(1_280).split(32):
-        optimizer.zero_grad()
-        F.cross_entropy(net(images[at]), labels[at]).backward()
-        optimizer.step()
-    return net, data.pixels(digits.test_images[:40]), digits.test_labels[:40]
+    net = briefly(models.build("gcnn", "matched-table1"), digits, images=1_280, rate=5e-3)
+    return net.train(), data.pixels(digits.test_images[:40]), digits.test_labels[:40]
 
 
 class Saturated(nn.Module):

@@ -2,7 +2,6 @@ import copy
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from rotgrid import data, models
@@ -21,19 +20,10 @@ from rotgrid.attacks.apgd import (
 from rotgrid.attacks.pgd import pgd
 from rotgrid.attacks.threat import uniform_offsets
 
+from linear import Linear
+from trained import perceptron
+
 LOSSES = ["ce", "dlr"]
-
-
-class Linear(nn.Module):
-    """Classes by hyperplanes: logits W.x + b."""
-
-    def __init__(self, classes, size=6):
-        super().__init__()
-        self.w = nn.Parameter(torch.randn(classes, size * size))
-        self.b = nn.Parameter(-0.5 * self.w.detach().sum(1))
-
-    def forward(self, images):
-        return images.flatten(1) @ self.w.T + self.b
 
 
 class Peak(nn.Module):
@@ -50,27 +40,13 @@ class Peak(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def digits_module():
-    return data.load("mnist5k")
+def trained(digits):
+    return perceptron(digits)
 
 
 @pytest.fixture(scope="module")
-def trained(digits_module):
-    """A small network after a little training: gradients that mean something."""
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 24), nn.ReLU(), nn.Linear(24, 10))
-    optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
-    images, labels = data.pixels(digits_module.train_images), digits_module.train_labels
-    for at in torch.arange(1_600).split(32):
-        optimizer.zero_grad()
-        F.cross_entropy(net(images[at]), labels[at]).backward()
-        optimizer.step()
-    return net.eval()
-
-
-@pytest.fixture(scope="module")
-def test_set(digits_module):
-    return data.pixels(digits_module.test_images[:60]), digits_module.test_labels[:60]
+def test_set(digits):
+    return data.pixels(digits.test_images[:60]), digits.test_labels[:60]
 
 
 @torch.no_grad()

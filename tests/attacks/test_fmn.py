@@ -3,50 +3,24 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from rotgrid import data
 from rotgrid.attacks.fmn import boundary_radius, distances, fmn, fmn_from
 from rotgrid.attacks.pgd import pgd
 
-
-class Linear(nn.Module):
-    """Classes by hyperplanes: logits W.x + b; the image of all 0.5 is on every boundary."""
-
-    def __init__(self, classes, size=6):
-        super().__init__()
-        self.w = nn.Parameter(torch.randn(classes, size * size))
-        self.b = nn.Parameter(-0.5 * self.w.detach().sum(1))
-
-    def forward(self, images):
-        return images.flatten(1) @ self.w.T + self.b
+from linear import Linear
+from trained import perceptron
 
 
 @pytest.fixture(scope="module")
-def digits_module():
-    return data.load("mnist5k")
+def trained(digits):
+    return perceptron(digits)
 
 
 @pytest.fixture(scope="module")
-def trained(digits_module):
-    """A small network after a little training: gradients that mean something."""
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 24), nn.ReLU(), nn.Linear(24, 10))
-    weights = list(net.parameters())
-    images, labels = data.pixels(digits_module.train_images), digits_module.train_labels
-    for at in torch.arange(1_600).split(32):
-        loss = F.cross_entropy(net(images[at]), labels[at])
-        with torch.no_grad():
-            for weight, slope in zip(weights, torch.autograd.grad(loss, weights), strict=True):
-                weight -= 0.3 * slope
-    return net.eval()
-
-
-@pytest.fixture(scope="module")
-def test_set(digits_module):
-    return data.pixels(digits_module.test_images[:60]), digits_module.test_labels[:60]
+def test_set(digits):
+    return data.pixels(digits.test_images[:60]), digits.test_labels[:60]
 
 
 @torch.no_grad()

@@ -20,32 +20,20 @@ from rotgrid.attacks.spatial import (
 )
 from rotgrid.rotation import draw_angles, draw_shifts, rotate, transform
 
+from trained import stdcnn
+
 N = 60
 IDENTITY = torch.zeros(1, 3, dtype=torch.float64)
 
 
 @pytest.fixture(scope="module")
-def digits_module():
-    return data.load("mnist5k")
+def trained(digits):
+    return stdcnn(digits)
 
 
 @pytest.fixture(scope="module")
-def trained(digits_module):
-    """A small network after a little training: decisions that mean something."""
-    torch.manual_seed(0)
-    net = models.build("stdcnn")
-    optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
-    images, labels = data.pixels(digits_module.train_images), digits_module.train_labels
-    for at in torch.arange(1_600).split(32):
-        optimizer.zero_grad()
-        F.cross_entropy(net(images[at]), labels[at]).backward()
-        optimizer.step()
-    return net.eval()
-
-
-@pytest.fixture(scope="module")
-def test_set(digits_module):
-    return data.pixels(digits_module.test_images[:N]), digits_module.test_labels[:N]
+def test_set(digits):
+    return data.pixels(digits.test_images[:N]), digits.test_labels[:N]
 
 
 class Table(nn.Module):

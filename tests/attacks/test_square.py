@@ -9,18 +9,8 @@ from rotgrid import data
 from rotgrid.attacks.pgd import pgd
 from rotgrid.attacks.square import draw, search, side, square, square_from
 
-
-class Linear(nn.Module):
-    """Two classes by a hyperplane: logits (0, w.x + b)."""
-
-    def __init__(self, size=6):
-        super().__init__()
-        self.w = nn.Parameter(torch.randn(size * size))
-        self.b = nn.Parameter(-0.5 * self.w.detach().sum())
-
-    def forward(self, images):
-        score = images.flatten(1) @ self.w + self.b
-        return torch.stack([torch.zeros_like(score), score], 1)
+from linear import Halves
+from trained import perceptron
 
 
 class Counted(nn.Module):
@@ -37,30 +27,15 @@ class Counted(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def digits_module():
-    return data.load("mnist5k")
+def trained(digits):
+    """In float64 a search has no ties by rounding."""
+    return perceptron(digits).double()
 
 
 @pytest.fixture(scope="module")
-def trained(digits_module):
-    """A small network after a little training. In float64 a search has no ties by rounding."""
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 24), nn.ReLU(), nn.Linear(24, 10))
-    weights = list(net.parameters())
-    images, labels = data.pixels(digits_module.train_images), digits_module.train_labels
-    for at in torch.arange(1_600).split(32):
-        loss = F.cross_entropy(net(images[at]), labels[at])
-        with torch.no_grad():
-            for weight, slope in zip(weights, torch.autograd.grad(loss, weights), strict=True):
-                weight -= 0.3 * slope
-    return net.double().eval()
-
-
-@pytest.fixture(scope="module")
-def test_set(digits_module):
-    images = data.pixels(digits_module.test_images[:60]).double()
-    return images, digits_module.test_labels[:60]
+def test_set(digits):
+    images = data.pixels(digits.test_images[:60]).double()
+    return images, digits.test_labels[:60]
 
 
 @torch.no_grad()
@@ -117,7 +92,7 @@ def test_every_image_is_searched_as_the_paper_says(trained, test_set):
 
 def test_a_linear_model_breaks_exactly_at_its_margin():
     """Squares become pixels, and then the search ends at the optimum."""
-    model = Linear()
+    model = Halves()
     images = 0.4 + 0.2 * torch.rand(64, 1, 6, 6)
     score = model(images)[:, 1].detach()
     labels = (score > 0).long()
