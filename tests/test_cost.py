@@ -1,85 +1,151 @@
-import datetime
+import itertools
+from collections import Counter
 
 import pytest
-import torch
-from torch.utils.flop_counter import FlopCounterMode
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from rotgrid import cost, experiment, models, results
-from rotgrid.attacks.threat import frozen
-from rotgrid.spec import MODELS, Probe, Trial
+from rotgrid import cost, grouping, rates, speed
+from rotgrid.cost import Estimate
+from rotgrid.grid import Resources
+from rotgrid.rates import Rates
+from rotgrid.spec import Probe, Trial
+
+TRIAL = Trial(model="gcnn", data="mnist", epochs=10)
+FIELDS = [
+    {"attack": "none"},
+    {"attack": "none", "test_rotation": 30.0},
+    {"attack": "fgsm"},
+    {"attack": "fgsm", "label_rule": "predicted", "test_rotation": 30.0},
+    {"attack": "pgd", "n_images": 500},
+    {"attack": "pgd", "n_images": 500, "test_translation": 1.0},
+    {"attack": "pgd", "loss": "margin", "restarts": 10, "n_images": 2_000},
+    {"attack": "strong", "n_images": 500},
+    {"attack": "transfer", "source": "hnet", "n_images": 1_000},
+    {"attack": "rotation-grid", "test_rotation": 30.0, "n_images": 500},
+    {"attack": "spatial-pgd", "test_rotation": 60.0, "n_images": 500},
+    {"attack": "equivariance", "test_rotation": 45.0, "n_images": 500},
+]
+PROBES = list(
+    dict.fromkeys(
+        Probe(**fields, eps=eps).resolve(TRIAL) for fields in FIELDS for eps in (0.3, 0.1, 0.2)
+    )
+)
 
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(cost, "RATES_FILE", tmp_path / "cache" / "rates.json")
+    monkeypatch.setattr(rates, "RATES_FILE", tmp_path / "cache" / "rates.json")
 
 
-@pytest.mark.parametrize(("model", "variant"), cost.MULTIPLY_ADDS)
-def test_multiply_adds_are_those_of_the_model(model, variant):
-    net, image = models.build(model, variant), torch.rand(1, 1, 28, 28)
-    with frozen(net), torch.no_grad():
-        net(image)  # builds the filters
-        with FlopCounterMode(display=False) as counter:
-            net(image)
-    expected = counter.get_total_flops() / 2
-    assert cost.MULTIPLY_ADDS[model, variant] == pytest.approx(expected, rel=0.01)
+@given(st.lists(st.sampled_from(PROBES), unique=True), st.data())
+@settings(deadline=None)
+def test_portions_do_not_depend_on_what_is_done(probes, data):
+    found = cost.portions(TRIAL, probes)
+    assert Counter(itertools.chain(*found)) == Counter(probes)
+    done = data.draw(st.integers(0, len(found)))
+    left = [probe for probe in probes if probe in itertools.chain(*found[done:])]
+    assert cost.portions(TRIAL, data.draw(st.permutations(left))) == found[done:]
 
 
-def test_every_model_has_a_rate():
-    assert tuple(cost.REFERENCE_RATES) == MODELS
+@given(st.lists(st.sampled_from(PROBES), unique=True))
+@settings(deadline=None)
+def test_portions_are_whole_sweeps_in_the_order_of_measuring(probes):
+    found = cost.portions(TRIAL, probes)
+    sweeps = [{grouping.same_sweep(probe) for probe in portion} for portion in found]
+    assert len(set().union(*sweeps)) == sum(map(len, sweeps))
+    for portion in found:
+        measured = [
+            probe
+            for group in grouping.grouped(portion, grouping.same_images)
+            for sweep in grouping.grouped(group, grouping.same_sweep)
+            for probe in sweep
+        ]
+        assert measured == portion
 
 
-def test_work_grows_with_what_is_asked():
-    trial = Trial(model="stdcnn", data="mnist5k")
-    one, two = Probe(n_images=10), Probe(attack="pgd", n_images=10)
-    clean = cost.work(trial, [one], trained=False)
-    assert cost.work(trial, [one, two], trained=False) > clean
-    assert cost.work(trial, [one], trained=True) < clean / 100
-    hard = Trial(model="stdcnn", data="mnist5k", adversary="pgd")
-    assert cost.work(hard, [], trained=False) > 20 * cost.work(trial, [], trained=False)
+def test_portions_are_worth_a_minute():
+    found = cost.portions(TRIAL, PROBES)
+    assert len(found) > 2
+    for portion in found[:-1]:
+        last = grouping.sweeps(portion)[-1]
+        seconds = cost.reference_seconds(TRIAL, portion)
+        assert seconds >= 60 > seconds - cost.reference_seconds(TRIAL, last)
 
 
-def train(root, trial, seconds):
-    fields = {"trial": trial.key(), **trial.model_dump(), "parameters": 1}
-    row = {
-        "epoch": 1,
-        "train_loss": 1.0,
-        "val_n": 1,
-        "val_n_correct": 1,
-        "val_robust_n": None,
-        "val_robust_n_correct": None,
-        "seconds": seconds,
-    }
-    provenance = experiment.provenance(torch.device("cpu"))
-    assert isinstance(provenance["finished_at"], datetime.datetime)
-    results.write(root, "training", trial.key(), [{**fields, **row}], provenance)
+def test_portions_do_not_depend_on_the_machine():
+    before = cost.portions(TRIAL, PROBES)
+    rates.remember(rates.device_name(Resources()), {("gcnn", "table1"): Rates(1.0, 1.0, 1.0)})
+    assert cost.portions(TRIAL, PROBES) == before
 
 
-def test_the_estimate_follows_what_was_measured(tmp_path):
-    trial = Trial(model="stdcnn", data="mnist5k", epochs=10)
-    todo = {Trial(model="stdcnn", data="mnist5k", epochs=10, seed=1): []}
-    guess = cost.estimate(todo, set(), tmp_path)
-    assert "guess" in guess.source
-    train(tmp_path, trial, seconds=7.0)  # an epoch
-    found = cost.estimate(todo, set(), tmp_path)
-    assert found.seconds == pytest.approx(70.0)
-    assert "these results" in found.source
+def test_nothing_to_measure_has_no_portions():
+    assert cost.portions(TRIAL, []) == []
 
 
-def test_speeds_are_remembered_for_other_grids(tmp_path):
-    train(tmp_path / "one", Trial(model="stdcnn", data="mnist5k", epochs=10), seconds=7.0)
-    cost.remember_rates(tmp_path / "one")
-    todo = {Trial(model="stdcnn", data="mnist5k", epochs=5): []}
-    found = cost.estimate(todo, set(), tmp_path / "other")
-    assert found.seconds == pytest.approx(35.0)
-    assert "earlier launches" in found.source
-    cost.RATES_FILE.write_text("{")
-    assert "guess" in cost.estimate(todo, set(), tmp_path / "other").source
+def test_the_estimate_counts_training_and_measuring(tmp_path):
+    one, two = TRIAL, TRIAL.model_copy(update={"seed": 1})
+    todo = {one: PROBES[:5], two: PROBES}
+    found = cost.estimate(todo, {two.key()}, tmp_path, Resources())
+    assert found.seconds == pytest.approx(
+        {
+            one.key(): cost.reference_seconds(one, PROBES[:5], trained=False),
+            two.key(): cost.reference_seconds(two, PROBES),
+        }
+    )
+    assert found.source == speed.GUESS
+    assert found.factor == pytest.approx((1 / 3, 3))
+    assert cost.estimate({}, set(), tmp_path, Resources()) == Estimate({}, (1.0, 1.0), "")
 
 
-def test_a_cache_that_cannot_be_written_is_no_failure(tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.setattr(cost, "RATES_FILE", tmp_path / "file" / "rates.json")
-    train(tmp_path / "r", Trial(model="stdcnn", data="mnist5k", epochs=10), seconds=7.0)
-    cost.remember_rates(tmp_path / "r")
-    assert cost.remembered_rates() == {}
+def test_sources_are_named_with_their_shares(tmp_path):
+    known, guessed = TRIAL, Trial(model="stdcnn", epochs=10)
+    rates.remember(rates.device_name(Resources()), {("gcnn", "table1"): Rates(1e-3, 1e-3, 1e-3)})
+    found = cost.estimate({known: PROBES, guessed: []}, set(), tmp_path, Resources())
+    shares = [seconds / sum(found.seconds.values()) for seconds in found.seconds.values()]
+    device = rates.device_name(Resources())
+    assert found.source == (
+        f"from speeds measured on {device} ({shares[0]:.0%}); a guess ({shares[1]:.0%})"
+    )
+    low, high = speed.CALIBRATED
+    assert found.factor == pytest.approx(
+        (shares[0] * low + shares[1] / 3, shares[0] * high + shares[1] * 3)
+    )
+
+
+def test_a_range_is_shown_with_its_middle():
+    found = Estimate({}, (0.5, 2.0), "").between(10, "{:.0f} h".format)
+    assert found == "10 h (5 h to 20 h)"
+
+
+def test_the_longest_trial_bounds_the_time():
+    assert cost.makespan([3, 1, 1, 1], 2) == 3
+    assert cost.makespan([3, 1, 1, 1], 1) == 6
+    assert cost.makespan([1, 1, 1], 2) == 2
+    assert cost.makespan([5], 100) == 5
+    assert cost.makespan([], 4) == 0
+
+
+@given(st.lists(st.floats(0, 1e6), max_size=30), st.integers(1, 10))
+def test_the_time_is_between_its_bounds(seconds, slots):
+    found = cost.makespan(seconds, slots)
+    least = max([sum(seconds) / slots, *seconds])
+    assert least * (1 - 1e-9) <= found <= 2 * least * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("cores", "gpus", "resources", "slots"),
+    [
+        (8, 0, Resources(), 8),
+        (8, 0, Resources(cpu=3), 2),
+        (2, 0, Resources(cpu=4), 1),
+        (64, 2, Resources(gpu=0.25), 8),
+        (4, 2, Resources(gpu=0.25), 4),
+        (64, 0, Resources(gpu=0.5), 2),
+        (64, 4, Resources(gpu=2), 2),
+    ],
+)
+def test_slots_are_what_the_machine_holds(monkeypatch, cores, gpus, resources, slots):
+    monkeypatch.setattr(cost.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(cost.rates, "gpus", lambda: ["H100"] * gpus)
+    assert cost.slots_here(resources) == slots

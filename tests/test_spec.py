@@ -134,8 +134,8 @@ def test_more_images_than_there_are_is_an_error():
 
 def test_vocabulary_agrees_with_the_code():
     from rotgrid.attacks import SWEEPS
-    from rotgrid.cost import MULTIPLY_ADDS
     from rotgrid.models import MODELS, gcnn, stdcnn
+    from rotgrid.work import MULTIPLY_ADDS
 
     assert tuple(MODELS) == spec.MODELS == tuple(spec.VARIANTS)
     assert tuple(stdcnn.WIDTHS) == spec.VARIANTS["stdcnn"]
