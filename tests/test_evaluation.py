@@ -6,7 +6,7 @@ from rotgrid import attacks, data, diagnostics, evaluation, models
 from rotgrid.attacks.class_means import means_of
 from rotgrid.data import pixels
 from rotgrid.rotation import draw_angles, rotate
-from rotgrid.spec import ATTACKS, Probe, Trial
+from rotgrid.spec import ATTACKS, PREDICTED, Probe, Trial
 
 TRIAL = Trial(model="stdcnn", data="mnist5k", train_rotation=60)
 
@@ -48,6 +48,24 @@ def test_every_probe_has_its_row_whatever_the_order(net, digits):
     wanted = {probe.resolve(TRIAL) for probe in probes}
     assert {row["probe"] for row in found} == {probe.key() for probe in wanted}
     assert len(found) == len(wanted)
+
+
+@pytest.mark.parametrize("attack", PREDICTED)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_label_rule_is_a_choice_of_each_such_attack(net, digits, attack, precision):
+    """With the true label an attack repairs no errors; the other one breaks the same images."""
+    choices = {"attack": attack, "eps": 0.1, "steps": 3, "n_images": 60}
+    if attack == "pgd":
+        choices["attack_precision"] = precision
+    true, predicted, clean = rows(
+        net,
+        digits,
+        Probe(**choices),
+        Probe(**choices, label_rule="predicted"),
+        Probe(n_images=60),
+    )
+    assert (bits(true) <= bits(clean)).all()
+    assert (bits(predicted) >= bits(true)).all()
 
 
 def test_a_probe_measured_alone_equals_one_measured_among_others(net, digits):

@@ -76,6 +76,7 @@ def sweep(
         result[:, chosen] = run(case, **settings)
         if label_rule == "predicted":
             wrong = (~correct).nonzero().squeeze(1)
+            settings.pop("precision", None)  # nothing is searched here
             for row, eps in enumerate(eps_grid):
                 moved = ON_PREDICTED[attack](
                     model, images[wrong], classes[wrong], eps=eps, **settings
