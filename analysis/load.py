@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from analysis import flags
-from rotgrid import grid, results
+from rotgrid import failures, grid, results
 from rotgrid.spec import Probe, Trial
 
 Place = str | os.PathLike[str]
@@ -192,11 +192,9 @@ def _not_believed(rows: pl.DataFrame) -> Iterator[str]:
 
 
 def _failed(place: Place) -> Iterator[str]:
-    for key, report in results.failures(place).items():
-        spec = report.get("trial")
-        who = _network(spec) if isinstance(spec, dict) else "a trial"
-        why = report.get("exception") or report.get("error") or "the report gives no reason"
-        reason = str(why).strip().splitlines()[-1]
+    for key, failure in failures.read(place).items():
+        who = _network(failure.trial) if failure.trial else "a trial"
+        reason = failure.exception.strip().splitlines()[-1]
         yield f"{os.fspath(place)}: {who} failed (trial {key}): {reason}"
 
 

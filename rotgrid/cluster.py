@@ -1,17 +1,27 @@
-"""The trials of a plan on Ray Tune: resources, retries, progress. The only module with Ray.
+"""The trials of a plan on Ray Tune: checks before the start, retries, limits. The only module
+with Ray.
 
 The truth is in the Parquet parts, never in Tune's own state: what has a part is not submitted,
 and a launch after a crash is a fresh one. One actor runs many trials, so torch is imported once
-per actor; an exception in a trial is recorded and does not cost the actor its life.
+per actor; images reach each node once, through Ray's object store.
 """
 
+import errno
+import functools
+import hashlib
+import importlib.metadata
 import json
 import logging
 import os
+import re
 import socket
+import sys
 import tempfile
+import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 os.environ.update(  # read by Ray on import or start
@@ -24,82 +34,253 @@ os.environ.update(  # read by Ray on import or start
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_DISABLE_SIGINT_HANDLER": "1",
         "TUNE_GLOBAL_CHECKPOINT_S": "600",
+        "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # failures/ has them
+        "RAY_IGNORE_UNHANDLED_ERRORS": "1",
         "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     }
 )
 
 import ray
+import yaml
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.search.basic_variant import BasicVariantGenerator
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from rotgrid import results
+from rotgrid import data, deadline, failures, results
+from rotgrid.failures import CANARIES, HOPELESS, Attempts
 from rotgrid.grid import Resources
 from rotgrid.progress import Tracker
-from rotgrid.spec import Probe, Trial
-
-MAX_FAILURES = 3
-"""How often a trial whose process or node died is started again, from its last checkpoint."""
-
+from rotgrid.results import StoreError
+from rotgrid.spec import Probe, Trial, digest
 
 CONNECT_SECONDS = 10.0
+FULL = re.compile(rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EROFS})\]")
+"""Of errors that waiting does not help."""
+DIED = "ProcessDied: the process was killed, ran out of memory, or its node was lost"
+BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")
+"""What `ray up` leaves on the head; Ray has no other way to ask."""
+NODE_SECONDS = 180.0
+"""For a node to answer before the start."""
+STORE_SECONDS = 30.0
+"""How long results may be out of reach before the launch stops."""
 
 
 class ClusterError(RuntimeError):
-    """Ray cannot be reached, or cannot give a trial what it asks for."""
+    """Ray cannot be reached, or its nodes cannot do what the plan asks for."""
 
 
-_trackers: dict[str, Tracker] = {}
-"""Live trackers of this process: Tune pickles its callbacks, and a terminal cannot be."""
+@dataclass
+class Launch:
+    """One call of `run`."""
+
+    results_in: str
+    resources: Resources
+    tracker: Tracker
+    limits: Mapping[str, float]
+    """Seconds for one attempt, by key of the trial."""
+    id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
+    running: dict[str, tuple[float, TuneTrial]] = field(default_factory=dict)
+    """When the running trials were started, by key."""
+    frozen: set[str] = field(default_factory=set)
+    """Keys of trials whose process was ended because it ignored its limit."""
+    stopped: str = ""
+    """Why the results cannot be written, if they cannot."""
+
+    @property
+    def tries(self) -> Attempts:
+        """How often this launch tries a trial."""
+        return Attempts(self.id, self.resources.retries)
+
+
+_launches: dict[str, Launch] = {}
+"""Of this process, by id: Tune pickles its callbacks, and a terminal cannot be."""
 
 
 class Watch(tune.Callback):
-    """Hands what happens to trials to the tracker of this launch, and records lost ones."""
+    """What happens to trials: told to the tracker, recorded where no process is left to do it."""
 
-    def __init__(self, launch: str, results_in: str) -> None:
+    def __init__(self, launch: str) -> None:
         self.launch = launch
-        self.results_in = results_in
 
     def on_trial_start(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: object
     ) -> None:
         """A trial has a process."""
-        _trackers[self.launch].started(trial.config["key"])
+        launch, key = _launches[self.launch], trial.config["key"]
+        launch.running[key] = (time.monotonic(), trial)
+        launch.tracker.started(key)
 
     def on_trial_complete(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: object
     ) -> None:
-        """A trial ended by itself, well or with a recorded failure."""
-        failed = trial.last_result.get("outcome") != "done"
-        _trackers[self.launch].finished(trial.config["key"], failed)
+        """A trial ended by itself, well or with a final failure."""
+        launch, key = _launches[self.launch], trial.config["key"]
+        launch.running.pop(key, None)
+        launch.tracker.finished(key, trial.last_result.get("outcome") != "done")
+        forget(trial)
+
+    def on_trial_recover(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: object
+    ) -> None:
+        """An attempt failed; another one follows."""
+        launch, key = _launches[self.launch], trial.config["key"]
+        launch.running.pop(key, None)
+        launch.tracker.again(key)
+        account(launch, trial, final=False)
 
     def on_trial_error(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: object
     ) -> None:
-        """A trial lost its process more often than `MAX_FAILURES`."""
-        report = {
-            "exception": "the process died (killed, out of memory, or its node was lost)",
-            "traceback": "",
-            "host": trial.node_ip or "unknown",
-            "attempt": trial.num_failures,
-        }
-        spec = Trial(**json.loads(trial.config["trial"]))
-        results.record_failure(self.results_in, spec, report)
-        _trackers[self.launch].finished(trial.config["key"], failed=True)
+        """The last attempt failed."""
+        launch, key = _launches[self.launch], trial.config["key"]
+        launch.running.pop(key, None)
+        launch.tracker.finished(key, failed=True)
+        account(launch, trial, final=True)
+
+    def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: object) -> None:
+        """Now and then: end processes that do not even run their own watchdog."""
+        launch = _launches[self.launch]
+        launch.tracker.tick()
+        for key, (since, trial) in list(launch.running.items()):
+            limit = launch.limits[key]
+            if time.monotonic() - since > limit + 3 * deadline.grace(limit):
+                del launch.running[key]
+                launch.frozen.add(key)
+                if actor := trial.temporary_state.ray_actor:
+                    ray.kill(actor)
 
 
-def run_trial(config: Mapping[str, Any]) -> None:
-    """One trial in an actor; the config is flat and plain."""
+class Stop(tune.Stopper):
+    """Ends the launch when results cannot be written."""
+
+    def __init__(self, launch: str) -> None:
+        self.launch = launch
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Never one trial alone."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether to end."""
+        return bool(_launches[self.launch].stopped)
+
+
+class Canaries(BasicVariantGenerator):
+    """Hands out the points in their order, few at once until one has succeeded.
+
+    When the first `HOPELESS` have failed, no more are handed out.
+    """
+
+    def __init__(self, points: list[dict[str, Any]]) -> None:
+        super().__init__(points_to_evaluate=points)
+        self.started = self.failed = self.succeeded = 0
+
+    def next_trial(self) -> TuneTrial | None:
+        """The next trial, or None while there is none to start."""
+        if not self.succeeded:
+            if self.failed >= HOPELESS:
+                self.set_finished()
+                return None
+            if self.started - self.failed >= CANARIES or self.started >= HOPELESS:
+                return None
+        trial = super().next_trial()
+        self.started += trial is not None
+        return trial
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """A trial ended."""
+        super().on_trial_complete(trial_id, result, error)
+        done = not error and (result or {}).get("outcome") == "done"
+        self.succeeded += done
+        self.failed += not done
+
+
+def forget(trial: TuneTrial) -> None:
+    """Drop Tune's statistics of the metrics of a trial that has ended: most of what it keeps."""
+    trial.run_metadata.metric_analysis.clear()
+    trial.run_metadata.metric_n_steps.clear()
+
+
+def account(launch: Launch, trial: TuneTrial, final: bool) -> None:
+    """Record a failed attempt unless its own process did; see whether results can be written."""
+    key, spec = trial.config["key"], Trial(**json.loads(trial.config["trial"]))
+    if trouble := store_trouble(trial):
+        launch.stopped = trouble if FULL.search(trouble) else unreachable(launch.results_in)
+    try:
+        known = failures.find(launch.results_in, key)
+        if known is None or known.launch != launch.id or known.attempt < trial.num_failures:
+            text, trace, host = DIED, "", trial.node_ip or "unknown"
+            if key in launch.frozen:
+                text = "TimeLimitError: the process did not respond, and was ended"
+        else:
+            text, trace, host = known.exception, known.traceback, known.host
+            if known.final or not final:
+                return
+        text = store_trouble(trial) or text
+        how = {"attempt": max(1, trial.num_failures), "final": final and not launch.stopped}
+        failures.record(launch.results_in, spec, launch.tries, text, trace, host, **how)
+    except StoreError:
+        launch.stopped = launch.stopped or unreachable(launch.results_in)
+
+
+def store_trouble(trial: TuneTrial) -> str:
+    """What kept the last attempt from reading or writing results, if that ended it."""
+    errors = Path(trial.error_file).read_text() if trial.error_file else ""
+    last = errors.rstrip().rpartition("\n")[2]
+    return last.partition("StoreError: ")[2]
+
+
+def unreachable(results_in: str) -> str:
+    """Why results cannot be written, or nothing if it was a passing trouble."""
+    until = time.monotonic() + STORE_SECONDS
+    while True:
+        try:
+            results.check(results_in)
+        except StoreError as error:
+            if FULL.search(str(error)) or time.monotonic() > until:
+                return str(error)
+            time.sleep(1)
+        else:
+            return ""
+
+
+def run_trial(config: Mapping[str, Any], shared: Mapping[str, Any]) -> None:
+    """One attempt at a trial in an actor; the config is flat and plain."""
     from rotgrid import experiment
 
-    outcome = experiment.attempt(
-        Trial(**json.loads(config["trial"])),
-        [Probe(**fields) for fields in json.loads(config["probes"])],
-        config["results_in"],
-        threads=config["cpu"],
-        gpu_share=config["gpu"],
-    )
+    trial, root = Trial(**json.loads(config["trial"])), shared["results_in"]
+    tries, limit = Attempts(*shared["tries"]), config["limit"]
+    probes = [Probe(**fields) for fields in json.loads(shared["probes"][config["probes"]])]
+    until = time.monotonic() + limit
+
+    def work() -> None:
+        agree(shared["versions"])
+        for name, content in shared["images"].items():
+            provide(name, content)
+        cpu, gpu = shared["resources"]
+        experiment.run(trial, probes, root, threads=cpu, gpu_share=gpu, until=until)
+
+    def stuck(trace: str) -> None:
+        failures.record(root, trial, tries, "TimeLimitError: hangs", trace)
+
+    before = failures.find(root, trial.key())
+    if before is not None and before.launch == tries.launch and before.final:
+        tune.report({"outcome": "failed"})  # its watchdog had the last word
+        return
+    with deadline.watchdog(limit, stuck):
+        outcome = failures.attempt(work, trial, root, tries)
+    if outcome == "again":
+        raise RuntimeError("recorded in failures/; to be tried again in a new process")
     tune.report({"outcome": outcome})
+
+
+@functools.cache
+def provide(name: str, content: ray.ObjectRef) -> None:
+    """Take a data set from the object store, once per process."""
+    data.provide(name, ray.get(content))  # type: ignore[arg-type]
 
 
 def run(
@@ -107,6 +288,7 @@ def run(
     results_in: str,
     resources: Resources,
     tracker: Tracker,
+    limits: Mapping[str, float],
     address: str | None = None,
 ) -> None:
     """Run the trials, in the order given, on the Ray cluster at `address` or around here.
@@ -115,56 +297,77 @@ def run(
     machine alone. What happens to each trial is in `results_in` and `tracker`.
 
     Raises:
-        ClusterError: no cluster, or none that has what a trial asks for.
+        ClusterError: no cluster, or none whose nodes can do what is asked for.
+        StoreError: results can no longer be written; finished trials are kept.
         KeyboardInterrupt: finished trials are kept.
     """
-    launch = uuid.uuid4().hex[:8]
+    launch = Launch(results_in, resources, tracker, limits)
     connect(address)
     try:
         require(resources)
-        points = [
-            {
-                "key": trial.key(),
-                "trial": trial.model_dump_json(),
-                "probes": json.dumps([probe.model_dump() for probe in probes]),
-            }
-            for trial, probes in todo.items()
-        ]
-        _trackers[launch] = tracker
+        images = {
+            name: ray.put(data.arrays(data.load(name)))
+            for name in dict.fromkeys(trial.data for trial in todo)
+        }
+        inspect_nodes(results_in, resources, images)
+        _launches[launch.id] = launch
         with tempfile.TemporaryDirectory(prefix="rotgrid-") as scratch:
-            tuner(points, launch, results_in, resources, scratch).fit()
+            tuner(todo, launch, images, scratch).fit()
     finally:
-        _trackers.pop(launch, None)
+        _launches.pop(launch.id, None)
         ray.shutdown()
+    if launch.stopped:
+        raise StoreError(launch.stopped)
 
 
 def tuner(
-    points: list[dict[str, str]],
-    launch: str,
-    results_in: str,
-    resources: Resources,
+    todo: Mapping[Trial, Sequence[Probe]],
+    launch: Launch,
+    images: Mapping[Any, ray.ObjectRef],
     scratch: str,
 ) -> tune.Tuner:
     """The Tuner of one launch: an explicit list of points, actors reused, silent."""
-    logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)
-    fixed = {"results_in": results_in, "cpu": resources.cpu, "gpu": resources.gpu}
-    share = {"cpu": resources.cpu, "gpu": resources.gpu}
+    for module in ("tune", "analysis.experiment_analysis"):
+        logging.getLogger(f"ray.tune.{module}").setLevel(logging.CRITICAL)
+    probes = {id(probes): json.dumps([p.model_dump() for p in probes]) for probes in todo.values()}
+    names = {which: digest({"probes": text}) for which, text in probes.items()}
+    points = [
+        {
+            "key": trial.key(),
+            "trial": trial.model_dump_json(),
+            "probes": names[id(probes)],  # many trials have the same ones
+            "limit": launch.limits[trial.key()],
+        }
+        for trial, probes in todo.items()
+    ]
+    shared = {
+        "results_in": launch.results_in,
+        "resources": (launch.resources.cpu, launch.resources.gpu),
+        "tries": launch.tries,
+        "probes": {names[which]: text for which, text in probes.items()},
+        "images": dict(images),
+        "versions": versions(),
+    }
+    share = {"cpu": launch.resources.cpu, "gpu": launch.resources.gpu}
     return tune.Tuner(
-        tune.with_resources(run_trial, {name: x for name, x in share.items() if x}),
-        param_space={"key": None, "trial": None, "probes": None, **fixed},
+        tune.with_resources(
+            tune.with_parameters(run_trial, shared=shared), {k: x for k, x in share.items() if x}
+        ),
+        param_space=dict.fromkeys(points[0]),
         tune_config=tune.TuneConfig(
             num_samples=len(points),
             reuse_actors=True,
-            search_alg=BasicVariantGenerator(points_to_evaluate=points),
+            search_alg=Canaries(points),
             trial_name_creator=trial_key,
             trial_dirname_creator=trial_key,
         ),
         run_config=tune.RunConfig(
-            name=launch,
+            name=launch.id,
             storage_path=scratch,
             verbose=0,
-            callbacks=[Watch(launch, results_in)],
-            failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
+            callbacks=[Watch(launch.id)],
+            stop=Stop(launch.id),
+            failure_config=tune.FailureConfig(max_failures=launch.resources.retries),
         ),
     )
 
@@ -197,12 +400,132 @@ def reach(address: str | None) -> None:
 
 
 def require(resources: Resources) -> None:
-    """Refuse what no node can give, instead of waiting for it forever."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    """Refuse what no node can give, now or when the cluster grows, instead of waiting forever."""
+    kinds = [node["Resources"] for node in ray.nodes() if node["Alive"]] + growth()
     for name, key, wanted in (("cpu", "CPU", resources.cpu), ("gpu", "GPU", resources.gpu)):
-        most = max((node.get(key, 0) for node in nodes), default=0)
+        most = max((kind.get(key, 0) for kind in kinds), default=0)
         if wanted > most:
             raise ClusterError(
                 f"each trial asks for {wanted:g} {key} and no node has more than {most:g}: "
                 f"change `resources` in the grid, or add --set resources.{name}={int(most)}"
             )
+    if not any(fits(kind, resources) for kind in kinds):
+        raise ClusterError(
+            f"each trial asks for {resources.cpu:g} CPU and {resources.gpu:g} GPU together, "
+            "and no node has both: change `resources` in the grid"
+        )
+
+
+def fits(kind: Mapping[str, float], resources: Resources) -> bool:
+    """Whether a node with these resources can run a trial."""
+    return kind.get("CPU", 0) >= resources.cpu and kind.get("GPU", 0) >= resources.gpu
+
+
+def growth() -> list[dict[str, float]]:
+    """Resources of each kind of node that the autoscaler of `ray up` may add; its head knows."""
+    try:
+        config = yaml.safe_load(BOOTSTRAP.expanduser().read_text())
+    except OSError:
+        return []
+    kinds = config["available_node_types"].values()
+    return [dict(kind["resources"]) for kind in kinds if kind.get("max_workers", 1)]
+
+
+def inspect_nodes(
+    results_in: str, resources: Resources, images: Mapping[Any, ray.ObjectRef]
+) -> None:
+    """Have every node that can run a trial write results, read this process's, fetch the images.
+
+    Nodes that join later are held to the same versions by `run_trial`.
+
+    Raises:
+        ClusterError: names each node that cannot, and why.
+    """
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    if len(alive) == 1:  # this process has done all that already
+        return
+    marker = f".launch.{uuid.uuid4().hex}"
+    results.put(results_in, marker, b"")
+    task = ray.remote(num_cpus=0, max_retries=0)(inspect_here)
+    asked = []
+    for node in alive:
+        if not fits(node["Resources"], resources):
+            continue
+        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        reply = task.options(scheduling_strategy=there).remote(
+            results_in, marker, versions(), dict(images)
+        )
+        asked.append((f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})", reply))
+    try:
+        troubles = [line for name, reply in asked for line in answers(name, reply)]
+    finally:
+        results.delete(results_in, marker)
+    if troubles:
+        raise ClusterError("\n".join(troubles))
+
+
+def answers(name: str, reply: ray.ObjectRef) -> Iterable[str]:
+    """What a node finds wrong."""
+    try:
+        found = ray.get(reply, timeout=NODE_SECONDS)
+    except ray.exceptions.GetTimeoutError:
+        found = [f"does not answer within {NODE_SECONDS:g} s"]
+    except (ray.exceptions.RayError, ImportError) as error:
+        found = [f"cannot run rotgrid: {str(error).strip().splitlines()[-1]}"]
+    return [f"node {name}: {line}" for line in found]
+
+
+def inspect_here(
+    results_in: str,
+    marker: str,
+    expected: Mapping[str, str],
+    images: Mapping[Any, ray.ObjectRef],
+) -> list[str]:
+    """What is wrong with this node, in words."""
+    found = []
+    try:
+        agree(expected)
+    except ClusterError as error:
+        found.append(str(error))
+    try:
+        results.check(results_in)
+        if not results.exists(results_in, marker):
+            found.append(
+                f"{results_in} is another folder there than here: results must be where all "
+                "nodes can write, a shared folder or s3:// or gs://"
+            )
+    except OSError as error:
+        found.append(f"{results_in}: {error}")
+    for name, content in images.items():
+        if not ray.get(content, timeout=NODE_SECONDS):
+            found.append(f"cannot fetch the images of {name}")
+    return found
+
+
+def agree(expected: Mapping[str, str]) -> None:
+    """Refuse to compute with other versions than those of the launch.
+
+    Raises:
+        ClusterError: names what differs.
+    """
+    here = versions()
+    differ = [f"{name} {here[name]}, not {expected[name]}" for name in here
+              if here[name] != expected[name]]  # fmt: skip
+    if differ:
+        raise ClusterError(
+            f"this node has {'; '.join(differ)} as the launching machine: run `ray up` again"
+        )
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """What all nodes must have in common, by name."""
+    code = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        code.update(path.read_bytes())
+    return {
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "ray": ray.__version__,
+        "torch": importlib.metadata.version("torch").partition("+")[0],
+        "rotgrid's code": code.hexdigest()[:12],
+    }

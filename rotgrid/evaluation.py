@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rotgrid import diagnostics, equivariance
+from rotgrid import deadline, diagnostics, equivariance
 from rotgrid.attacks import sweep
 from rotgrid.attacks.class_means import means_of
 from rotgrid.attacks.fmn import distances
@@ -22,6 +22,7 @@ from rotgrid.attacks.spatial import (
 )
 from rotgrid.attacks.threat import TOLERANCE, frozen
 from rotgrid.data import Dataset, pixels, subset
+from rotgrid.grouping import UNTURNED, grouped, same_images, same_sweep
 from rotgrid.models.layers import STD
 from rotgrid.rotation import draw_angles, draw_shifts, rotate, transform
 from rotgrid.spec import ModelName, Probe, Trial
@@ -44,6 +45,7 @@ def measure(
     trial: Trial,
     probes: Sequence[Probe],
     sources: Sources | None = None,
+    until: float = deadline.NEVER,
 ) -> Iterator[list[Row]]:
     """The rows of the probes, without provenance, a sweep over eps at a time.
 
@@ -55,6 +57,7 @@ def measure(
         trial: says how images are resampled.
         probes: resolved.
         sources: needed by `transfer`.
+        until: reading of `time.monotonic` past which no sweep begins.
 
     Yields:
         `probe`, its fields, `n`, `n_correct`, `correct`, `class_n`, `class_n_correct`,
@@ -65,27 +68,11 @@ def measure(
         for group in grouped(list(dict.fromkeys(probes)), same_images):
             test = test_images(dataset, trial, group[0])
             for same in grouped(group, same_sweep):
+                deadline.check(until, f"attack {same[0].attack}, probe {same[0].key()}")
                 start = time.perf_counter()
                 rows = measured(model, dataset, trial, test, same, sources)
                 seconds = (time.perf_counter() - start) / len(rows)
                 yield [{**row, "seconds": seconds} for row in rows]
-
-
-UNTURNED = ("rotation-grid", "translation-grid", "spatial-grid", "worst-of-10", "spatial-pgd",
-            "equivariance")  # fmt: skip
-"""The attacks that turn images themselves."""
-
-
-def same_images(probe: Probe) -> object:
-    """Equal for probes of the same test images."""
-    if probe.attack in UNTURNED:
-        return probe.n_images
-    return probe.test_rotation, probe.test_translation, probe.n_images
-
-
-def same_sweep(probe: Probe) -> object:
-    """Equal for probes that differ in eps alone."""
-    return probe.model_copy(update={"eps": 0.0})
 
 
 def test_images(dataset: Dataset, trial: Trial, probe: Probe) -> tuple[Tensor, Tensor]:
@@ -261,11 +248,3 @@ def angle_of(probe: Probe) -> float:
 def pixel_eps(probe: Probe) -> float:
     """The probe's eps in pixel units."""
     return probe.eps * (STD if probe.eps_unit == "normalised" else 1)
-
-
-def grouped(probes: Sequence[Probe], value: Callable[[Probe], object]) -> list[list[Probe]]:
-    """The probes in groups of equal `value`, in order of first appearance."""
-    groups: dict[object, list[Probe]] = {}
-    for probe in probes:
-        groups.setdefault(value(probe), []).append(probe)
-    return list(groups.values())

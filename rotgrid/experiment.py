@@ -2,33 +2,26 @@
 
 import datetime
 import functools
-import io
 import platform
-import socket
 import subprocess
-import time
-import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
 import rotgrid
+from rotgrid import deadline
 from rotgrid import results as storage
+from rotgrid.cost import portions
 from rotgrid.data import Dataset, load
 from rotgrid.evaluation import measure
 from rotgrid.models import build, count_parameters
 from rotgrid.recipes import recipe_of
 from rotgrid.results import Root
 from rotgrid.spec import VARIANTS, DataName, ModelName, Probe, Trial, digest
-from rotgrid.training import fit, serialize
-
-FLUSH_SECONDS = 60.0
-"""Rows measured for longer than this are written before the probing goes on."""
-
-Outcome = Literal["done", "failed"]
+from rotgrid.training import fit, serialize, stored
 
 
 def run(
@@ -38,6 +31,7 @@ def run(
     *,
     threads: int = 1,
     gpu_share: float = 0.0,
+    until: float = deadline.NEVER,
 ) -> int:
     """Train the network of `trial`, or load its weights, and measure the probes not yet measured.
 
@@ -50,12 +44,15 @@ def run(
         results: results location, a path or URI.
         threads: CPU threads of torch.
         gpu_share: 0 computes on the CPU, anything else on the first visible GPU.
+        until: reading of `time.monotonic` at which to stop.
 
     Returns:
         The number of rows written.
 
     Raises:
         DataError, DivergedError, FloatingPointError: see `data`, `training`, `attacks`.
+        StoreError: the results cannot be read or written.
+        TimeLimitError: it is past `until`; what is finished is stored.
     """
     device = prepare(threads, gpu_share)
     wanted = list(dict.fromkeys(probe.resolve(trial) for probe in probes))
@@ -65,58 +62,26 @@ def run(
     if not missing and storage.exists(results, f"checkpoints/{trial.key()}.pt"):
         return 0
     dataset = load_on(trial.data, device)
-    model = network(trial, dataset, results, device)
+    model = network(trial, dataset, results, device, until)
     sources = functools.cache(
-        lambda name: network(source_of(trial, name), dataset, results, device)
+        lambda name: network(source_of(trial, name), dataset, results, device, until)
     )
-    written = 0
-    rows: list[dict[str, Any]] = []
-    since = time.monotonic()
     fields = {"trial": trial.key(), "parameters": count_parameters(model), **trial.model_dump()}
-    for measured in measure(model, dataset, trial, missing, sources):
-        rows += [{**fields, **row} for row in measured]
-        written += len(measured)
-        if time.monotonic() - since > FLUSH_SECONDS:
-            store(results, trial, rows, device)
-            rows, since = [], time.monotonic()
-    store(results, trial, rows, device)
-    storage.delete(results, f"failures/{trial.key()}.json")
-    return written
+    for portion in portions(trial, missing):  # two launches of one grid write the same parts
+        sweeps = measure(model, dataset, trial, portion, sources, until)
+        store(results, trial, [{**fields, **row} for rows in sweeps for row in rows], device)
+    return len(missing)
 
 
-def attempt(
-    trial: Trial,
-    probes: Iterable[Probe],
-    results: Root,
-    *,
-    threads: int = 1,
-    gpu_share: float = 0.0,
-) -> Outcome:
-    """`run`, with any exception recorded in `failures/` instead of raised."""
-    try:
-        run(trial, probes, results, threads=threads, gpu_share=gpu_share)
-    except Exception as error:
-        earlier = storage.failures(results).get(trial.key(), {})
-        report = {
-            "exception": f"{type(error).__name__}: {error}",
-            "traceback": traceback.format_exc()[-8_000:],
-            "host": socket.gethostname(),
-            "attempt": 1 + int(str(earlier.get("attempt", 0))),
-            "failed_at": datetime.datetime.now(datetime.UTC).isoformat(),
-        }
-        storage.record_failure(results, trial, report)
-        return "failed"
-    return "done"
-
-
-def network(trial: Trial, dataset: Dataset, results: Root, device: torch.device) -> nn.Module:
+def network(
+    trial: Trial, dataset: Dataset, results: Root, device: torch.device, until: float
+) -> nn.Module:
     """The trained network of a trial: its stored weights, or a training that stores them."""
     model = build(trial.model, trial.variant, trial.seed).to(device)
-    if weights := storage.get(results, f"checkpoints/{trial.key()}.pt"):
-        state = torch.load(io.BytesIO(weights), weights_only=True, map_location=device)
+    if state := stored(results, f"checkpoints/{trial.key()}.pt"):
         model.load_state_dict(state)
     else:
-        train(model, dataset, trial, results)
+        train(model, dataset, trial, results, until)
     return model
 
 
@@ -142,12 +107,12 @@ def source_of(trial: Trial, model: ModelName) -> Trial:
     )
 
 
-def train(model: nn.Module, dataset: Dataset, trial: Trial, results: Root) -> None:
+def train(model: nn.Module, dataset: Dataset, trial: Trial, results: Root, until: float) -> None:
     """Fit and store: first the rows, then the weights, which say that the training is complete."""
     device = next(model.parameters()).device
     key = trial.key()
     fields = {"trial": key, "parameters": count_parameters(model), **trial.model_dump()}
-    rows = [{**fields, **row} for row in fit(model, dataset, trial, results)]
+    rows = [{**fields, **row} for row in fit(model, dataset, trial, results, until)]
     storage.write(results, "training", key, rows, provenance(device))
     storage.put(results, f"checkpoints/{key}.pt", serialize(model.state_dict()))
     storage.delete(results, f"checkpoints/{key}.training.pt")

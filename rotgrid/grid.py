@@ -30,6 +30,15 @@ class Resources(Record):
     gpu: float = Field(
         default=0.0, ge=0, description="GPUs per trial: 0, a whole number, or a fraction 1/k"
     )
+    minutes: float = Field(
+        default=0.0,
+        ge=0,
+        description="time limit of an attempt at a trial; 0: 10 times the most that is expected, "
+        "at least an hour",
+    )
+    retries: int = Field(
+        default=3, ge=0, description="further attempts at a trial that fails or loses its node"
+    )
 
 
 @dataclass(frozen=True)
@@ -210,7 +219,9 @@ def resolve(tree: Tree, probes: Iterable[tuple[Probe, Where]], trial: Trial) -> 
 def read_resources(tree: Tree, value: object) -> Resources:
     """The `resources` of a grid."""
     if not isinstance(value, dict):
-        tree.problem(("resources",), "should be a mapping with `cpu` and `gpu`")
+        tree.problem(
+            ("resources",), "should be a mapping with " + ", ".join(Resources.model_fields)
+        )
         return Resources()
     known_keys(tree, value, ("resources",), tuple(Resources.model_fields))
     axes = axes_of(tree, value, ("resources",), Resources)
@@ -220,7 +231,7 @@ def read_resources(tree: Tree, value: object) -> Resources:
         if gpu > 1 or abs(share - Fraction(gpu)) > 1e-6 or share.numerator != 1:
             tree.problem(("resources", "gpu"), "a share of a GPU is 1/k: 0.5, 0.25, 0.2", got=gpu)
             return Resources()
-    for field in ("cpu", "gpu"):
+    for field in Resources.model_fields:
         if isinstance(value.get(field), list):
             tree.problem(("resources", field), "is one number for all trials", got=value[field])
             return Resources()

@@ -6,21 +6,27 @@ Exit codes: 0 all done, 1 internal error, 2 usage or invalid grid, 3 finished wi
 
 import argparse
 import dataclasses
+import functools
+import math
 import os
 import shlex
 import sys
+import time
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from rotgrid import cost, grid, results
+from rotgrid import cost, failures, grid, results, speed
 from rotgrid.document import GridError
 from rotgrid.progress import Tracker, duration
 from rotgrid.spec import Probe, Trial
 
 Todo = dict[Trial, tuple[Probe, ...]]
+LIMIT, LEAST_LIMIT = 10.0, 3_600.0
+"""Times the most seconds expected, and seconds: after so long an attempt is given up."""
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -38,6 +44,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="folder, s3:// or gs:// (default: <grid name> below $ROTGRID_RESULTS, or results)",
     )
     parser.add_argument("--plan", action="store_true", help="print what would be done, and stop")
+    parser.add_argument("--slots", metavar="N", type=count, help="--plan: trials at once")
+    parser.add_argument("--price", metavar="X", type=price, help="--plan: of a GPU or core hour")
     parser.add_argument("--local", action="store_true", help="one trial at a time, without Ray")
     parser.add_argument("--address", metavar="ADDR", help="Ray cluster to use, such as auto")
     parser.add_argument(
@@ -51,6 +59,20 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--retry-failed", action="store_true", help="try failed trials again")
     parser.add_argument("--no-report", action="store_true", help="do not draw the report")
     return parser.parse_args(arguments)
+
+
+def count(text: str) -> int:
+    """A whole number above 0."""
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def price(text: str) -> float:
+    """An amount above 0."""
+    if not 0 < (value := float(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return fail(5, f"{results_in}: cannot read results: {error}")
     if args.plan:
-        print_plan(plan, todo, failed, results_in)
+        print_plan(plan, todo, failed, results_in, args)
         return 0
     if not todo:
         rows = plan.rows if not failed else f"{plan.rows} but for {len(failed)} failed trials'"
@@ -96,24 +118,37 @@ def fail(code: int, *lines: str) -> int:
 
 
 def missing(plan: grid.Plan, results_in: str, retry: bool) -> tuple[Todo, Todo]:
-    """What has no row yet: of the trials to run, the most expensive first, and of failed ones.
+    """What has no row yet: of the trials to run, as they should be run, and of failed ones.
 
     With `retry` the failed trials are among those to run as well.
     """
-    done = results.measured(results_in)
-    failures = results.failures(results_in)
+    rows, damaged = results.read(results_in, "evaluations", ["trial", "probe"])
+    for line in damaged:
+        print(f"{line}; what it held is measured again", file=sys.stderr)
+    done = results.probes_by_trial(rows)
+    final = {key for key, failure in failures.read(results_in).items() if failure.final}
     todo: Todo = {}
     failed: Todo = {}
     for trial, probes in plan.trials.items():
         key = trial.key()
         seen = done.get(key, set())
         left = tuple(probe for probe in probes if probe.key() not in seen) if seen else probes
-        if left and key in failures:
+        if left and key in final:
             failed[trial] = left
-        if left and (retry or key not in failures):
+        if left and (retry or key not in final):
             todo[trial] = left
-    work = {trial: cost.work(trial, probes, trained=False) for trial, probes in todo.items()}
-    return {t: todo[t] for t in sorted(todo, key=lambda t: -work[t])}, failed
+    trained = trained_keys(results_in)
+    long = {t: cost.reference_seconds(t, p, t.key() in trained) for t, p in todo.items()}
+    return {trial: todo[trial] for trial in in_order(long)}, failed
+
+
+def in_order(seconds: Mapping[Trial, float]) -> list[Trial]:
+    """The longest first, so that the end is not spent waiting for one; but before them, as
+    canaries, the shortest of the first models: a mistake in all trials shows at once."""
+    longest = sorted(seconds, key=lambda trial: -seconds[trial])
+    shortest = {trial.model: trial for trial in longest}
+    canaries = sorted(shortest.values(), key=seconds.__getitem__)[: failures.CANARIES]
+    return list(dict.fromkeys([*canaries, *longest]))
 
 
 def execute(plan: grid.Plan, todo: Todo, results_in: str, args: argparse.Namespace) -> int:
@@ -133,24 +168,37 @@ def execute(plan: grid.Plan, todo: Todo, results_in: str, args: argparse.Namespa
         return fail(5, f"{results_in}: cannot write results: {error}")
     rows = sum(map(len, todo.values()))
     print(f"{len(todo)} trials, {rows} rows to do -> {results_in}", file=sys.stderr)
-    trained = trained_keys(results_in)
-    work = {t.key(): cost.work(t, p, t.key() in trained) for t, p in todo.items()}
+    expected = cost.estimate(todo, trained_keys(results_in), results_in, plan.resources)
+    kinds = {trial.key(): f"{trial.model} {trial.variant}" for trial in todo}
     try:
-        with Tracker(work) as tracker:
+        limits = time_limits(expected, plan.resources)
+        with Tracker(expected.seconds, kinds) as tracker:
             if args.local or args.only:
-                run_here(todo, results_in, plan.resources, tracker)
+                run_here(todo, results_in, plan.resources, tracker, limits)
             else:
                 from rotgrid import cluster
 
                 try:
-                    cluster.run(todo, results_in, plan.resources, tracker, args.address)
+                    cluster.run(todo, results_in, plan.resources, tracker, limits, args.address)
                 except cluster.ClusterError as error:
                     return fail(5, str(error))
     except KeyboardInterrupt:
         return fail(130, "interrupted; what is finished is kept. Go on with:", f"  {again(args)}")
-    except OSError as error:  # a trial's own failure could not be recorded
-        return fail(5, f"{results_in}: cannot write results: {error}")
+    except results.StoreError as error:
+        why = f"{results_in}: {error}; what is finished is kept. Then go on with:"
+        return fail(5, why, f"  {again(args)}")
+    if hopeless(tracker):
+        left = len(todo) - len(tracker.failed)
+        print(f"stopped: the first trials all failed; {left} were not started", file=sys.stderr)
     return 0
+
+
+def time_limits(expected: cost.Estimate, resources: grid.Resources) -> dict[str, float]:
+    """Seconds that an attempt at each trial may take."""
+    if resources.minutes:
+        return dict.fromkeys(expected.seconds, 60 * resources.minutes)
+    most = LIMIT * expected.factor[1]
+    return {key: max(LEAST_LIMIT, most * seconds) for key, seconds in expected.seconds.items()}
 
 
 def run_here(
@@ -158,23 +206,42 @@ def run_here(
     results_in: str,
     resources: grid.Resources,
     tracker: Tracker,
+    limits: Mapping[str, float],
 ) -> None:
     """The same list without Ray: one trial after the other in this process."""
     from rotgrid import experiment
 
+    tries = failures.Attempts(uuid.uuid4().hex[:8], resources.retries)
     for trial, probes in todo.items():
-        tracker.started(trial.key())
-        outcome = experiment.attempt(
-            trial, probes, results_in, threads=resources.cpu, gpu_share=resources.gpu
-        )
-        tracker.finished(trial.key(), failed=outcome == "failed")
+        if hopeless(tracker):
+            break
+        key, outcome = trial.key(), "again"
+        while outcome == "again":
+            tracker.started(key)
+            work = functools.partial(
+                experiment.run,
+                trial,
+                probes,
+                results_in,
+                threads=resources.cpu,
+                gpu_share=resources.gpu,
+                until=time.monotonic() + limits[key],
+            )
+            if (outcome := failures.attempt(work, trial, results_in, tries)) == "again":
+                tracker.again(key)
+        tracker.finished(key, failed=outcome == "failed")
+
+
+def hopeless(tracker: Tracker) -> bool:
+    """Whether so many trials have failed, and none succeeded, that the rest would, too."""
+    return not tracker.done and len(tracker.failed) >= failures.HOPELESS
 
 
 def conclude(plan: grid.Plan, results_in: str, args: argparse.Namespace, drawn: bool) -> int:
     """Draw the report, list what failed; the exit code."""
     out = report_folder(plan, results_in)
     if not drawn:
-        cost.remember_rates(results_in)
+        speed.remember(results_in, plan.resources)
     if not args.no_report and not (drawn and Path(out, "report.html").exists()):
         from analysis import NoResults
         from analysis.__main__ import draw
@@ -185,21 +252,13 @@ def conclude(plan: grid.Plan, results_in: str, args: argparse.Namespace, drawn: 
             print(f"no report: {error}", file=sys.stderr)
     if Path(out, "report.html").exists():
         print(f"report: {Path(out, 'report.html')}")
-    reports = results.failures(results_in)
-    failed = [trial.key() for trial in plan.trials if trial.key() in reports]
-    if not failed:
+    failed = failures.read(results_in)
+    mine = [failed[trial.key()] for trial in plan.trials if trial.key() in failed]
+    if not mine:
         return 0
-    causes: dict[object, list[str]] = {}
-    for key in failed:
-        causes.setdefault(reports[key].get("exception", "no report"), []).append(key)
-    for cause, keys in causes.items():
-        print(f"failed: {len(keys)} trials ({keys[0]}, ...): {cause}", file=sys.stderr)
     command = again(args)
-    return fail(
-        3,
-        f"reproduce one with:  {command} --only {failed[0]}",
-        f"try all again with:  {command} --retry-failed",
-    )
+    report = failures.report(mine, command)
+    return fail(3, *report, f"try all again with:  {command} --retry-failed")
 
 
 def again(args: argparse.Namespace) -> str:
@@ -225,16 +284,16 @@ def trained_keys(results_in: str) -> set[str]:
     return {Path(name).stem for name in stored if not name.endswith(".training.pt")}
 
 
-def print_plan(plan: grid.Plan, todo: Todo, failed: Todo, results_in: str) -> None:
+def print_plan(
+    plan: grid.Plan, todo: Todo, failed: Todo, results_in: str, args: argparse.Namespace
+) -> None:
     """The plan as tables on stdout."""
     trained = trained_keys(results_in)
     to_train = sum(trial.key() not in trained for trial in todo)
     left = sum(map(len, todo.values()))
     lacking = {**failed, **todo}
     done = plan.rows - sum(map(len, lacking.values()))
-    guess = cost.estimate(todo, trained, results_in)
-    cores = os.cpu_count() or 1
-    slots = max(1, cores // plan.resources.cpu)
+    expected = cost.estimate(todo, trained, results_in, plan.resources)
     facts = Table(box=None, show_header=False, pad_edge=False)
     for name, value in (
         ("grid", f"{plan.name} {plan.description}".strip()),
@@ -245,11 +304,7 @@ def print_plan(plan: grid.Plan, todo: Todo, failed: Todo, results_in: str) -> No
         ("done", f"{done:,} rows, {len(plan.trials) - len(lacking):,} trials"),
         ("failed", f"{len(failed):,} trials (--retry-failed tries them again)"),
         ("to do", f"{to_train:,} networks to train, {left:,} rows to measure"),
-        (
-            "time",
-            f"{duration(guess.seconds / slots)} on this machine's {cores} cores, "
-            f"{plan.resources.cpu} per trial ({guess.source})",
-        ),
+        *(prices(expected, plan.resources, args) if todo else ()),
         ("results", results_in),
     ):
         facts.add_row(name, value)
@@ -264,6 +319,35 @@ def print_plan(plan: grid.Plan, todo: Todo, failed: Todo, results_in: str) -> No
     if not console.is_terminal:  # a script may read it: do not wrap
         console.width = 240
     console.print(facts, axes, sep="\n\n", soft_wrap=False)
+
+
+def prices(
+    expected: cost.Estimate, resources: grid.Resources, args: argparse.Namespace
+) -> list[tuple[str, str]]:
+    """What the plan takes, with how sure that is: time, work, money."""
+    slots = args.slots or cost.slots_here(resources)
+    at_once = "1 trial" if slots == 1 else f"{slots} trials"
+    longest = cost.makespan(expected.seconds.values(), slots)
+    unit = "GPU hour" if resources.gpu else "core hour"
+    hours = sum(expected.seconds.values()) * (resources.gpu or resources.cpu) / 3600
+    lines = [
+        ("time", f"{expected.between(longest, duration)} with {at_once} at once"),
+        ("work", f"{expected.between(hours, figures)} {unit}s"),
+    ]
+    if args.price:
+        money = expected.between(hours * args.price, "{:,.2f}".format)
+        lines.append(("cost", f"{money} at {args.price:.2f} per {unit}"))
+    measure = shlex.join(["python", "-m", "rotgrid.calibrate", args.grid])
+    measure += " --gpu" if resources.gpu else ""
+    hint = f" (to measure this machine: {measure})" if speed.GUESS in expected.source else ""
+    return [*lines, ("estimate", expected.source + hint)]
+
+
+def figures(amount: float) -> str:
+    """Two figures, or the whole number, or thousandths."""
+    if amount < 0.1:
+        return f"{amount:.3f}"
+    return f"{amount:,.0f}" if amount >= 10 else f"{amount:.2g}"
 
 
 if __name__ == "__main__":

@@ -14,11 +14,14 @@ import json
 import os
 import socket
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 from typing import Literal, NamedTuple, Union, get_args, get_origin
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
@@ -154,6 +157,23 @@ SCHEMAS = {
 }
 
 
+KEYS: dict[TableName, tuple[str, ...]] = {
+    "evaluations": ("trial", "probe"),
+    "training": ("trial", "epoch"),
+    "equivariance": ("trial", "probe", "layer"),
+    "diagnostics": ("trial", "probe", "check"),
+}
+"""What names a row of each table."""
+COMPACTED = "compacted-"
+"""How the files of `rotgrid.compact` begin: named by their content, so that it never changes."""
+REQUESTS = 16
+"""Files asked for at once where each answer takes its time: not on a local disk."""
+
+
+class StoreError(OSError):
+    """Results cannot be read or written: no space, no permission, no connection."""
+
+
 class Location(NamedTuple):
     """A folder in a file system."""
 
@@ -181,13 +201,24 @@ def _locate_uri(uri: str) -> Location:
 
 
 def put(root: Root, name: str, data: bytes) -> None:
-    """Write one file whole or not at all, replacing it if it is there."""
+    """Write one file whole or not at all, replacing it if it is there.
+
+    Raises:
+        StoreError: it could not be written.
+    """
     filesystem, folder = locate(root)
     path = PurePosixPath(folder, name)
-    if not isinstance(filesystem, pafs.LocalFileSystem):
-        with filesystem.open_output_stream(str(path)) as stream:  # an object appears on close
-            stream.write(data)
-        return
+    try:
+        if isinstance(filesystem, pafs.LocalFileSystem):
+            _replace(path, data)
+        else:
+            with filesystem.open_output_stream(str(path)) as stream:  # appears on close
+                stream.write(data)
+    except OSError as error:
+        raise StoreError(error.errno, f"cannot write {name}: {error.strerror or error}") from error
+
+
+def _replace(path: PurePosixPath, data: bytes) -> None:
     os.makedirs(path.parent, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
@@ -203,20 +234,49 @@ def put(root: Root, name: str, data: bytes) -> None:
 
 
 def get(root: Root, name: str) -> bytes | None:
-    """The bytes of one file, or None if it does not exist."""
+    """The bytes of one file, or None if it does not exist.
+
+    Raises:
+        StoreError: it could not be read.
+    """
     filesystem, folder = locate(root)
     try:
         with filesystem.open_input_file(f"{folder}/{name}") as file:
             return bytes(file.read())
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise StoreError(error.errno, f"cannot read {name}: {error.strerror or error}") from error
+
+
+def check(root: Root) -> None:
+    """Write a file, read it, and remove it.
+
+    Raises:
+        StoreError: this process cannot.
+    """
+    name = f".check.{socket.gethostname()}.{os.getpid()}"
+    put(root, name, b"rotgrid")
+    if get(root, name) != b"rotgrid":
+        raise StoreError(f"{name}: what was written is not what is read")
+    delete(root, name)
 
 
 def delete(root: Root, name: str) -> None:
-    """Remove one file; no error if it is not there."""
+    """Remove one file; no error if it is not there.
+
+    Raises:
+        StoreError: it could not be removed.
+    """
     filesystem, folder = locate(root)
-    if exists(root, name):
+    try:
         filesystem.delete_file(f"{folder}/{name}")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StoreError(
+            error.errno, f"cannot delete {name}: {error.strerror or error}"
+        ) from error
 
 
 def exists(root: Root, name: str) -> bool:
@@ -227,15 +287,25 @@ def exists(root: Root, name: str) -> bool:
 
 def names(root: Root, folder: str, suffix: str) -> list[str]:
     """Sorted `folder/file` names; hidden (half-written) files are left out."""
-    filesystem, path = locate(root)
-    selector = pafs.FileSelector(f"{path}/{folder}", allow_not_found=True)
     return sorted(
-        f"{folder}/{info.base_name}"
-        for info in filesystem.get_file_info(selector)
-        if info.type == pafs.FileType.File
-        and info.base_name.endswith(suffix)
-        and not info.base_name.startswith(".")
+        f"{folder}/{name}"
+        for name in _files(root, folder)
+        if name.endswith(suffix) and not name.startswith(".")
     )
+
+
+def _files(root: Root, folder: str) -> list[str]:
+    """Names of the files in a folder; no such folder has none."""
+    filesystem, path = locate(root)
+    if isinstance(filesystem, pafs.LocalFileSystem):  # pyarrow's list asks for sizes, one by one
+        try:
+            with os.scandir(f"{path}/{folder}") as entries:
+                return [entry.name for entry in entries if entry.is_file()]
+        except FileNotFoundError:
+            return []
+    selector = pafs.FileSelector(f"{path}/{folder}", allow_not_found=True)
+    found = filesystem.get_file_info(selector)
+    return [info.base_name for info in found if info.type == pafs.FileType.File]
 
 
 def write(
@@ -274,40 +344,109 @@ def read(
     columns: Sequence[str] | None = None,
     trial: str = "",
 ) -> tuple[pa.Table, list[str]]:
-    """All rows of a table, and a line for every file that is not a part of it (and is skipped).
+    """All rows of a table, each once, and a line for every file that is not a part of it.
 
-    Safe while others write. No folder or no parts gives an empty table. A `trial` key reads the
-    parts of that trial only.
+    Safe while others write and compact. No folder or no parts gives an empty table. Of rows with
+    equal `KEYS` the newest counts. A `trial` key reads the rows of that trial only: in parts whose
+    names begin with it, and in compacted ones.
     """
-    schema = SCHEMAS[table]
-    if columns is not None:
-        schema = pa.schema([schema.field(name) for name in columns])
-    parts, skipped = [], []
-    for name in names(root, table, ".parquet"):
-        if not PurePosixPath(name).name.startswith(trial):
-            continue
-        try:
-            parts.append(_read_part(root, name, schema))
-        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            skipped.append(f"{name}: skipped: {reason}")
-    return pa.concat_tables(parts) if parts else pa.Table.from_batches([], schema), skipped
+    wanted = SCHEMAS[table].names if columns is None else list(columns)
+    schema = subset(table, [*wanted, *KEYS[table], "finished_at"])
+    heads = (f"{table}/{trial}", f"{table}/{COMPACTED}")
+    found, skipped = [pa.Table.from_batches([], schema)], []
+    seen: set[str] = set()
+    while new := [name for name in names(root, table, ".parquet") if name not in seen]:
+        seen.update(new)  # then look again: what is gone by now is in a file that has come
+        parts = read_parts(root, [n for n in new if n.startswith(heads)], schema, trial)
+        for rows, problem in parts:
+            found += [] if rows is None else [rows]
+            skipped += [problem] if problem else []
+    return distinct(pa.concat_tables(found), table).select(wanted), skipped
 
 
-def _read_part(root: Root, name: str, schema: pa.Schema) -> pa.Table:
-    file = pq.ParquetFile(pa.BufferReader(get(root, name) or b""))
-    version = (file.schema_arrow.metadata or {}).get(b"rotgrid.schema_version")
-    if version is None:
-        raise ValueError("not written by rotgrid")
-    if int(version) > SCHEMA_VERSION:
-        raise ValueError(f"schema version {int(version)} is newer than this rotgrid's")
-    there = set(file.schema_arrow.names)
-    asked = [name for name in schema.names if name in there]
-    table = file.read(columns=asked, use_threads=False)  # no threads to race with exit
+def subset(table: TableName, columns: Iterable[str]) -> pa.Schema:
+    """Some columns of a table, each once."""
+    return pa.schema([SCHEMAS[table].field(name) for name in dict.fromkeys(columns)])
+
+
+def read_parts(
+    root: Root, parts: Sequence[str], schema: pa.Schema, trial: str = ""
+) -> Iterator[tuple[pa.Table | None, str]]:
+    """The rows of each part, all or a trial's; or None, and why, or nothing if it is gone."""
+    task = functools.partial(_try_part, root, schema=schema, trial=trial)
+    if isinstance(locate(root).filesystem, pafs.LocalFileSystem):
+        yield from map(task, parts)
+        return
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        for start in range(0, len(parts), REQUESTS):  # not all at once: they need memory
+            yield from pool.map(task, parts[start : start + REQUESTS])
+
+
+def _try_part(root: Root, name: str, schema: pa.Schema, trial: str) -> tuple[pa.Table | None, str]:
+    try:
+        return _read_part(root, name, schema, trial), ""
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return None, f"{name}: skipped: {reason}" if exists(root, name) else ""
+
+
+def _read_part(root: Root, name: str, schema: pa.Schema, trial: str = "") -> pa.Table:
+    with _open(root, name) as source, pq.ParquetFile(source) as file:
+        arrow_schema = file.schema_arrow
+        version = (arrow_schema.metadata or {}).get(b"rotgrid.schema_version")
+        if version is None:
+            raise ValueError("not written by rotgrid")
+        if int(version) > SCHEMA_VERSION:
+            raise ValueError(f"schema version {int(version)} is newer than this rotgrid's")
+        there = set(arrow_schema.names)
+        asked = [name for name in schema.names if name in there]
+        groups = _groups(file, trial)
+        # no threads to race with exit
+        table = file.read_row_groups(groups, columns=asked, use_threads=False)
     for field in schema:
         if field.name not in there:
             table = table.append_column(field.name, _added_later(field, table.num_rows))
-    return table.select(schema.names).cast(schema)
+    table = table.select(schema.names).cast(schema)
+    return table.filter(pc.equal(table["trial"], trial)) if trial else table
+
+
+def _open(root: Root, name: str) -> pa.NativeFile:
+    """A part whole, since it may be replaced at any time; of a compacted one what is asked for."""
+    filesystem, folder = locate(root)
+    if PurePosixPath(name).name.startswith(COMPACTED):
+        return filesystem.open_input_file(f"{folder}/{name}")
+    return pa.BufferReader(get(root, name) or b"")
+
+
+def _groups(file: pq.ParquetFile, trial: str) -> list[int]:
+    """The row groups that may hold rows of a trial; without one all."""
+    every = range(file.num_row_groups)
+    if not trial:
+        return list(every)
+    column = file.schema.names.index("trial")
+    bounds = {i: file.metadata.row_group(i).column(column).statistics for i in every}
+    return [i for i, b in bounds.items() if not (b and b.has_min_max) or b.min <= trial <= b.max]
+
+
+def distinct(rows: pa.Table, table: TableName) -> pa.Table:
+    """The rows in their order; of those with equal keys the newest, or else the first."""
+    if not len(rows):
+        return rows
+    keys = keys_of(rows, table).dictionary_encode("encode")
+    if len(keys.dictionary) == len(rows):
+        return rows
+    codes = keys.indices.to_numpy()
+    age = -rows["finished_at"].cast(pa.int64()).to_numpy()
+    order = np.lexsort((age, codes))
+    first = np.diff(codes[order], prepend=-1) != 0
+    return rows.filter(pa.array(np.isin(np.arange(len(rows)), order[first])))
+
+
+def keys_of(rows: pa.Table, table: TableName) -> pa.Array:
+    """What names each row, as one text."""
+    texts = [rows[name].cast(pa.string()) for name in KEYS[table]]
+    slashes = pc.utf8_replace_slice(texts[0], 0, 1 << 30, "/")  # one scalar would load pandas
+    return pc.binary_join_element_wise(*texts, slashes).combine_chunks()
 
 
 def _added_later(field: pa.Field, rows: int) -> pa.Array:
@@ -334,24 +473,6 @@ def probes_by_trial(rows: pa.Table) -> dict[str, set[str]]:
     for trial, probe in zip(rows["trial"].to_pylist(), rows["probe"].to_pylist(), strict=True):
         done[trial].add(probe)
     return done
-
-
-def record_failure(root: Root, trial: Trial, report: Mapping[str, object]) -> None:
-    """Record that a trial failed: `report` says how, where and at which attempt."""
-    text = json.dumps({"key": trial.key(), "trial": trial.model_dump(), **report}, indent=1)
-    put(root, f"failures/{trial.key()}.json", text.encode())
-
-
-def failures(root: Root) -> dict[str, dict[str, object]]:
-    """The failure reports by key of the trial; damaged ones count as failures without a report."""
-    found = {}
-    for name in names(root, "failures", ".json"):
-        try:
-            report = json.loads(get(root, name) or b"{}")
-        except ValueError:
-            report = {}
-        found[PurePosixPath(name).stem] = report if isinstance(report, dict) else {}
-    return found
 
 
 def column_table(tables: Iterable[TableName] = get_args(TableName)) -> str:

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from rich.console import Console
 from rich.table import Table
 
-from rotgrid import grid, results
+from rotgrid import failures, grid, results
 from rotgrid.document import GridError
 
 
@@ -27,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{args.results}: no launched grid and no rows", file=sys.stderr)
         return 2
     measured = results.probes_by_trial(rows)
-    failures = results.failures(args.results)
+    failed = failures.read(args.results)
+    final = {key for key, failure in failed.items() if failure.final}
     training = {
         PurePosixPath(name).name.partition(".")[0]
         for name in results.names(args.results, "checkpoints", ".training.pt")
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             skipped.append(str(error))
             continue
         states = [
-            state(trial.key(), probes, measured, failures.keys(), training)
+            state(trial.key(), probes, measured, final, training)
             for trial, probes in plan.trials.items()
         ]
         have = sum(
@@ -50,9 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         counts = [states.count(s) for s in ("done", "in training", "failed", "to do")]
         table.add_row(plan.name, str(len(states)), *map(str, counts), f"{have:,}/{plan.rows:,}")
     Console().print(table)
-    for key, report in failures.items():
-        where = f"on {report.get('host', '?')}, attempt {report.get('attempt', '?')}"
-        print(f"failed: {key}: {report.get('exception', 'no report')} ({where})")
+    command = failures.again(f"{args.results}/{files[0]}" if files else "GRID.yaml", args.results)
+    for line in failures.report(failed.values(), command):
+        print(line)
     for line in skipped:
         print(line, file=sys.stderr)
     return 0
@@ -62,13 +63,13 @@ def state(
     key: str,
     probes: Sequence[grid.Probe],
     measured: dict[str, set[str]],
-    failed: object,
+    failed: set[str],
     training: set[str],
 ) -> str:
     """Of one trial: `done`, `failed`, `in training` or `to do`."""
     if {probe.key() for probe in probes} <= measured.get(key, set()):
         return "done"
-    if key in failed:  # type: ignore[operator]
+    if key in failed:
         return "failed"
     return "in training" if key in training else "to do"
 

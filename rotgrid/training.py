@@ -9,6 +9,7 @@ import hashlib
 import io
 import logging
 import math
+import pickle
 import time
 from collections.abc import Callable
 from typing import Any, Literal
@@ -17,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rotgrid import attacks, results
+from rotgrid import attacks, deadline, results
 from rotgrid.adversaries import divergence, perturbed, stage
 from rotgrid.data import Dataset, pixels, subset
 from rotgrid.recipes import WATCH_STEPS, Recipe, overfitted, recipe_of, watched
@@ -42,6 +43,7 @@ def fit(
     dataset: Dataset,
     trial: Trial,
     checkpoint_in: results.Root | None = None,
+    until: float = deadline.NEVER,
 ) -> list[Row]:
     """Train `model` in place as `trial` says, on the device that it is on.
 
@@ -51,6 +53,7 @@ def fit(
         trial: recipe, rotation, adversary, seed.
         checkpoint_in: results location; a checkpoint is written there after each epoch, and one
             found there is resumed. None keeps none.
+        until: reading of `time.monotonic` at which to stop.
 
     Returns:
         A row per epoch: `epoch`, `train_loss`, those of `validate`, `seconds`. The model is left
@@ -58,23 +61,22 @@ def fit(
 
     Raises:
         DivergedError: the mean loss of an epoch is not finite or above `LARGEST_LOSS`.
+        TimeLimitError: it is past `until`; the finished epochs are in the checkpoint.
     """
-    device = next(model.parameters()).device
     chosen = subset(dataset.train_labels, trial.train_size)
     images, labels = dataset.train_images[chosen], dataset.train_labels[chosen]
     optimizer, scheduler = optimiser(model, trial)
     val_images, val_labels = turned_validation(dataset, trial)
     rows: list[Row] = []
     name = f"checkpoints/{trial.key()}.training.pt"
-    if checkpoint_in is not None and (saved := results.get(checkpoint_in, name)):
-        state = torch.load(io.BytesIO(saved), weights_only=True, map_location=device)
+    if checkpoint_in is not None and (state := stored(checkpoint_in, name)):
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         scheduler.load_state_dict(state["scheduler"])
         rows = state["rows"]
     for epoch in range(len(rows) + 1, trial.epochs + 1):
         start = time.perf_counter()
-        loss = train_epoch(model, optimizer, scheduler, images, labels, trial, epoch)
+        loss = train_epoch(model, optimizer, scheduler, images, labels, trial, epoch, until)
         if not loss <= LARGEST_LOSS * (10 if epoch == 1 else 1):  # NaN is not <= anything
             raise DivergedError(f"mean training loss {loss:.4g} in epoch {epoch}")
         row = {"epoch": epoch, "train_loss": loss}
@@ -98,6 +100,7 @@ def train_epoch(
     labels: Tensor,
     trial: Trial,
     epoch: int,
+    until: float = deadline.NEVER,
 ) -> float:
     """One pass over the training images; the mean loss."""
     torch.manual_seed(epoch_seed(trial, epoch, "dropout"))
@@ -108,6 +111,7 @@ def train_epoch(
     total = torch.zeros((), device=images.device)
     model.train()
     for at in torch.arange(len(labels)).split(trial.batch_size):
+        deadline.check(until, f"epoch {epoch}")
         rotation, eps = stage(trial, epoch - 1 + at[0].item() / len(labels))
         rotated = rotate(pixels(images[order[at]]), rotation * turns[at], trial.interpolation)
         loss = adversarial_loss(model, rotated, labels[order[at]], trial, eps, starts)
@@ -253,3 +257,18 @@ def serialize(state: object) -> bytes:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     return buffer.getvalue()
+
+
+def stored(root: results.Root, name: str) -> dict[str, Any] | None:
+    """A checkpoint, or None if there is none or it is damaged (which is logged)."""
+    data = results.get(root, name)
+    if data is None:
+        return None
+    try:
+        state = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
+    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        state = error
+    if not isinstance(state, dict):
+        LOG.warning("%s: damaged, so what it held is computed again (%s)", name, state)
+        return None
+    return state

@@ -1,69 +1,228 @@
+import contextlib
 import json
 from types import SimpleNamespace
 
 import pytest
 
-from rotgrid import cluster, grid, results
+from rotgrid import cluster, failures, grid, results
+from rotgrid.failures import Attempts
 from rotgrid.progress import Tracker
 from rotgrid.spec import Trial
 
 TRIAL = Trial(model="stdcnn")
+KEY = TRIAL.key()
+
+
+class TuneTrial(SimpleNamespace):
+    """What the callbacks look at."""
+
+    def __init__(self, **fields):
+        analysis = SimpleNamespace(metric_analysis={"x": 1}, metric_n_steps={"x": 1})
+        config = {"key": KEY, "trial": TRIAL.model_dump_json()}
+        fields = {"num_failures": 1, "node_ip": "10.0.0.7", "error_file": None, **fields}
+        super().__init__(config=config, run_metadata=analysis, **fields)
 
 
 @pytest.fixture
-def watch(tmp_path, monkeypatch):
-    tracker = Tracker({TRIAL.key(): 1.0})
-    monkeypatch.setitem(cluster._trackers, "launch", tracker)
-    return SimpleNamespace(callback=cluster.Watch("launch", str(tmp_path)), tracker=tracker)
+def launch(tmp_path, monkeypatch):
+    tracker = Tracker({KEY: 1.0})
+    launch = cluster.Launch(str(tmp_path), grid.Resources(), tracker, {KEY: 3600.0})
+    monkeypatch.setitem(cluster._launches, launch.id, launch)
+    return launch
 
 
-def tune_trial(**fields):
-    config = {"key": TRIAL.key(), "trial": TRIAL.model_dump_json()}
-    return SimpleNamespace(config=config, **fields)
+@pytest.fixture
+def watch(launch):
+    watch = cluster.Watch(launch.id)
+    watch.on_trial_start(0, [], TuneTrial())
+    return watch
 
 
-def test_a_trial_whose_process_keeps_dying_is_a_recorded_failure(watch, tmp_path):
-    watch.callback.on_trial_start(0, [], tune_trial())
-    assert watch.tracker.running == {TRIAL.key()}
-    watch.callback.on_trial_error(0, [], tune_trial(node_ip="10.0.0.7", num_failures=4))
-    assert watch.tracker.failed == {TRIAL.key()}
-    report = results.failures(tmp_path)[TRIAL.key()]
-    assert report["exception"].startswith("the process died")
-    assert (report["host"], report["attempt"]) == ("10.0.0.7", 4)
-    assert report["trial"] == TRIAL.model_dump()
+def test_a_trial_whose_process_keeps_dying_is_a_recorded_failure(launch, watch, tmp_path):
+    assert launch.tracker.running == {KEY}
+    watch.on_trial_recover(0, [], TuneTrial(num_failures=1))
+    assert not failures.find(tmp_path, KEY).final
+    assert launch.tracker.running == launch.running.keys() == set()
+    watch.on_trial_start(0, [], TuneTrial())
+    watch.on_trial_error(0, [], TuneTrial(num_failures=4))
+    assert launch.tracker.failed == {KEY}
+    failure = failures.find(tmp_path, KEY)
+    assert failure.exception == cluster.DIED
+    assert (failure.host, failure.attempt, failure.final) == ("10.0.0.7", 4, True)
+    assert failure.trial == TRIAL.model_dump()
+
+
+def test_what_a_process_recorded_of_itself_is_kept(launch, watch, tmp_path):
+    failures.record(tmp_path, TRIAL, launch.tries, "ValueError: x", "trace", "here")
+    before = failures.find(tmp_path, KEY)
+    watch.on_trial_recover(0, [], TuneTrial(num_failures=1))
+    assert failures.find(tmp_path, KEY) == before
+    watch.on_trial_error(0, [], TuneTrial(num_failures=1))
+    after = failures.find(tmp_path, KEY)
+    assert (after.exception, after.traceback, after.host) == ("ValueError: x", "trace", "here")
+    assert after.final
+
+
+def test_a_record_of_an_earlier_launch_is_not_this_one(watch, tmp_path):
+    failures.record(tmp_path, TRIAL, Attempts("earlier", 0), "ValueError: x")
+    watch.on_trial_recover(0, [], TuneTrial(num_failures=1))
+    assert failures.find(tmp_path, KEY).exception == cluster.DIED
 
 
 @pytest.mark.parametrize(("outcome", "kind"), [("done", "done"), ("failed", "failed")])
-def test_the_outcome_of_a_trial_reaches_the_tracker(watch, outcome, kind):
-    watch.callback.on_trial_complete(0, [], tune_trial(last_result={"outcome": outcome}))
-    assert getattr(watch.tracker, kind) == {TRIAL.key()}
+def test_the_outcome_of_a_trial_reaches_the_tracker(launch, watch, outcome, kind):
+    trial = TuneTrial(last_result={"outcome": outcome})
+    watch.on_trial_complete(0, [], trial)
+    assert getattr(launch.tracker, kind) == {KEY}
+    assert trial.run_metadata.metric_analysis == trial.run_metadata.metric_n_steps == {}
 
 
-def test_a_trial_runs_from_the_plain_data_that_ray_carries(tmp_path, monkeypatch):
+FULL = "rotgrid.results.StoreError: [Errno 28] cannot write x: No space left on device"
+
+
+def test_a_full_store_stops_the_launch(launch, watch, tmp_path):
+    errors = tmp_path / "error.txt"
+    errors.write_text(f"Failure # 1\nTraceback ...\n{FULL}\n")
+    stop = cluster.Stop(launch.id)
+    assert not stop.stop_all()
+    watch.on_trial_recover(0, [], TuneTrial(error_file=str(errors)))
+    assert stop.stop_all()
+    assert launch.stopped == FULL.partition(": ")[2]
+    assert not failures.find(tmp_path, KEY).final
+
+
+def test_a_passing_trouble_of_the_store_does_not(launch, watch, tmp_path):
+    errors = tmp_path / "error.txt"
+    errors.write_text("rotgrid.results.StoreError: cannot write x: connection reset\n")
+    watch.on_trial_recover(0, [], TuneTrial(error_file=str(errors)))
+    assert launch.stopped == ""
+    assert "connection reset" in failures.find(tmp_path, KEY).exception
+
+
+def test_a_store_that_stays_out_of_reach_stops_the_launch(launch, watch, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    launch.results_in = str(tmp_path / "file")
+    monkeypatch.setattr(cluster, "STORE_SECONDS", 0.0)
+    watch.on_trial_recover(0, [], TuneTrial())
+    assert "cannot write" in launch.stopped
+
+
+def test_a_process_that_ignores_its_limit_is_ended(launch, watch, monkeypatch, tmp_path):
+    ended = []
+    monkeypatch.setattr(cluster.ray, "kill", ended.append)
+    state = SimpleNamespace(ray_actor="actor")
+    watch.on_trial_start(0, [], TuneTrial(temporary_state=state))
+    watch.on_step_end(0, [])
+    assert ended == []
+    launch.limits = {KEY: -1.0}
+    watch.on_step_end(0, [])
+    watch.on_step_end(0, [])
+    assert ended == ["actor"]
+    watch.on_trial_recover(0, [], TuneTrial())
+    assert failures.find(tmp_path, KEY).exception.startswith("TimeLimitError: the process did")
+
+
+def handed_out(canaries, outcomes):
+    """Trials in flight and ended, as `outcomes` come: how many are handed out after each."""
+    counts = []
+    for outcome in [None, *outcomes]:
+        if outcome is not None:
+            canaries.on_trial_complete("id", {"outcome": outcome})
+        while canaries.next_trial() is not None:
+            pass
+        counts.append(canaries.started)
+    return counts
+
+
+@pytest.fixture
+def canaries(monkeypatch):
+    from ray.tune.search import basic_variant
+
+    points = iter([object()] * 40)
+    monkeypatch.setattr(
+        basic_variant.BasicVariantGenerator, "next_trial", lambda _: next(points, None)
+    )
+    return cluster.Canaries([])
+
+
+def test_few_trials_start_until_one_has_succeeded(canaries):
+    assert handed_out(canaries, ["failed", "done"]) == [2, 3, 40]
+
+
+def test_no_more_than_ten_start_if_all_fail(canaries):
+    assert handed_out(canaries, ["failed"] * 10) == [2, 3, 4, 5, 6, 7, 8, 9, 10, 10, 10]
+    assert canaries.is_finished()
+
+
+@pytest.fixture
+def actor(tmp_path, monkeypatch):
+    """Calls `run_trial` as an actor does; what it reports."""
     trial = Trial(model="stdcnn", data="mnist5k", recipe="fast", train_size=50, epochs=1)
     (probes,) = grid.parse(
         "blocks: [{model: stdcnn, data: mnist5k, probes: {attack: fgsm, n_images: 10}}]"
     ).trials.values()
     reported = []
     monkeypatch.setattr(cluster.tune, "report", reported.append)
-    config = {
-        "key": trial.key(),
-        "trial": trial.model_dump_json(),
-        "probes": json.dumps([probe.model_dump() for probe in probes]),
+    config = {"key": trial.key(), "trial": trial.model_dump_json(), "probes": "p", "limit": 600.0}
+    shared = {
         "results_in": str(tmp_path),
-        "cpu": 1,
-        "gpu": 0.0,
+        "resources": (1, 0.0),
+        "tries": Attempts("launch", 1),
+        "probes": {"p": json.dumps([probe.model_dump() for probe in probes])},
+        "images": {},
+        "versions": cluster.versions(),
     }
-    cluster.run_trial(config)
-    assert reported == [{"outcome": "done"}]
-    assert results.measured(tmp_path) == {trial.key(): {probe.key() for probe in probes}}
+
+    def call(**changed):
+        cluster.run_trial({**config, **changed}, shared)
+        return reported
+
+    call.trial, call.probes, call.shared = trial, probes, shared
+    return call
 
 
-def test_what_no_node_has_is_refused_before_it_waits_forever(monkeypatch):
+def test_a_trial_runs_from_the_plain_data_that_ray_carries(actor, tmp_path):
+    assert actor() == [{"outcome": "done"}]
+    assert results.measured(tmp_path) == {actor.trial.key(): {p.key() for p in actor.probes}}
+
+
+def test_a_failed_attempt_ends_the_process_and_the_second_the_trial(actor, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster.deadline, "watchdog", lambda *_: contextlib.nullcontext())
+    with pytest.raises(RuntimeError, match="tried again"):
+        actor(limit=-1.0)
+    assert actor(limit=-1.0) == [{"outcome": "failed"}]
+    failure = failures.find(tmp_path, actor.trial.key())
+    assert failure.exception == "TimeLimitError: time limit reached in epoch 1"
+    assert failure.final
+    assert actor() == [{"outcome": "failed"}] * 2  # final is final within a launch
+
+
+def test_a_node_with_other_versions_computes_nothing(actor, tmp_path):
+    actor.shared["versions"] = {**cluster.versions(), "torch": "1.0"}
+    with pytest.raises(RuntimeError, match="tried again"):
+        actor()
+    failure = failures.find(tmp_path, actor.trial.key())
+    assert "torch" in failure.exception
+    assert "not 1.0" in failure.exception
+    assert results.measured(tmp_path) == {}
+
+
+def test_what_no_node_has_is_refused_before_it_waits_forever(monkeypatch, tmp_path):
     nodes = [{"Alive": True, "Resources": {"CPU": 2.0}}, {"Alive": False, "Resources": {"GPU": 8}}]
     monkeypatch.setattr(cluster.ray, "nodes", lambda: nodes)
+    bootstrap = tmp_path / "ray_bootstrap_config.yaml"
+    monkeypatch.setattr(cluster, "BOOTSTRAP", bootstrap)
     cluster.require(grid.Resources(cpu=2))
     with pytest.raises(cluster.ClusterError, match=r"0.25 GPU .* --set resources.gpu=0"):
         cluster.require(grid.Resources(gpu=0.25))
     with pytest.raises(cluster.ClusterError, match="no node has more than 2"):
         cluster.require(grid.Resources(cpu=3))
+    bootstrap.write_text("""
+available_node_types:
+  head: {resources: {CPU: 0}, max_workers: 0}
+  big: {resources: {CPU: 64, GPU: 8}, max_workers: 0}
+  small: {resources: {CPU: 1, GPU: 4, memory: 16000}, max_workers: 2}
+""")
+    cluster.require(grid.Resources(cpu=1, gpu=0.25))
+    with pytest.raises(cluster.ClusterError, match=r"2 CPU and 0.25 GPU together"):
+        cluster.require(grid.Resources(cpu=2, gpu=0.25))

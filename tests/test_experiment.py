@@ -1,10 +1,12 @@
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
 
-from rotgrid import evaluation, experiment, models, results, training
+from rotgrid import cost, evaluation, experiment, models, results, training
+from rotgrid.deadline import TimeLimitError
 from rotgrid.spec import Probe, Trial
 
 from stored_rows import stored
@@ -111,28 +113,15 @@ def test_rows_survive_death_at_any_step(quick_trial, tmp_path, monkeypatch):
 
 
 def test_long_probing_is_stored_as_it_goes(quick_trial, tmp_path, monkeypatch):
-    monkeypatch.setattr(experiment, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(cost, "PORTION_SECONDS", 0.0)
     monkeypatch.setattr(evaluation, "sweep", dies_after(2, evaluation.sweep))
     with pytest.raises(KilledError):
         experiment.run(quick_trial, PROBES, tmp_path)
     assert len(stored(tmp_path)) == 1
     assert experiment.run(quick_trial, PROBES, tmp_path) == 2
-
-
-def test_failures_are_recorded_and_forgotten_on_success(quick_trial, tmp_path, monkeypatch):
-    wild = quick_trial.model_copy(update={"learning_rate": 1e6})
-    assert experiment.attempt(wild, PROBES, tmp_path) == "failed"
-    report = results.failures(tmp_path)[wild.key()]
-    assert report["exception"].startswith("DivergedError: mean training loss")
-    assert "in fit" in report["traceback"]
-    assert report["trial"] == wild.model_dump()
-    assert report["attempt"] == 1
-    assert experiment.attempt(wild, PROBES, tmp_path) == "failed"
-    assert results.failures(tmp_path)[wild.key()]["attempt"] == 2
-    monkeypatch.setattr(training, "LARGEST_LOSS", float("inf"))
-    monkeypatch.setattr(training, "train_epoch", lambda *_: 0.0)
-    assert experiment.attempt(wild, PROBES, tmp_path) == "done"
-    assert results.failures(tmp_path) == {}
+    straight = tmp_path / "straight"
+    experiment.run(quick_trial, PROBES, straight)
+    assert results.names(tmp_path, "evaluations", "") == results.names(straight, "evaluations", "")
 
 
 def test_process_state_is_set_for_each_trial():
@@ -143,11 +132,20 @@ def test_process_state_is_set_for_each_trial():
     assert not torch.backends.cuda.matmul.allow_tf32
 
 
-def test_a_gpu_that_is_not_there_is_a_failure_with_a_reason(quick_trial, tmp_path, monkeypatch):
+def test_a_gpu_that_is_not_there_is_an_error_with_a_reason(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert experiment.attempt(quick_trial, PROBES, tmp_path, gpu_share=0.5) == "failed"
-    report = results.failures(tmp_path)[quick_trial.key()]
-    assert "asks for a GPU" in report["exception"]
+    with pytest.raises(RuntimeError, match="asks for a GPU and torch sees none"):
+        experiment.prepare(1, 0.5)
+
+
+def test_no_time_left_is_an_error_between_batches_and_sweeps(quick_trial, tmp_path):
+    past = time.monotonic() - 1
+    with pytest.raises(TimeLimitError, match="time limit reached in epoch 1"):
+        experiment.run(quick_trial, PROBES, tmp_path, until=past)
+    assert experiment.run(quick_trial, [], tmp_path, until=past + 3600) == 0
+    with pytest.raises(TimeLimitError, match="time limit reached in attack none"):
+        experiment.run(quick_trial, PROBES, tmp_path, until=past)
+    assert experiment.run(quick_trial, PROBES, tmp_path, until=past + 3600) == 3
 
 
 def test_death_in_the_middle_of_writing_a_part_loses_nothing(quick_trial, tmp_path):

@@ -1,37 +1,20 @@
-import contextlib
-import os
 import re
 import shlex
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import polars as pl
 import pytest
 
 import analysis
-from rotgrid import experiment, grid, launch, results
+from rotgrid import experiment, grid, launch, rates, results, speed
 from rotgrid.spec import Trial
 
+from launched import GRID, ROOT
 from stored_rows import stored
-
-ROOT = Path(__file__).parent.parent
-GRID = """
-name: g
-defaults: {data: mnist5k, recipe: fast, train_size: 100, epochs: 2}
-blocks:
-  - name: b
-    model: stdcnn
-    train_rotation: [0, 60]
-    probes: [{attack: [none, fgsm], eps: [0.1, 0.2], n_images: 50}]
-"""
 
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(launch.cost, "RATES_FILE", tmp_path / "cache" / "rates.json")
+    monkeypatch.setattr(rates, "RATES_FILE", tmp_path / "cache" / "rates.json")
 
 
 @pytest.fixture
@@ -59,8 +42,63 @@ def test_plan_says_what_would_be_done(grid_file, tmp_path, capsys):
         "eps 0, 0.1, 0.2",
     ):
         assert fact in out
-    assert re.search(r"time \S+ \S+ on this machine's \d+ cores", out)
+    amount = r"[\d.]+ \w+"
+    assert re.search(rf"time {amount} \({amount} to {amount}\) with \d+ trials? at once", out)
+    assert re.search(r"work [\d.]+ \([\d.]+ to [\d.]+\) core hours", out)
+    assert f"a guess (to measure this machine: python -m rotgrid.calibrate {grid_file})" in out
+    assert " cost " not in out
     assert not (tmp_path / "r").exists()
+
+
+def facts_of(plan, capsys, *flags):
+    """The facts that `--plan` prints, by name."""
+    assert launch.main([str(plan), "--plan", *flags]) == 0
+    lines = capsys.readouterr().out.partition("\n\n")[0].splitlines()
+    return {line.split()[0]: line.partition(" ")[2].strip() for line in lines}
+
+
+def test_plan_adds_up_time_work_and_money(grid_file, tmp_path, capsys, monkeypatch):
+    """Two trials of an hour each: 12 epochs of 100 and 500 images, 12 ms each."""
+    sure = speed.Speed(rates.Rates(3.0, 1e-9, 0.0), rates.Rates(0.0, 0.0, 0.0), (0.5, 2), "known")
+    monkeypatch.setattr(launch.cost, "speeds", lambda *_: lambda network: sure)
+    at = ("--results", str(tmp_path / "r"), "--set", "blocks.b.epochs=12")
+    found = facts_of(grid_file, capsys, *at, "--slots", "1", "--price", "3")
+    assert found["time"] == "2.0 h (60 min to 4.0 h) with 1 trial at once"
+    assert found["work"] == "2 (1 to 4) core hours"
+    assert found["cost"] == "6.00 (3.00 to 12.00) at 3.00 per core hour"
+    assert found["estimate"] == "known"
+    found = facts_of(grid_file, capsys, *at, "--slots", "100")
+    assert found["time"] == "60 min (30 min to 2.0 h) with 100 trials at once"
+    assert "cost" not in found
+    share = (*at, "--set", "resources.gpu=0.25", "--price", "3")
+    found = facts_of(grid_file, capsys, *share)
+    assert found["work"] == "0.5 (0.25 to 1) GPU hours"
+    assert found["cost"] == "1.50 (0.75 to 3.00) at 3.00 per GPU hour"
+    found = facts_of(grid_file, capsys, *at, "--set", "resources.cpu=3")
+    assert found["work"] == "6 (3 to 12) core hours"
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [("--price", "0"), ("--price", "-1"), ("--price", "nan"), ("--price", "inf"), ("--price", "x"),
+     ("--slots", "0"), ("--slots", "-2"), ("--slots", "1.5")],
+)  # fmt: skip
+def test_a_bad_price_or_number_of_slots_is_exit_2(grid_file, flags, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        launch.main([str(grid_file), "--plan", *flags])
+    assert f"argument {flags[0]}: " in capsys.readouterr().err
+
+
+def test_the_estimate_names_the_trials_it_is_from(grid_file, tmp_path, capsys):
+    assert run(grid_file, tmp_path / "r") == 0
+    capsys.readouterr()
+    at = ("--results", str(tmp_path / "r"), "--set", "blocks.b.seed=[0, 1]")
+    assert facts_of(grid_file, capsys, *at)["estimate"] == "from 2 trials finished here"
+    elsewhere = facts_of(grid_file, capsys, "--results", str(tmp_path / "other"))
+    device = rates.device_name(grid.Resources())
+    assert elsewhere["estimate"] == f"from speeds measured on {device}"
+    done = facts_of(grid_file, capsys, "--results", str(tmp_path / "r"))
+    assert "time" not in done
 
 
 def test_launching_again_does_nothing_and_says_so(grid_file, tmp_path, capsys, monkeypatch):
@@ -92,9 +130,9 @@ def test_a_seed_more_trains_only_that_seed(grid_file, tmp_path, monkeypatch):
     trained = []
     real = experiment.fit
 
-    def spy(model, dataset, trial, results_in):
+    def spy(model, dataset, trial, *more):
         trained.append(trial.seed)
-        return real(model, dataset, trial, results_in)
+        return real(model, dataset, trial, *more)
 
     monkeypatch.setattr(experiment, "fit", spy)
     assert run(grid_file, tmp_path / "r", "--set", "blocks.b.seed=[0, 1]") == 0
@@ -105,7 +143,7 @@ def test_failed_trials_are_recorded_skipped_and_tried_again(grid_file, tmp_path,
     wild = ("--set", "blocks.b.learning_rate=[1e9, 5e-3]")
     assert run(grid_file, tmp_path / "r", *wild) == 3
     err = capsys.readouterr().err
-    assert re.search(r"failed: 2 trials \(.*DivergedError", err)
+    assert re.search("failed: 2 trials: DivergedError", err)
     hint = next(line for line in err.splitlines() if "--retry-failed" in line)
     words = shlex.split(hint.partition(":  ")[2])[3:]
     args = launch.parse_arguments(words)
@@ -169,7 +207,7 @@ def test_missing_data_are_exit_4_before_any_work(tmp_path, monkeypatch, capsys):
 def test_results_that_cannot_be_written_are_exit_5(grid_file, tmp_path, capsys):
     (tmp_path / "file").write_text("in the way")
     assert run(grid_file, tmp_path / "file" / "r") == 5
-    assert "cannot write results" in capsys.readouterr().err
+    assert "Not a directory" in capsys.readouterr().err
     assert run(grid_file, "ftp://x/y") == 2
 
 
@@ -185,7 +223,7 @@ def test_interruption_keeps_what_is_done_and_says_how_to_go_on(
     real = experiment.run
 
     def interrupted(trial, *args, **kwargs):
-        if trial.train_rotation == 60:
+        if results.names(tmp_path / "r", "evaluations", ".parquet"):
             raise KeyboardInterrupt
         return real(trial, *args, **kwargs)
 
@@ -208,124 +246,11 @@ def test_the_report_is_drawn_at_the_end(grid_file, tmp_path, capsys):
     assert report.exists()
 
 
-@pytest.fixture
-def start(tmp_path):
-    """Starts launches with Ray, each in a process group of its own; none outlives the test."""
-    started = []
-
-    def begin(grid_file, root):
-        command = [sys.executable, "-m", "rotgrid.launch", str(grid_file), "--results", str(root)]
-        with open(tmp_path / f"stderr{len(started)}", "w") as errors:
-            process = subprocess.Popen(
-                [*command, "--no-report"],
-                cwd=ROOT,
-                env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")},
-                stderr=errors,
-                start_new_session=True,
-            )
-        process.errors = Path(errors.name)
-        started.append(process)
-        return process
-
-    yield begin
-    for process in started:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def wait_for(condition, seconds=90):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "nothing happened"
-        time.sleep(0.05)
-
-
-def workers(parent):
-    """Process ids of the actors of a launch's Ray."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        try:
-            words = (folder / "cmdline").read_bytes().decode(errors="replace")
-            if words.startswith("ray::ImplicitFunc") and descends(int(folder.name), parent):
-                found.append(int(folder.name))
-        except (OSError, ValueError):
-            continue
-    return found
-
-
-def descends(pid, ancestor):
-    while pid > 1:
-        if pid == ancestor:
-            return True
-        status = Path(f"/proc/{pid}/stat").read_text()
-        pid = int(status.rpartition(")")[2].split()[1])
-    return False
-
-
-@pytest.fixture
-def slow_grid(tmp_path):
-    """Four trials of some seconds each: time enough to be killed."""
-    path = tmp_path / "slow.yaml"
-    text = GRID.replace("epochs: 2", "epochs: 10").replace("train_size: 100", "train_size: 2000")
-    path.write_text(text.replace("[0, 60]", "[0, 60, 120, 180]"))
-    return path
-
-
-def assert_rows_as_uninterrupted(slow_grid, root, tmp_path):
-    control = tmp_path / "control"
-    assert run(slow_grid, control) == 0
-    for table in ("evaluations", "training"):
-        assert stored(root, table) == stored(control, table)
-
-
-@pytest.mark.slow
-def test_killing_the_launch_and_a_worker_loses_nothing(start, slow_grid, tmp_path):
-    """SIGKILL of the driver, then of an actor: the rows are those of an uninterrupted run."""
-    root = tmp_path / "r"
-    first = start(slow_grid, root)
-    wait_for(lambda: results.names(root, "checkpoints", ".training.pt"))
-    os.killpg(first.pid, signal.SIGKILL)
-    first.wait()
-    assert len(stored(root)) < 12
-    second = start(slow_grid, root)
-    wait_for(lambda: workers(second.pid))
-    wait_for(lambda: results.names(root, "checkpoints", ".training.pt"))
-    os.kill(workers(second.pid)[0], signal.SIGKILL)
-    assert second.wait(timeout=300) == 0, second.errors.read_text()
-    assert results.failures(root) == {}
-    assert_rows_as_uninterrupted(slow_grid, root, tmp_path)
-
-
-@pytest.mark.slow
-def test_interrupting_a_cluster_run_keeps_what_is_done(start, slow_grid, tmp_path):
-    process = start(slow_grid, tmp_path / "r")
-    wait_for(lambda: results.names(tmp_path / "r", "evaluations", ".parquet"))
-    process.send_signal(signal.SIGINT)
-    code, errors = process.wait(timeout=120), process.errors.read_text()
-    assert code == 130, errors
-    assert "Go on with:" in errors
-    assert 0 < len(stored(tmp_path / "r")) < 12
-    noise = [line for line in errors.splitlines() if "Traceback" in line or "WARNING" in line]
-    assert noise == []
-
-
-@pytest.mark.slow
-def test_a_cluster_run_equals_a_local_one_and_is_quiet(start, grid_file, tmp_path):
-    process = start(grid_file, tmp_path / "r")
-    code, errors = process.wait(timeout=300), process.errors.read_text()
-    assert code == 0, errors
-    lines = errors.splitlines()
-    assert lines[0].startswith("2 trials, 6 rows to do")
-    assert all(re.match(r"\d/2 trials, ", line) for line in lines[1:]), errors
-    assert_rows_as_uninterrupted(grid_file, tmp_path / "r", tmp_path)
-
-
-def test_the_longest_trials_come_first(tmp_path):
-    plan = grid.parse("blocks: [{model: [stdcnn, gcnn], epochs: [1, 2]}]")
+def test_canaries_come_first_and_then_the_longest(tmp_path):
+    plan = grid.parse("blocks: [{model: [stdcnn, gcnn], epochs: [1, 2, 3]}]")
     todo, failed = launch.missing(plan, str(tmp_path), retry=False)
     assert [(t.model, t.epochs) for t in todo] == [
-        ("gcnn", 2), ("gcnn", 1), ("stdcnn", 2), ("stdcnn", 1),
+        ("stdcnn", 1), ("gcnn", 1), ("gcnn", 3), ("gcnn", 2), ("stdcnn", 3), ("stdcnn", 2),
     ]  # fmt: skip
     assert failed == {}
     assert all(isinstance(trial, Trial) for trial in todo)

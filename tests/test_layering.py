@@ -11,13 +11,19 @@ ROOT = Path(__file__).parent.parent
 ORDER = [
     "recipes",
     "spec",
+    "grouping",
     "document",
     "axes",
     "grid",
     "schema",
     "results",
+    "failures",
+    "work",
+    "rates",
+    "speed",
     "cost",
     "progress",
+    "deadline",
     "data",
     "rotation",
     "models",
@@ -28,9 +34,11 @@ ORDER = [
     "training",
     "evaluation",
     "experiment",
+    "calibrate",
     "cluster",
     "launch",
     "status",
+    "compact",
 ]
 """The modules of rotgrid; each imports only from those before it."""
 
@@ -87,6 +95,7 @@ def test_analysis_uses_only_the_light_modules():
                     "grid",
                     "document",
                     "results",
+                    "failures",
                     "__version__",
                 ), (path, name)
             assert name.split(".")[0] not in ("torch", "ray")
@@ -106,6 +115,7 @@ def test_plan_and_help_load_nothing_heavy(tmp_path):
     plan = f"launch.main(['grids/quick.yaml', '--plan', '--results', {str(tmp_path)!r}])"
     assert loaded(f"from rotgrid import launch; {plan}") == set()
     assert loaded("from rotgrid import status") == set()
+    assert loaded("from rotgrid import compact") == set()
     assert "torch" in loaded("from rotgrid import data")
 
 

@@ -63,7 +63,6 @@ def test_nothing_is_an_empty_table(root):
     assert (rows.num_rows, skipped) == (0, [])
     assert rows.schema.equals(results.SCHEMAS["evaluations"])
     assert results.measured(root) == {}
-    assert results.failures(root) == {}
 
 
 def test_damaged_and_foreign_files_are_skipped_by_name(tmp_path):
@@ -114,12 +113,12 @@ def test_a_row_without_a_column_is_refused_before_anything_is_written(tmp_path):
 
 def test_readers_never_see_a_part_of_a_file(tmp_path):
     done = threading.Event()
+    rows = [row(probe=f"{i}") for i in range(200)]
 
     def write():
         for i in range(60):
-            results.write(
-                tmp_path, "evaluations", "part", [row(seconds=float(i))] * 200, PROVENANCE
-            )
+            fresh = [{**row, "seconds": float(i)} for row in rows]
+            results.write(tmp_path, "evaluations", "part", fresh, PROVENANCE)
         done.set()
 
     writer = threading.Thread(target=write)
@@ -153,9 +152,9 @@ def test_object_stores_are_written_by_one_put(monkeypatch):
     store = pafs.PyFileSystem(pafs.FSSpecHandler(MemoryFileSystem()))
     monkeypatch.setattr(results, "_locate_uri", lambda _: results.Location(store, "bucket/r"))
     results.write("s3://bucket/r", "evaluations", "part", [row()], PROVENANCE)
-    results.record_failure("s3://bucket/r", TRIAL, {"exception": "x"})
     assert results.measured("s3://bucket/r") == {TRIAL.key(): {row()["probe"]}}
-    assert results.failures("s3://bucket/r")[TRIAL.key()]["exception"] == "x"
+    results.check("s3://bucket/r")
+    assert set(store.handler.fs.find("bucket/r")) == {"/bucket/r/evaluations/part.parquet"}
 
 
 def test_an_unknown_kind_of_location_is_an_error():
@@ -163,18 +162,70 @@ def test_an_unknown_kind_of_location_is_an_error():
         results.locate("ftp://x/y")
 
 
-def test_failures_are_reports_and_survive_damage(tmp_path):
-    results.record_failure(tmp_path, TRIAL, {"exception": "ValueError: x", "host": "h"})
-    (tmp_path / "failures" / "abc.json").write_text("{")
-    found = results.failures(tmp_path)
-    assert found[TRIAL.key()]["trial"] == TRIAL.model_dump()
-    assert found["abc"] == {}
+def test_a_check_leaves_nothing_and_says_what_is_wrong(tmp_path):
+    results.check(tmp_path / "new")
+    assert list((tmp_path / "new").iterdir()) == []
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(results.StoreError, match=r"cannot write \.check"):
+        results.check(tmp_path / "file")
 
 
 def test_parts_of_one_trial_are_read_alone(tmp_path):
     results.write(tmp_path, "evaluations", f"{TRIAL.key()}-1", [row()], PROVENANCE)
-    results.write(tmp_path, "evaluations", "other-1", [row(trial="other")] * 3, PROVENANCE)
-    assert results.read(tmp_path, "evaluations", ["trial"], TRIAL.key())[0].num_rows == 1
+    results.write(tmp_path, "evaluations", "other-1", [row(trial="other")], PROVENANCE)
+    rows, _ = results.read(tmp_path, "evaluations", ["n", "trial"], TRIAL.key())
+    assert rows.to_pydict() == {"n": [10], "trial": [TRIAL.key()]}
+
+
+def test_of_rows_that_repeat_the_newest_is_read_in_its_place(root):
+    def write(part, day, rows):
+        when = {"finished_at": PROVENANCE["finished_at"] + datetime.timedelta(days=day)}
+        results.write(root, "evaluations", part, rows, {**PROVENANCE, **when})
+
+    write("a", 1, [row(0.1, seconds=1.0), row(0.2, seconds=2.0)])
+    write("b", 2, [row(0.3, seconds=3.0), row(0.2, seconds=4.0)])
+    write("c", 0, [row(0.1, seconds=5.0), row(0.4, seconds=6.0)])
+    write("d", 0, [row(0.4, seconds=7.0)])
+    rows, skipped = results.read(root, "evaluations", ["seconds"])
+    assert skipped == []
+    assert rows.to_pydict() == {"seconds": [1.0, 3.0, 4.0, 6.0]}
+
+
+@pytest.mark.parametrize("table", results.KEYS)
+def test_rows_differ_by_their_keys_alone(table):
+    keys = results.KEYS[table]
+    texts = [["a", "b", "b"], ["1", "1", "2"], ["x", "x", "x"]]
+    columns = dict(zip(keys, texts, strict=False))
+    schema = results.subset(table, [*keys, "finished_at"])
+    rows = pa.table({**columns, "finished_at": pa.nulls(3, schema.field("finished_at").type)})
+    rows = rows.cast(schema)
+    assert results.distinct(rows, table).equals(rows)
+    assert results.distinct(pa.concat_tables([rows, rows]), table).to_pydict() == rows.to_pydict()
+
+
+def test_a_part_that_goes_while_others_come_is_not_missed(tmp_path, monkeypatch):
+    """As when files are merged after a reader has listed them."""
+    for name in "ab":
+        results.write(tmp_path, "evaluations", name, [row(probe=name)], PROVENANCE)
+    get = results.get
+
+    def merge(root, name):
+        monkeypatch.setattr(results, "get", get)
+        both = [row(probe=name) for name in "ab"]
+        results.write(tmp_path, "evaluations", "0", both, PROVENANCE)
+        for name in "ab":
+            results.delete(tmp_path, f"evaluations/{name}.parquet")
+        return get(root, name)
+
+    monkeypatch.setattr(results, "get", merge)
+    rows, skipped = results.read(tmp_path, "evaluations", ["probe"])
+    assert (rows["probe"].to_pylist(), skipped) == (["a", "b"], [])
+
+
+def test_what_cannot_be_deleted_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(results.StoreError, match="cannot delete file/a"):
+        results.delete(tmp_path, "file/a")
 
 
 def test_every_column_has_a_meaning():

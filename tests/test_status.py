@@ -1,4 +1,4 @@
-from rotgrid import experiment, results, status
+from rotgrid import experiment, failures, results, status
 from rotgrid.spec import Probe
 
 GRID = """
@@ -14,14 +14,17 @@ def test_states_are_read_from_the_files_alone(tmp_path, capsys):
     trials = list(grid.parse(GRID).trials)
     results.put(tmp_path, "grids/g.yaml", GRID.encode())
     experiment.run(trials[0], [Probe(n_images=20)], tmp_path)
-    results.record_failure(tmp_path, trials[1], {"exception": "E: x", "host": "h", "attempt": 2})
+    tries = failures.Attempts("launch", retries=0)
+    failures.record(tmp_path, trials[1], tries, "E: x", host="h")
     results.put(tmp_path, f"checkpoints/{trials[2].key()}.training.pt", b"")
     (tmp_path / "evaluations" / "bad.parquet").write_text("x")
     assert status.main([str(tmp_path)]) == 0
     out, err = capsys.readouterr()
     line = next(line.split() for line in out.splitlines() if line.split()[:1] == ["g"])
     assert line == ["g", "4", "1", "1", "1", "1", "1/4"]
-    assert f"failed: {trials[1].key()}: E: x (on h, attempt 2)" in out
+    assert "failed: 1 trial: E: x\n  on h; 1 attempt at most; model stdcnn" in out
+    again = f"python -m rotgrid.launch {tmp_path}/grids/g.yaml --results {tmp_path}"
+    assert f"reproduce one:  {again} --only {trials[1].key()}" in out
     assert "bad.parquet: skipped" in err
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import analysis
 from analysis.load import read
-from rotgrid import results
+from rotgrid import failures, results
 from rotgrid.spec import Probe, Trial
 
 from made_up import PROVENANCE, checks, epochs, frame, row, store
@@ -132,12 +132,13 @@ def test_a_grid_that_cannot_be_read_is_a_problem(tmp_path):
 
 def test_failed_trials_are_reported_also_when_their_report_is_damaged(tmp_path):
     store(tmp_path, rows_of())
-    results.record_failure(tmp_path, TRIAL, {"exception": "RuntimeError: out of memory"})
+    tries = failures.Attempts("launch", retries=0)
+    failures.record(tmp_path, TRIAL, tries, "RuntimeError: out of memory")
     results.put(tmp_path, "failures/feed.json", b"{")
     known, damaged = analysis.problems(tmp_path)
     assert known.endswith(f"failed (trial {TRIAL.key()}): RuntimeError: out of memory")
     assert "gcnn table1" in known
-    assert damaged.endswith("a trial failed (trial feed): the report gives no reason")
+    assert damaged.endswith("a trial failed (trial feed): the report is damaged")
 
 
 def test_training_gives_the_newest_row_of_each_epoch(tmp_path):

@@ -1,0 +1,211 @@
+"""What failed, where, how often, and how to see it again: `failures/<trial>.json`.
+
+A trial that fails is tried again from its last checkpoint, until `retries` are used up or it
+fails twice in the same way: then its record is `final`, and no later launch touches it unless it
+is asked to.
+"""
+
+import datetime
+import json
+import re
+import shlex
+import socket
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import PurePosixPath
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rotgrid import results
+from rotgrid.results import Root, StoreError
+from rotgrid.spec import Trial
+
+Outcome = Literal["done", "again", "failed"]
+TAIL = 8_000
+"""Characters kept of a traceback."""
+CANARIES = 2
+"""Trials at once until the first has succeeded: a mistake in all of them costs little."""
+HOPELESS = 10
+"""If so many trials have failed and none has succeeded, the launch stops."""
+
+
+class Failure(BaseModel):
+    """One trial's latest failure. Unknown fields of other versions are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    key: str
+    trial: dict[str, Any] = Field(default_factory=dict)
+    exception: str = "the report is damaged"
+    traceback: str = ""
+    host: str = "unknown"
+    launch: str = ""
+    attempt: int = 1
+    """In the launch, from 1."""
+    final: bool = True
+    """Not tried again unless asked to."""
+    failed_at: str = ""
+
+
+class Attempts(NamedTuple):
+    """How often a launch tries a trial."""
+
+    launch: str
+    retries: int
+
+
+def attempt(work: Callable[[], object], trial: Trial, root: Root, tries: Attempts) -> Outcome:
+    """Call `work`; an exception is recorded and decides what comes next.
+
+    Returns:
+        `done`; `again`, if another attempt may help; `failed`, if it was the last.
+
+    Raises:
+        StoreError: the results cannot be written, so the failure neither.
+    """
+    try:
+        work()
+    except StoreError:
+        raise
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        return record(root, trial, tries, text, traceback.format_exc())
+    results.delete(root, name_of(trial.key()))
+    return "done"
+
+
+def record(
+    root: Root,
+    trial: Trial,
+    tries: Attempts,
+    exception: str,
+    trace: str = "",
+    host: str | None = None,
+    *,
+    attempt: int | None = None,
+    final: bool | None = None,
+) -> Outcome:
+    """Record a failure: `failed` if it is final, else `again`.
+
+    Args:
+        root: results location.
+        trial: what failed.
+        tries: of the launch.
+        exception: type and message.
+        trace: traceback.
+        host: where; None is here.
+        attempt: None is one more than the launch has recorded.
+        final: None is for this to decide: the last attempt, or the same exception as before.
+    """
+    before = find(root, trial.key())
+    if before is None or before.launch != tries.launch:
+        before = Failure(key=trial.key(), exception="", attempt=0)
+    attempt = before.attempt + 1 if attempt is None else attempt
+    if final is None:
+        final = attempt > tries.retries or exception == before.exception
+    failure = Failure(
+        key=trial.key(),
+        trial=trial.model_dump(),
+        exception=exception,
+        traceback=trace[-TAIL:],
+        host=host or socket.gethostname(),
+        launch=tries.launch,
+        attempt=attempt,
+        final=final,
+        failed_at=datetime.datetime.now(datetime.UTC).isoformat(),
+    )
+    results.put(root, name_of(trial.key()), failure.model_dump_json(indent=1).encode())
+    return "failed" if final else "again"
+
+
+def name_of(key: str) -> str:
+    """The file of a trial's failure."""
+    return f"failures/{key}.json"
+
+
+def find(root: Root, key: str) -> Failure | None:
+    """The latest failure of a trial, if there is one."""
+    data = results.get(root, name_of(key))
+    return None if data is None else parse(key, data)
+
+
+def read(root: Root) -> dict[str, Failure]:
+    """All failures by key of the trial."""
+    keys = [PurePosixPath(name).stem for name in results.names(root, "failures", ".json")]
+    found = {key: find(root, key) for key in keys}
+    return {key: failure for key, failure in found.items() if failure is not None}
+
+
+def parse(key: str, data: bytes) -> Failure:
+    """A failure from its file; a damaged file is a failure without a report."""
+    try:
+        return Failure.model_validate({**json.loads(data), "key": key})
+    except (ValueError, TypeError):
+        return Failure(key=key)
+
+
+def cause(failure: Failure) -> tuple[object, ...]:
+    """Equal for failures that have one cause: the exception's type and the lines it came through,
+    or else its message, but for numbers."""
+    lines = re.findall(r'^ *File "(.*)", line (\d+)', failure.traceback, re.MULTILINE)
+    message = re.sub(r"\d[\d.e+-]*", "#", failure.exception)
+    kind = failure.exception.partition(":")[0]
+    return (kind, *lines) if lines else (message,)
+
+
+def grouped(failures: Iterable[Failure]) -> list[list[Failure]]:
+    """Failures by cause, the most frequent first."""
+    groups: dict[tuple[object, ...], list[Failure]] = {}
+    for failure in failures:
+        groups.setdefault(cause(failure), []).append(failure)
+    return sorted(groups.values(), key=len, reverse=True)
+
+
+def report(failures: Iterable[Failure], command: str) -> list[str]:
+    """Lines for people: each cause with its trials, hosts, last traceback lines, and how to
+    reproduce it.
+
+    Args:
+        failures: to report.
+        command: that launches the grid again; `--only KEY` is added to it.
+    """
+    lines: list[str] = []
+    for group in grouped(failures):
+        first = group[0]
+        hosts = ", ".join(sorted({failure.host for failure in group}))
+        tried = max(failure.attempt for failure in group)
+        lines.append(f"failed: {counted(len(group), 'trial')}: {first.exception}")
+        lines.append(f"  on {hosts}; {counted(tried, 'attempt')} at most; {networks(group)}")
+        lines += [f"  {line}" for line in last_lines(first)]
+        lines.append(f"  reproduce one:  {command} --only {first.key}")
+    return lines
+
+
+def last_lines(failure: Failure, most: int = 4) -> list[str]:
+    """Where the exception was raised: the end of the traceback without the exception."""
+    lines = [line for line in failure.traceback.splitlines() if line.strip(" ^~")]
+    return lines[:-1][-most:]
+
+
+def networks(group: Iterable[Failure], most: int = 4) -> str:
+    """What failed, in short: the values of the fields in which the trials of a group agree."""
+    specs: list[Mapping[str, Any]] = [failure.trial for failure in group]
+    shown = ("model", "variant", "train_rotation", "adversary", "recipe", "seed")
+    words = []
+    for field in shown:
+        values = list(dict.fromkeys(str(spec.get(field, "?")) for spec in specs))
+        more = f", ... ({len(values)})" if len(values) > most else ""
+        words.append(f"{field} {', '.join(values[:most])}{more}")
+    return "; ".join(words)
+
+
+def counted(n: int, noun: str) -> str:
+    """`1 trial`, `2 trials`."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def again(grid: str, results_in: str, *flags: str) -> str:
+    """The command that launches a grid once more."""
+    words = ["python", "-m", "rotgrid.launch", grid, "--results", results_in, *flags]
+    return shlex.join(words)

@@ -1,0 +1,109 @@
+import json
+
+import pytest
+
+from rotgrid import failures, results
+from rotgrid.failures import Attempts, Failure
+from rotgrid.spec import Trial
+
+TRIAL = Trial(model="stdcnn")
+TRIES = Attempts("launch", retries=2)
+
+
+def boom(message="boom"):
+    raise ValueError(message)
+
+
+def attempt(root, work, tries=TRIES):
+    return failures.attempt(work, TRIAL, root, tries)
+
+
+def test_success_leaves_no_record(tmp_path):
+    assert attempt(tmp_path, boom) == "again"
+    assert attempt(tmp_path, lambda: None) == "done"
+    assert failures.read(tmp_path) == {}
+
+
+def test_a_record_says_what_where_and_how_often(tmp_path):
+    attempt(tmp_path, boom)
+    found = failures.find(tmp_path, TRIAL.key())
+    assert found == failures.read(tmp_path)[TRIAL.key()]
+    assert found.exception == "ValueError: boom"
+    assert "in boom" in found.traceback
+    assert found.trial == TRIAL.model_dump()
+    assert (found.attempt, found.launch, found.final) == (1, "launch", False)
+    text = json.loads((tmp_path / "failures" / f"{TRIAL.key()}.json").read_text())
+    assert {"trial", "exception", "traceback", "host", "attempt"} <= text.keys()
+
+
+def test_the_same_exception_twice_is_final(tmp_path):
+    assert attempt(tmp_path, boom) == "again"
+    assert attempt(tmp_path, boom) == "failed"
+    assert failures.find(tmp_path, TRIAL.key()).final
+
+
+def test_different_exceptions_use_up_the_retries(tmp_path):
+    outcomes = [attempt(tmp_path, lambda n=n: boom(f"at {n}")) for n in range(3)]
+    assert outcomes == ["again", "again", "failed"]
+    assert failures.find(tmp_path, TRIAL.key()).attempt == 3
+
+
+def test_another_launch_starts_counting_anew(tmp_path):
+    attempt(tmp_path, boom)
+    attempt(tmp_path, boom)
+    assert attempt(tmp_path, boom, Attempts("next", 2)) == "again"
+    assert failures.find(tmp_path, TRIAL.key()).attempt == 1
+
+
+def test_no_retries_is_final_at_once(tmp_path):
+    assert attempt(tmp_path, boom, Attempts("launch", 0)) == "failed"
+
+
+def test_a_store_that_fails_is_no_failure_of_the_trial(tmp_path):
+    def full():
+        raise results.StoreError(28, "No space left on device")
+
+    with pytest.raises(results.StoreError):
+        attempt(tmp_path, full)
+    assert failures.read(tmp_path) == {}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "null", '{"attempt": "x"}'])
+def test_a_damaged_record_is_a_final_failure(tmp_path, content):
+    results.put(tmp_path, "failures/abc.json", content.encode())
+    assert failures.read(tmp_path) == {"abc": Failure(key="abc")}
+    assert failures.read(tmp_path)["abc"].final
+
+
+def test_fields_of_other_versions_are_ignored(tmp_path):
+    old = {"key": "abc", "exception": "E: x", "host": "h", "attempt": 4, "more": 1}
+    results.put(tmp_path, "failures/abc.json", json.dumps(old).encode())
+    assert failures.read(tmp_path)["abc"].host == "h"
+
+
+def failure(key, exception, line=None, **fields):
+    trace = f'Traceback\n  File "a.py", line {line}, in f\n    g()\nE' if line else ""
+    return Failure(key=key, exception=exception, traceback=trace, **fields)
+
+
+def test_failures_are_grouped_by_cause():
+    numbers = [failure(str(n), f"DivergedError: loss {n}.5e3 in epoch {n}", 7) for n in range(3)]
+    other_line = failure("x", "DivergedError: loss 1", 8)
+    lost = [failure("y", "ProcessDied: on 10.0.0.7"), failure("z", "ProcessDied: on 10.0.0.8")]
+    groups = failures.grouped([other_line, *numbers, *lost])
+    assert [[f.key for f in group] for group in groups] == [["0", "1", "2"], ["y", "z"], ["x"]]
+
+
+def test_the_report_names_cause_hosts_networks_and_the_command():
+    spec = TRIAL.model_dump()
+    group = [failure(k, "E: x", 3, host=f"h{k}", trial={**spec, "seed": int(k)}) for k in "012345"]
+    text = "\n".join(failures.report(group, "python -m rotgrid.launch g.yaml"))
+    assert "failed: 6 trials: E: x" in text
+    assert "on h0, h1, h2, h3, h4, h5; 1 attempt at most; model stdcnn" in text
+    assert "seed 0, 1, 2, 3, ... (6)" in text
+    assert "g()" in text
+    assert "reproduce one:  python -m rotgrid.launch g.yaml --only 0" in text
+
+
+def test_the_command_is_safe_for_a_shell():
+    assert failures.again("my grid.yaml", "s3://b/x").endswith("'my grid.yaml' --results s3://b/x")

@@ -1,0 +1,234 @@
+"""The fault matrix of the README: each fault in a real run, then the rows against `--local`."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from rotgrid import failures, grid, launch, results
+
+from launched import (
+    GRID,
+    ROOT,
+    SLOW,
+    Launches,
+    actors,
+    assert_rows_as_uninterrupted,
+    descendants,
+    environment,
+    finish,
+    in_training,
+    wait_for,
+)
+from stored_rows import stored
+
+
+@pytest.fixture
+def start(tmp_path):
+    launches = Launches(tmp_path)
+    yield launches
+    launches.end()
+
+
+@pytest.fixture
+def grid_file(tmp_path):
+    path = tmp_path / "g.yaml"
+    path.write_text(GRID)
+    return path
+
+
+@pytest.fixture
+def slow_grid(tmp_path):
+    path = tmp_path / "slow.yaml"
+    path.write_text(SLOW)
+    return path
+
+
+@pytest.fixture(scope="module")
+def control(tmp_path_factory):
+    """Rows of the slow grid by `--local`."""
+    return tmp_path_factory.mktemp("control") / "rows"
+
+
+@pytest.fixture
+def quick_control(tmp_path):
+    return tmp_path / "control"
+
+
+def local(grid_file, root, *flags):
+    return launch.main([str(grid_file), "--results", str(root), "--local", "--no-report", *flags])
+
+
+@pytest.mark.slow
+def test_driver_killed_then_a_worker(start, slow_grid, tmp_path, control):
+    root = tmp_path / "r"
+    driver = start(slow_grid, root)
+    wait_for(lambda: in_training(root))
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    assert len(stored(root)) < 12
+    again = start(slow_grid, root)
+    wait_for(lambda: actors(again.pid) and in_training(root))
+    os.kill(actors(again.pid)[0], signal.SIGKILL)
+    errors = finish(again)
+    assert "failed: " not in errors
+    assert failures.read(root) == {}
+    assert_rows_as_uninterrupted(slow_grid, root, control)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["raises-once", "killed-once", "hangs-once", "freezes-once"])
+def test_passing_faults_of_every_trial(start, grid_file, tmp_path, quick_control, fault):
+    limit = "--set=resources.minutes=0.1" if "s-once" in fault else "--set=resources.minutes=5"
+    errors = finish(start(grid_file, tmp_path / "r", limit, fault=fault))
+    assert "2 retried" in errors
+    assert failures.read(tmp_path / "r") == {}
+    assert_rows_as_uninterrupted(grid_file, tmp_path / "r", quick_control)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "exception"),
+    [("one-diverges", "DivergedError: mean training loss nan"), ("one-is-killed", "ProcessDied")],
+)
+def test_lasting_faults_of_one_trial(start, grid_file, tmp_path, quick_control, fault, exception):
+    root = tmp_path / "r"
+    errors = finish(start(grid_file, root, fault=fault), code=3)
+    ((key, failure),) = failures.read(root).items()
+    assert failure.exception.startswith(exception)
+    assert failure.final
+    assert failure.host
+    assert len(stored(root)) == 3
+    assert re.search(rf"reproduce one:  .* --only {key}", errors)
+    finish(start(grid_file, root), code=3)  # it is not tried again
+    assert failures.read(root)[key] == failure
+    finish(start(grid_file, root, "--retry-failed"))
+    assert failures.read(root) == {}
+    assert_rows_as_uninterrupted(grid_file, root, quick_control)
+
+
+@pytest.mark.slow
+def test_a_mistake_in_all_trials_stops_early(start, grid_file, tmp_path):
+    grid_file.write_text(GRID.replace("[0, 60]", str(list(range(0, 180, 4)))))
+    errors = finish(start(grid_file, tmp_path / "r", fault="all-raise"), code=3)
+    assert "stopped: the first trials all failed; 35 were not started" in errors
+    assert "failed: 10 trials: ValueError: a passing trouble" in errors
+    assert len(failures.read(tmp_path / "r")) == 10
+
+
+FULL = """
+import json, subprocess, sys
+grid_file, root, control = sys.argv[1:]
+sys.path.insert(0, "tests")
+from stored_rows import stored
+from rotgrid import results
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", root], check=True)
+launch = [sys.executable, "-m", "rotgrid.launch", grid_file, "--results", root, "--no-report"]
+first = subprocess.run(launch, stderr=subprocess.PIPE, text=True)
+halves = subprocess.run(["find", root, "-name", "*.tmp"], capture_output=True, text=True).stdout
+early = len(stored(root))
+subprocess.run(["mount", "-o", "remount,size=50m", root], check=True)
+second = subprocess.run(launch, stderr=subprocess.PIPE, text=True)
+subprocess.run(["cp", "-r", root, control], check=True)
+print(json.dumps([first.returncode, first.stderr, halves, early, second.returncode]))
+"""
+
+
+@pytest.mark.slow
+def test_disk_full(slow_grid, tmp_path, control):
+    """A small tmpfs in a mount namespace of its own, which is then enlarged."""
+    root, copy = tmp_path / "r", tmp_path / "copy"
+    root.mkdir()
+    alone = ["unshare", "--map-root-user", "--mount", sys.executable, "-c", FULL]
+    done = subprocess.run(
+        [*alone, str(slow_grid), str(root), str(copy)],
+        cwd=ROOT,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    code, errors, halves, early, again = json.loads(done.stdout.splitlines()[-1])
+    assert code == 5, errors
+    assert "No space left on device; what is finished is kept. Then go on with:" in errors
+    assert halves == ""
+    assert early < 12
+    assert again == 0
+    assert_rows_as_uninterrupted(slow_grid, copy, control)
+
+
+@pytest.mark.slow
+def test_two_drivers(start, slow_grid, tmp_path, control):
+    root = tmp_path / "r"
+    drivers = [start(slow_grid, root), start(slow_grid, root)]
+    for driver in drivers:
+        finish(driver)
+    assert_rows_as_uninterrupted(slow_grid, root, control)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, 2])
+def test_interruption(start, slow_grid, tmp_path, control, times):
+    root = tmp_path / "r"
+    process = start(slow_grid, root)
+    wait_for(lambda: results.names(root, "evaluations", ".parquet"))
+    below = descendants(process.pid, "")
+    for _ in range(times):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    errors = finish(process, code=130, seconds=120)
+    assert "Go on with:" in errors
+    assert not re.search("Traceback|WARNING", errors), errors
+    assert 0 < len(stored(root)) < 12
+    wait_for(lambda: not [pid for pid in below if os.path.exists(f"/proc/{pid}")], seconds=30)
+    finish(start(slow_grid, root))
+    assert_rows_as_uninterrupted(slow_grid, root, control)
+
+
+@pytest.mark.slow
+def test_clock_skew(start, grid_file, tmp_path, quick_control):
+    """Nodes with wrong clocks, and then files from the future and the past: nothing looks."""
+    root = tmp_path / "r"
+    finish(start(grid_file, root, fault="skewed"))
+    assert_rows_as_uninterrupted(grid_file, root, quick_control)
+    for at in (0, 4e9):
+        for path in root.rglob("*.*"):
+            os.utime(path, (at, at))
+        assert local(grid_file, root) == 0
+        assert_rows_as_uninterrupted(grid_file, root, quick_control)
+
+
+def damage(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_corrupt_part(grid_file, tmp_path, quick_control, capsys):
+    """It is reported, and what it held is measured again."""
+    root = tmp_path / "r"
+    assert local(grid_file, root) == 0
+    damage(next(iter((root / "evaluations").iterdir())))
+    assert local(grid_file, root) == 0
+    assert "what it held is measured again" in capsys.readouterr().err
+    assert_rows_as_uninterrupted(grid_file, root, quick_control)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".training.pt"])
+def test_corrupt_checkpoint(grid_file, tmp_path, quick_control, suffix, caplog):
+    """It is reported, and trained again."""
+    root = tmp_path / "r"
+    assert local(grid_file, root) == 0
+    shutil.rmtree(root / "evaluations")
+    (trial, *_) = grid.read(grid_file).trials
+    weights = root / f"checkpoints/{trial.key()}.pt"
+    path = weights.rename(weights.with_name(f"{trial.key()}{suffix}"))
+    damage(path)
+    assert local(grid_file, root) == 0
+    assert f"{trial.key()}{suffix}: damaged" in caplog.text
+    assert_rows_as_uninterrupted(grid_file, root, quick_control)

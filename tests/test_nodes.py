@@ -1,0 +1,120 @@
+"""Real clusters of several nodes on one machine, each node a process group of its own."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from rotgrid import failures
+
+from launched import (
+    GRID,
+    ROOT,
+    SLOW,
+    Launches,
+    actors,
+    assert_rows_as_uninterrupted,
+    environment,
+    finish,
+    in_training,
+    wait_for,
+)
+
+RAY = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+
+
+@pytest.fixture
+def start(tmp_path):
+    launches = Launches(tmp_path)
+    yield launches
+    launches.end()
+
+
+class Nodes:
+    """A head that runs no trials; `add` starts a node of one CPU."""
+
+    def __init__(self, folder, logs):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.address, self.logs, self.processes = f"127.0.0.1:{port}", logs, []
+        head = ["--head", f"--port={port}", "--num-cpus=0", f"--temp-dir={folder}"]
+        self.begin([*RAY, *head, "--node-ip-address=127.0.0.1", "--include-dashboard=false"])
+
+    def begin(self, command, **changed):
+        with open(self.logs / f"node{len(self.processes)}", "w") as log:
+            process = subprocess.Popen(
+                command,
+                env={**environment(self.logs), **changed},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.processes.append(process)
+        wait_for(lambda: "Ray runtime started" in Path(log.name).read_text())
+        return process
+
+    def add(self, *before, **changed):
+        one = [f"--address={self.address}", "--num-cpus=1", "--object-store-memory=150000000"]
+        return self.begin([*before, *RAY, *one], **changed)
+
+    def kill(self, process):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture
+def nodes(tmp_path):
+    with tempfile.TemporaryDirectory(prefix="r", ignore_cleanup_errors=True) as folder:
+        cluster = Nodes(folder, tmp_path)
+        try:
+            yield cluster
+        finally:
+            for process in reversed(cluster.processes):
+                cluster.kill(process)
+
+
+@pytest.mark.slow
+def test_nodes_and_processes_may_die_and_join(nodes, start, tmp_path):
+    """SIGKILL of a trial's process and of a whole node, and a new node, in one run."""
+    grid_file, root = tmp_path / "slow.yaml", tmp_path / "r"
+    grid_file.write_text(SLOW.replace("[0, 60, 120, 180]", "[0, 30, 60, 90, 120, 180]"))
+    first, second = nodes.add(), nodes.add()
+    driver = start(grid_file, root, "--address", nodes.address)
+    wait_for(lambda: actors(first.pid) and actors(second.pid) and in_training(root))
+    nodes.kill(first)
+    os.kill(max(actors(second.pid)), signal.SIGKILL)
+    third = nodes.add()
+    wait_for(lambda: actors(third.pid))
+    finish(driver)
+    assert failures.read(root) == {}
+    assert_rows_as_uninterrupted(grid_file, root, tmp_path / "control")
+
+
+@pytest.mark.slow
+def test_what_nodes_cannot_do_is_said_before_the_start(nodes, start, tmp_path):
+    """Too few CPUs; a node with another torch; a node that sees another folder."""
+    grid_file, root = tmp_path / "g.yaml", tmp_path / "r"
+    grid_file.write_text(GRID)
+    root.mkdir()
+    nodes.add()
+    errors = finish(start(grid_file, root, "--address", nodes.address, "--set=resources.cpu=2"), 5)
+    assert "each trial asks for 2 CPU and no node has more than 1" in errors
+    other = tmp_path / "other/torch-1.0.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 1.0\n")
+    nodes.add(PYTHONPATH=f"{other.parent}:{ROOT}")
+    mounted = f'mount -t tmpfs tmpfs {root} && exec "$@"'
+    nodes.add("unshare", "--map-root-user", "--mount", "sh", "-c", mounted, "sh")
+    errors = finish(start(grid_file, root, "--address", nodes.address), 5)
+    assert errors.count("\nnode ") == 2, errors
+    assert "this node has torch 1.0, not " in errors
+    assert f"{root} is another folder there than here" in errors
+    assert not (root / "evaluations").exists()
