@@ -113,11 +113,11 @@ def test_a_row_without_a_column_is_refused_before_anything_is_written(tmp_path):
 
 def test_readers_never_see_a_part_of_a_file(tmp_path):
     done = threading.Event()
-    rows = [row(probe=f"{i}") for i in range(200)]
+    written = [row(probe=f"{i}") for i in range(200)]
 
     def write():
         for i in range(60):
-            fresh = [{**row, "seconds": float(i)} for row in rows]
+            fresh = [{**row, "seconds": float(i)} for row in written]
             results.write(tmp_path, "evaluations", "part", fresh, PROVENANCE)
         done.set()
 
