@@ -513,7 +513,8 @@ def agree(expected: Mapping[str, str]) -> None:
               if here[name] != expected[name]]  # fmt: skip
     if differ:
         raise ClusterError(
-            f"this node has {'; '.join(differ)} as the launching machine: run `ray up` again"
+            f"this node has {'; '.join(differ)} as the launch: install the same on all nodes "
+            "(`ray up` does), and leave the code alone while a launch runs"
         )
 
 

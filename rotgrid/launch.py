@@ -10,6 +10,7 @@ import functools
 import math
 import os
 import shlex
+import signal
 import sys
 import time
 import uuid
@@ -183,6 +184,7 @@ def execute(plan: grid.Plan, todo: Todo, results_in: str, args: argparse.Namespa
                 except cluster.ClusterError as error:
                     return fail(5, str(error))
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would only disturb the end
         return fail(130, "interrupted; what is finished is kept. Go on with:", f"  {again(args)}")
     except results.StoreError as error:
         why = f"{results_in}: {error}; what is finished is kept. Then go on with:"

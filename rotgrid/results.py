@@ -227,10 +227,20 @@ def _replace(path: PurePosixPath, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(scratch, path)
+        _flush_folder(path.parent)
     except BaseException:
         if os.path.exists(scratch):
             os.unlink(scratch)
         raise
+
+
+def _flush_folder(path: PurePosixPath) -> None:
+    """Let the names in a folder outlive a loss of power, as their content does."""
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def get(root: Root, name: str) -> bytes | None:

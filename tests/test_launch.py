@@ -228,6 +228,7 @@ def test_interruption_keeps_what_is_done_and_says_how_to_go_on(
         return real(trial, *args, **kwargs)
 
     monkeypatch.setattr(experiment, "run", interrupted)
+    monkeypatch.setattr(launch.signal, "signal", lambda *_: None)
     assert run(grid_file, tmp_path / "r") == 130
     assert "-m rotgrid.launch" in capsys.readouterr().err
     assert len(stored(tmp_path / "r")) == 3
