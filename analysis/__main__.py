@@ -13,7 +13,7 @@ from analysis.figures import FIGURES, Figure
 from analysis.load import Loaded, NoResults, read
 from analysis.report import Drawn, report
 from analysis.selection import NotMeasured
-from rotgrid import results
+from rotgrid import storage
 
 PPI = 150
 
@@ -64,19 +64,19 @@ def draw(locations: Sequence[str], out: str) -> str:
     except NotMeasured:
         worst_case = None
     for name, figure in drawn.items():
-        results.put(out, f"figures/{name}.svg", figure.svg.encode())
-        results.put(out, f"figures/{name}.pdf", vl_convert.svg_to_pdf(figure.svg))
-        results.put(out, f"figures/{name}.png", vl_convert.svg_to_png(figure.svg, ppi=PPI))
+        storage.put(out, f"figures/{name}.svg", figure.svg.encode())
+        storage.put(out, f"figures/{name}.pdf", vl_convert.svg_to_pdf(figure.svg))
+        storage.put(out, f"figures/{name}.png", vl_convert.svg_to_png(figure.svg, ppi=PPI))
         if figure.table is not None:
             put_table(out, name, figure.table)
-    results.put(out, "report.html", report(drawn, missing, loaded, worst_case).encode())
+    storage.put(out, "report.html", report(drawn, missing, loaded, worst_case).encode())
     return os.path.join(out, "report.html") if "://" not in out else f"{out}/report.html"
 
 
 def put_table(out: str, name: str, table: pl.DataFrame) -> None:
     """Write a table for people and for programs."""
-    results.put(out, f"tables/{name}.md", tables.markdown(table).encode())
-    results.put(out, f"tables/{name}.csv", tables.csv(table).encode())
+    storage.put(out, f"tables/{name}.md", tables.markdown(table).encode())
+    storage.put(out, f"tables/{name}.csv", tables.csv(table).encode())
 
 
 def drawings(loaded: Loaded) -> tuple[dict[str, Drawn], dict[str, str]]:

@@ -9,20 +9,13 @@ import polars as pl
 import pyarrow as pa
 
 from analysis import flags
-from rotgrid import failures, grid, results
+from rotgrid import failures, grid, results, storage
 from rotgrid.spec import Probe, Trial
 
 Place = str | os.PathLike[str]
 FIELDS = [*Trial.model_fields, *Probe.model_fields]
 NAMED_AT_MOST = 5
 """Trials named in one line, or flagged ones in lines of their own; the rest are counted."""
-KEYS: dict[results.TableName, tuple[str, ...]] = {
-    "evaluations": ("trial", "probe"),
-    "training": ("trial", "epoch"),
-    "equivariance": ("trial", "probe", "layer"),
-    "diagnostics": ("trial", "probe", "check"),
-}
-"""What names a row of each table."""
 
 
 class NoResults(LookupError):
@@ -77,7 +70,7 @@ def diagnostics(*locations: Place) -> pl.DataFrame:
 
 def _table(locations: Sequence[Place], table: results.TableName) -> pl.DataFrame:
     rows, _ = _rows([place for place in locations if not _unreadable(place)], table)
-    return _newest(rows, KEYS[table])
+    return _newest(rows, results.KEYS[table])
 
 
 def read(*locations: Place) -> Loaded:
@@ -89,7 +82,7 @@ def read(*locations: Place) -> Loaded:
         tables[table], skipped = _rows(places, table)
         found += skipped
     rows = tables["evaluations"]
-    unique = _newest(rows, KEYS["evaluations"])
+    unique = _newest(rows, results.KEYS["evaluations"])
     if repeated := rows.height - unique.height:
         found.append(f"{repeated} rows repeat a (trial, probe); the newest of each is kept")
     current = _newest(unique, FIELDS)
@@ -106,11 +99,11 @@ def read(*locations: Place) -> Loaded:
     measured = {
         trial: set(probes) for trial, probes in valid.group_by("trial").agg("probe").iter_rows()
     }
-    grids = [(place, name) for place in places for name in results.names(place, "grids", ".yaml")]
+    grids = [(place, name) for place in places for name in storage.names(place, "grids", ".yaml")]
     found += [line for place, name in grids for line in _missing(place, name, measured)]
     names = [PurePosixPath(name).stem for _, name in grids]
     checks, epochs = (
-        _newest(tables[table], KEYS[table]).join(
+        _newest(tables[table], results.KEYS[table]).join(
             valid, on="trial", how="semi", maintain_order="left"
         )
         for table in ("diagnostics", "training")
@@ -125,7 +118,7 @@ def read(*locations: Place) -> Loaded:
 def _unreadable(place: Place) -> list[str]:
     """Why nothing can be read at this place, if so."""
     try:
-        results.names(place, "evaluations", ".parquet")
+        storage.names(place, "evaluations", ".parquet")
     except (OSError, ValueError, pa.ArrowException) as error:
         return [f"{os.fspath(place)}: {str(error).splitlines()[0]}"]
     return []
@@ -202,7 +195,7 @@ def _missing(place: Place, name: str, measured: Mapping[str, set[str]]) -> Itera
     """What the launched grid plans but no row answers."""
     where = f"{os.fspath(place)}: {name}"
     try:
-        plan = grid.parse((results.get(place, name) or b"").decode(), name)
+        plan = grid.parse((storage.get(place, name) or b"").decode(), name)
     except ValueError as error:  # GridError and bytes that are no text
         reason = str(error).splitlines()[0]
         yield f"{where}: unreadable grid, so what is missing is unknown: {reason}"

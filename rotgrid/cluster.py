@@ -47,12 +47,12 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.search.basic_variant import BasicVariantGenerator
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from rotgrid import data, deadline, failures, results
+from rotgrid import data, deadline, failures, storage
 from rotgrid.failures import CANARIES, HOPELESS, Attempts
 from rotgrid.grid import Resources
 from rotgrid.progress import Tracker
-from rotgrid.results import StoreError
 from rotgrid.spec import Probe, Trial, digest
+from rotgrid.storage import StoreError
 
 CONNECT_SECONDS = 10.0
 FULL = re.compile(rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EROFS})\]")
@@ -238,7 +238,7 @@ def unreachable(results_in: str) -> str:
     until = time.monotonic() + STORE_SECONDS
     while True:
         try:
-            results.check(results_in)
+            storage.check(results_in)
         except StoreError as error:
             if FULL.search(str(error)) or time.monotonic() > until:
                 return str(error)
@@ -445,7 +445,7 @@ def inspect_nodes(
     if len(alive) == 1:  # this process has done all that already
         return
     marker = f".launch.{uuid.uuid4().hex}"
-    results.put(results_in, marker, b"")
+    storage.put(results_in, marker, b"")
     task = ray.remote(num_cpus=0, max_retries=0)(inspect_here)
     asked = []
     for node in alive:
@@ -459,7 +459,7 @@ def inspect_nodes(
     try:
         troubles = [line for name, reply in asked for line in answers(name, reply)]
     finally:
-        results.delete(results_in, marker)
+        storage.delete(results_in, marker)
     if troubles:
         raise ClusterError("\n".join(troubles))
 
@@ -488,8 +488,8 @@ def inspect_here(
     except ClusterError as error:
         found.append(str(error))
     try:
-        results.check(results_in)
-        if not results.exists(results_in, marker):
+        storage.check(results_in)
+        if not storage.exists(results_in, marker):
             found.append(
                 f"{results_in} is another folder there than here: results must be where all "
                 "nodes can write, a shared folder or s3:// or gs://"

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from rotgrid import results
+from rotgrid import results, storage
 from rotgrid.results import COMPACTED, KEYS, SCHEMA_VERSION, SCHEMAS, Root, TableName
 
 FULL_BYTES = 128 << 20
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("results", metavar="RESULTS", help="folder, s3:// or gs://")
     root = parser.parse_args(arguments).results
     try:
-        results.locate(root)
+        storage.locate(root)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
@@ -101,7 +101,7 @@ def compact(root: Root, table: TableName) -> tuple[int, list[str]]:
 
 def survey(root: Root, table: TableName, problems: list[str]) -> tuple[Known, list[str]]:
     """The full files, and all to merge: the others, and full ones with a key of another."""
-    names = results.names(root, table, ".parquet")
+    names = storage.names(root, table, ".parquet")
     parts = [name for name in names if not is_full(name)]
     full = [name for name in names if is_full(name)]
     known: Known = {}
@@ -149,7 +149,7 @@ def merge(root: Root, table: TableName, pack: Pack, known: Known, problems: list
     known.update(written)
     with ThreadPoolExecutor(results.REQUESTS) as pool:
         merged = [name for name in sources if name not in written]
-        list(pool.map(functools.partial(results.delete, root), merged))
+        list(pool.map(functools.partial(storage.delete, root), merged))
 
 
 def store(root: Root, table: TableName, rows: pa.Table) -> Known:
@@ -165,7 +165,7 @@ def store(root: Root, table: TableName, rows: pa.Table) -> Known:
     for start, stop in itertools.pairwise(bounds):
         data = encode(rows, order[start:stop])
         name = f"{table}/{head}{hashlib.sha256(data).hexdigest()[:16]}.parquet"
-        results.put(root, name, data)
+        storage.put(root, name, data)
         written[name] = keys[start:stop]
     return written
 
@@ -204,11 +204,11 @@ def overlap(some: pa.Array, others: pa.Array) -> bool:
 
 def tidied(root: Root) -> Iterator[str]:
     """Delete the states of trainings whose weights are stored."""
-    weights = set(results.names(root, "checkpoints", ".pt"))
+    weights = set(storage.names(root, "checkpoints", ".pt"))
     for name in sorted(weights):
         key, training, _ = name.partition(".training.pt")
         if training and f"{key}.pt" in weights:
-            results.delete(root, name)
+            storage.delete(root, name)
             yield f"{name}: deleted: the training is complete"
 
 
@@ -230,7 +230,7 @@ def usage(root: Root, table: TableName) -> tuple[int, int]:
 
 def files(root: Root, folder: str) -> list[pafs.FileInfo]:
     """What a folder holds, hidden files too."""
-    filesystem, path = results.locate(root)
+    filesystem, path = storage.locate(root)
     found = filesystem.get_file_info(pafs.FileSelector(f"{path}/{folder}", allow_not_found=True))
     return [info for info in found if info.type == pafs.FileType.File]
 

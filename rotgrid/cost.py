@@ -13,9 +13,9 @@ from typing import NamedTuple
 from rotgrid import rates
 from rotgrid.grid import Resources
 from rotgrid.grouping import sweeps
-from rotgrid.results import Root
 from rotgrid.spec import Probe, Trial
 from rotgrid.speed import speeds
+from rotgrid.storage import Root
 from rotgrid.work import network_of, probes_work, training_work
 
 PORTION_SECONDS = 60.0

@@ -12,15 +12,15 @@ import torch
 from torch import nn
 
 import rotgrid
-from rotgrid import deadline
-from rotgrid import results as storage
+from rotgrid import deadline, storage
+from rotgrid import results as tables
 from rotgrid.cost import portions
 from rotgrid.data import Dataset, load
 from rotgrid.evaluation import measure
 from rotgrid.models import build, count_parameters
 from rotgrid.recipes import recipe_of
-from rotgrid.results import Root
 from rotgrid.spec import VARIANTS, DataName, ModelName, Probe, Trial, digest
+from rotgrid.storage import Root
 from rotgrid.training import fit, serialize, stored
 
 
@@ -56,7 +56,7 @@ def run(
     """
     device = prepare(threads, gpu_share)
     wanted = list(dict.fromkeys(probe.resolve(trial) for probe in probes))
-    rows_there, _ = storage.read(results, "evaluations", ["probe"], trial.key())
+    rows_there, _ = tables.read(results, "evaluations", ["probe"], trial.key())
     done = set(rows_there["probe"].to_pylist())
     missing = [probe for probe in wanted if probe.key() not in done]
     if not missing and storage.exists(results, f"checkpoints/{trial.key()}.pt"):
@@ -113,7 +113,7 @@ def train(model: nn.Module, dataset: Dataset, trial: Trial, results: Root, until
     key = trial.key()
     fields = {"trial": key, "parameters": count_parameters(model), **trial.model_dump()}
     rows = [{**fields, **row} for row in fit(model, dataset, trial, results, until)]
-    storage.write(results, "training", key, rows, provenance(device))
+    tables.write(results, "training", key, rows, provenance(device))
     storage.put(results, f"checkpoints/{key}.pt", serialize(model.state_dict()))
     storage.delete(results, f"checkpoints/{key}.training.pt")
 
@@ -134,10 +134,10 @@ def store(
     part = f"{trial.key()}-{content}"
     source = provenance(device)
     if layers := [layer for row in rows for layer in layer_rows(row)]:
-        storage.write(results, "equivariance", part, layers, source)
+        tables.write(results, "equivariance", part, layers, source)
     if checks := [check for row in rows for check in check_rows(row)]:
-        storage.write(results, "diagnostics", part, checks, source)
-    storage.write(results, "evaluations", part, rows, source)
+        tables.write(results, "diagnostics", part, checks, source)
+    tables.write(results, "evaluations", part, rows, source)
 
 
 def layer_rows(row: dict[str, Any]) -> list[dict[str, Any]]:

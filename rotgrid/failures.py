@@ -17,9 +17,9 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rotgrid import results
-from rotgrid.results import Root, StoreError
+from rotgrid import storage
 from rotgrid.spec import Trial
+from rotgrid.storage import Root, StoreError
 
 Outcome = Literal["done", "again", "failed"]
 TAIL = 8_000
@@ -71,7 +71,7 @@ def attempt(work: Callable[[], object], trial: Trial, root: Root, tries: Attempt
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
         return record(root, trial, tries, text, traceback.format_exc())
-    results.delete(root, name_of(trial.key()))
+    storage.delete(root, name_of(trial.key()))
     return "done"
 
 
@@ -115,7 +115,7 @@ def record(
         final=final,
         failed_at=datetime.datetime.now(datetime.UTC).isoformat(),
     )
-    results.put(root, name_of(trial.key()), failure.model_dump_json(indent=1).encode())
+    storage.put(root, name_of(trial.key()), failure.model_dump_json(indent=1).encode())
     return "failed" if final else "again"
 
 
@@ -126,13 +126,13 @@ def name_of(key: str) -> str:
 
 def find(root: Root, key: str) -> Failure | None:
     """The latest failure of a trial, if there is one."""
-    data = results.get(root, name_of(key))
+    data = storage.get(root, name_of(key))
     return None if data is None else parse(key, data)
 
 
 def read(root: Root) -> dict[str, Failure]:
     """All failures by key of the trial."""
-    keys = [PurePosixPath(name).stem for name in results.names(root, "failures", ".json")]
+    keys = [PurePosixPath(name).stem for name in storage.names(root, "failures", ".json")]
     found = {key: find(root, key) for key in keys}
     return {key: failure for key, failure in found.items() if failure is not None}
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from rotgrid import cost, failures, grid, results, speed
+from rotgrid import cost, failures, grid, results, speed, storage
 from rotgrid.document import GridError
 from rotgrid.progress import Tracker, duration
 from rotgrid.spec import Probe, Trial
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results_in = args.results or f"{below}/{plan.name}"
         if "://" not in results_in:
             results_in = os.path.abspath(results_in)
-        results.locate(results_in)
+        storage.locate(results_in)
     except GridError as error:
         return fail(2, *map(str, error.problems))
     except ValueError as error:
@@ -164,7 +164,7 @@ def execute(plan: grid.Plan, todo: Todo, results_in: str, args: argparse.Namespa
     except DataError as error:
         return fail(4, str(error))
     try:
-        results.put(results_in, f"grids/{plan.name}.yaml", grid.dump(plan).encode())
+        storage.put(results_in, f"grids/{plan.name}.yaml", grid.dump(plan).encode())
     except OSError as error:
         return fail(5, f"{results_in}: cannot write results: {error}")
     rows = sum(map(len, todo.values()))
@@ -186,7 +186,7 @@ def execute(plan: grid.Plan, todo: Todo, results_in: str, args: argparse.Namespa
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would only disturb the end
         return fail(130, "interrupted; what is finished is kept. Go on with:", f"  {again(args)}")
-    except results.StoreError as error:
+    except storage.StoreError as error:
         why = f"{results_in}: {error}; what is finished is kept. Then go on with:"
         return fail(5, why, f"  {again(args)}")
     if hopeless(tracker):
@@ -282,7 +282,7 @@ def report_folder(plan: grid.Plan, results_in: str) -> str:
 
 def trained_keys(results_in: str) -> set[str]:
     """Keys of the trials whose weights are stored."""
-    stored = results.names(results_in, "checkpoints", ".pt")
+    stored = storage.names(results_in, "checkpoints", ".pt")
     return {Path(name).stem for name in stored if not name.endswith(".training.pt")}
 
 

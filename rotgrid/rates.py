@@ -15,7 +15,7 @@ from typing import Annotated, NamedTuple
 import platformdirs
 from pydantic import Field, TypeAdapter, ValidationError
 
-from rotgrid import results
+from rotgrid import storage
 from rotgrid.grid import Resources
 from rotgrid.work import MULTIPLY_ADDS, PASSES, Network, Work
 
@@ -76,7 +76,7 @@ def remember(device: str, rates: Mapping[Network, Rates]) -> None:
     """
     stored = cache()
     stored[device] = stored.get(device, {}) | {"/".join(name): r for name, r in rates.items()}
-    results.put(RATES_FILE.parent, RATES_FILE.name, json.dumps(stored, indent=1).encode())
+    storage.put(RATES_FILE.parent, RATES_FILE.name, json.dumps(stored, indent=1).encode())
 
 
 def remembered(device: str) -> dict[Network, Rates]:

@@ -11,8 +11,6 @@ per trial, probe and check), `checkpoints/<trial>.pt`, `failures/<trial>.json` a
 import functools
 import io
 import json
-import os
-import socket
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,13 +23,13 @@ import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from rotgrid import storage
 from rotgrid.spec import LATER, Probe, Record, Trial
+from rotgrid.storage import Root
 
 SCHEMA_VERSION = 2
 """2 added columns to 1; parts of 1 are read all the same."""
 TableName = Literal["evaluations", "training", "equivariance", "diagnostics"]
-Root = str | os.PathLike[str]
-"""A results location."""
 
 
 class Column(NamedTuple):
@@ -170,154 +168,6 @@ REQUESTS = 16
 """Files asked for at once where each answer takes its time: not on a local disk."""
 
 
-class StoreError(OSError):
-    """Results cannot be read or written: no space, no permission, no connection."""
-
-
-class Location(NamedTuple):
-    """A folder in a file system."""
-
-    filesystem: pafs.FileSystem
-    path: str
-
-
-def locate(root: Root) -> Location:
-    """The file system and folder of a local path or URI.
-
-    Raises:
-        ValueError: the URI is malformed or of an unknown kind.
-    """
-    if "://" in os.fspath(root):
-        return _locate_uri(os.fspath(root))
-    return Location(pafs.LocalFileSystem(), os.path.abspath(root))
-
-
-@functools.cache
-def _locate_uri(uri: str) -> Location:
-    try:
-        return Location(*pafs.FileSystem.from_uri(uri))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ValueError(f"{uri}: not a results location: {error}") from error
-
-
-def put(root: Root, name: str, data: bytes) -> None:
-    """Write one file whole or not at all, replacing it if it is there.
-
-    Raises:
-        StoreError: it could not be written.
-    """
-    filesystem, folder = locate(root)
-    path = PurePosixPath(folder, name)
-    try:
-        if isinstance(filesystem, pafs.LocalFileSystem):
-            _replace(path, data)
-        else:
-            with filesystem.open_output_stream(str(path)) as stream:  # appears on close
-                stream.write(data)
-    except OSError as error:
-        raise StoreError(error.errno, f"cannot write {name}: {error.strerror or error}") from error
-
-
-def _replace(path: PurePosixPath, data: bytes) -> None:
-    os.makedirs(path.parent, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
-    try:
-        with open(scratch, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, path)
-        _flush_folder(path.parent)
-    except BaseException:
-        if os.path.exists(scratch):
-            os.unlink(scratch)
-        raise
-
-
-def _flush_folder(path: PurePosixPath) -> None:
-    """Let the names in a folder outlive a loss of power, as their content does."""
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def get(root: Root, name: str) -> bytes | None:
-    """The bytes of one file, or None if it does not exist.
-
-    Raises:
-        StoreError: it could not be read.
-    """
-    filesystem, folder = locate(root)
-    try:
-        with filesystem.open_input_file(f"{folder}/{name}") as file:
-            return bytes(file.read())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise StoreError(error.errno, f"cannot read {name}: {error.strerror or error}") from error
-
-
-def check(root: Root) -> None:
-    """Write a file, read it, and remove it.
-
-    Raises:
-        StoreError: this process cannot.
-    """
-    name = f".check.{socket.gethostname()}.{os.getpid()}"
-    put(root, name, b"rotgrid")
-    if get(root, name) != b"rotgrid":
-        raise StoreError(f"{name}: what was written is not what is read")
-    delete(root, name)
-
-
-def delete(root: Root, name: str) -> None:
-    """Remove one file; no error if it is not there.
-
-    Raises:
-        StoreError: it could not be removed.
-    """
-    filesystem, folder = locate(root)
-    try:
-        filesystem.delete_file(f"{folder}/{name}")
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise StoreError(
-            error.errno, f"cannot delete {name}: {error.strerror or error}"
-        ) from error
-
-
-def exists(root: Root, name: str) -> bool:
-    """Whether one file exists."""
-    filesystem, folder = locate(root)
-    return bool(filesystem.get_file_info(f"{folder}/{name}").type == pafs.FileType.File)
-
-
-def names(root: Root, folder: str, suffix: str) -> list[str]:
-    """Sorted `folder/file` names; hidden (half-written) files are left out."""
-    return sorted(
-        f"{folder}/{name}"
-        for name in _files(root, folder)
-        if name.endswith(suffix) and not name.startswith(".")
-    )
-
-
-def _files(root: Root, folder: str) -> list[str]:
-    """Names of the files in a folder; no such folder has none."""
-    filesystem, path = locate(root)
-    if isinstance(filesystem, pafs.LocalFileSystem):  # pyarrow's list asks for sizes, one by one
-        try:
-            with os.scandir(f"{path}/{folder}") as entries:
-                return [entry.name for entry in entries if entry.is_file()]
-        except FileNotFoundError:
-            return []
-    selector = pafs.FileSelector(f"{path}/{folder}", allow_not_found=True)
-    found = filesystem.get_file_info(selector)
-    return [info.base_name for info in found if info.type == pafs.FileType.File]
-
-
 def write(
     root: Root,
     table: TableName,
@@ -345,7 +195,7 @@ def write(
     }
     buffer = io.BytesIO()
     pq.write_table(pa.table(columns, schema=schema), buffer, compression="zstd")
-    put(root, f"{table}/{part}.parquet", buffer.getvalue())
+    storage.put(root, f"{table}/{part}.parquet", buffer.getvalue())
 
 
 def read(
@@ -365,7 +215,7 @@ def read(
     heads = (f"{table}/{trial}", f"{table}/{COMPACTED}")
     found, skipped = [pa.Table.from_batches([], schema)], []
     seen: set[str] = set()
-    while new := [name for name in names(root, table, ".parquet") if name not in seen]:
+    while new := [name for name in storage.names(root, table, ".parquet") if name not in seen]:
         seen.update(new)  # then look again: what is gone by now is in a file that has come
         parts = read_parts(root, [n for n in new if n.startswith(heads)], schema, trial)
         for rows, problem in parts:
@@ -384,7 +234,7 @@ def read_parts(
 ) -> Iterator[tuple[pa.Table | None, str]]:
     """The rows of each part, all or a trial's; or None, and why, or nothing if it is gone."""
     task = functools.partial(_try_part, root, schema=schema, trial=trial)
-    if isinstance(locate(root).filesystem, pafs.LocalFileSystem):
+    if isinstance(storage.locate(root).filesystem, pafs.LocalFileSystem):
         yield from map(task, parts)
         return
     with ThreadPoolExecutor(REQUESTS) as pool:
@@ -397,7 +247,7 @@ def _try_part(root: Root, name: str, schema: pa.Schema, trial: str) -> tuple[pa.
         return _read_part(root, name, schema, trial), ""
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return None, f"{name}: skipped: {reason}" if exists(root, name) else ""
+        return None, f"{name}: skipped: {reason}" if storage.exists(root, name) else ""
 
 
 def _read_part(root: Root, name: str, schema: pa.Schema, trial: str = "") -> pa.Table:
@@ -422,10 +272,10 @@ def _read_part(root: Root, name: str, schema: pa.Schema, trial: str = "") -> pa.
 
 def _open(root: Root, name: str) -> pa.NativeFile:
     """A part whole, since it may be replaced at any time; of a compacted one what is asked for."""
-    filesystem, folder = locate(root)
+    filesystem, folder = storage.locate(root)
     if PurePosixPath(name).name.startswith(COMPACTED):
         return filesystem.open_input_file(f"{folder}/{name}")
-    return pa.BufferReader(get(root, name) or b"")
+    return pa.BufferReader(storage.get(root, name) or b"")
 
 
 def _groups(file: pq.ParquetFile, trial: str) -> list[int]:

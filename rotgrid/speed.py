@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from rotgrid import rates, results
 from rotgrid.grid import Resources
 from rotgrid.rates import Rates
-from rotgrid.results import Root
 from rotgrid.spec import Probe, Record, Trial
+from rotgrid.storage import Root
 from rotgrid.work import Network, Work, network_of, probes_work, training_work
 
 R = TypeVar("R", bound=Record)

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from rich.console import Console
 from rich.table import Table
 
-from rotgrid import failures, grid, results
+from rotgrid import failures, grid, results, storage
 from rotgrid.document import GridError
 
 
@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("results", metavar="RESULTS", help="folder, s3:// or gs://")
     args = parser.parse_args(arguments)
     try:
-        files = results.names(args.results, "grids", ".yaml")
+        files = storage.names(args.results, "grids", ".yaml")
         rows, skipped = results.read(args.results, "evaluations", ["trial", "probe"])
     except (OSError, ValueError) as error:
         print(f"{args.results}: cannot read results: {error}", file=sys.stderr)
@@ -31,12 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     final = {key for key, failure in failed.items() if failure.final}
     training = {
         PurePosixPath(name).name.partition(".")[0]
-        for name in results.names(args.results, "checkpoints", ".training.pt")
+        for name in storage.names(args.results, "checkpoints", ".training.pt")
     }
     table = Table("grid", "trials", "done", "in training", "failed", "to do", "rows", box=None)
     for name in files:
         try:
-            plan = grid.parse((results.get(args.results, name) or b"").decode(), name)
+            plan = grid.parse((storage.get(args.results, name) or b"").decode(), name)
         except GridError as error:
             skipped.append(str(error))
             continue

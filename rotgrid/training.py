@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rotgrid import attacks, deadline, results
+from rotgrid import attacks, deadline, storage
 from rotgrid.adversaries import divergence, perturbed, stage
 from rotgrid.data import Dataset, pixels, subset
 from rotgrid.recipes import WATCH_STEPS, Recipe, overfitted, recipe_of, watched
@@ -42,7 +42,7 @@ def fit(
     model: nn.Module,
     dataset: Dataset,
     trial: Trial,
-    checkpoint_in: results.Root | None = None,
+    checkpoint_in: storage.Root | None = None,
     until: float = deadline.NEVER,
 ) -> list[Row]:
     """Train `model` in place as `trial` says, on the device that it is on.
@@ -87,7 +87,7 @@ def fit(
         if checkpoint_in is not None:
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
             state |= {"scheduler": scheduler.state_dict(), "rows": rows}
-            results.put(checkpoint_in, name, serialize(state))
+            storage.put(checkpoint_in, name, serialize(state))
     model.eval()
     return rows
 
@@ -259,9 +259,9 @@ def serialize(state: object) -> bytes:
     return buffer.getvalue()
 
 
-def stored(root: results.Root, name: str) -> dict[str, Any] | None:
+def stored(root: storage.Root, name: str) -> dict[str, Any] | None:
     """A checkpoint, or None if there is none or it is damaged (which is logged)."""
-    data = results.get(root, name)
+    data = storage.get(root, name)
     if data is None:
         return None
     try:

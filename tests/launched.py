@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from rotgrid import launch, results
+from rotgrid import launch, storage
 
 from stored_rows import stored
 
@@ -87,7 +87,7 @@ def wait_for(condition, seconds=120):
 
 
 def in_training(root):
-    return results.names(root, "checkpoints", ".training.pt")
+    return storage.names(root, "checkpoints", ".training.pt")
 
 
 def descendants(parent, start):
@@ -124,5 +124,5 @@ def assert_rows_as_uninterrupted(grid_file, root, control):
         assert launch.main(local) == 0
     for table in ("evaluations", "training"):
         assert stored(root, table) == stored(control, table)
-    parts = [results.get(root, name) for name in results.names(root, "evaluations", ".parquet")]
+    parts = [storage.get(root, name) for name in storage.names(root, "evaluations", ".parquet")]
     assert sum(pq.read_metadata(io.BytesIO(part)).num_rows for part in parts) == len(stored(root))

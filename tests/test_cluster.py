@@ -77,7 +77,7 @@ def test_the_outcome_of_a_trial_reaches_the_tracker(launch, watch, outcome, kind
     assert trial.run_metadata.metric_analysis == trial.run_metadata.metric_n_steps == {}
 
 
-FULL = "rotgrid.results.StoreError: [Errno 28] cannot write x: No space left on device"
+FULL = "rotgrid.storage.StoreError: [Errno 28] cannot write x: No space left on device"
 
 
 def test_a_full_store_stops_the_launch(launch, watch, tmp_path):
@@ -93,7 +93,7 @@ def test_a_full_store_stops_the_launch(launch, watch, tmp_path):
 
 def test_a_passing_trouble_of_the_store_does_not(launch, watch, tmp_path):
     errors = tmp_path / "error.txt"
-    errors.write_text("rotgrid.results.StoreError: cannot write x: connection reset\n")
+    errors.write_text("rotgrid.storage.StoreError: cannot write x: connection reset\n")
     watch.on_trial_recover(0, [], TuneTrial(error_file=str(errors)))
     assert launch.stopped == ""
     assert "connection reset" in failures.find(tmp_path, KEY).exception

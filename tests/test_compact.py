@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from rotgrid import compact, results
+from rotgrid import compact, results, storage
 from rotgrid.results import KEYS
 from rotgrid.spec import LATER, Probe, Trial
 
@@ -127,12 +127,12 @@ def test_few_files_hold_the_same_rows(launched, prefix):
 def test_an_object_store_is_compacted(monkeypatch):
     """An in-memory store stands for S3, which has no rename."""
     store = pafs.PyFileSystem(pafs.FSSpecHandler(MemoryFileSystem()))
-    monkeypatch.setattr(results, "_locate_uri", lambda _: results.Location(store, "bucket/c"))
+    monkeypatch.setattr(storage, "_locate_uri", lambda _: storage.Location(store, "bucket/c"))
     launch("s3://bucket/c")
     before = stored("s3://bucket/c")
     compact_tables("s3://bucket/c")
     assert stored("s3://bucket/c") == before
-    assert [len(results.names("s3://bucket/c", table, "")) for table in KEYS] == [1] * 4
+    assert [len(storage.names("s3://bucket/c", table, "")) for table in KEYS] == [1] * 4
     assert results.read("s3://bucket/c", "training", trial=TRIALS[2].key())[0].num_rows == 2
 
 
@@ -186,14 +186,14 @@ def disturb(patch, at, act):
     """Call `act` before the `at`-th access to the store, counted from 0."""
     count = itertools.count()
     for name in ("get", "put", "delete"):
-        original = getattr(results, name)
+        original = getattr(storage, name)
 
         def step(*args, original=original):
             if next(count) == at:
                 act()
             return original(*args)
 
-        patch.setattr(results, name, step)
+        patch.setattr(storage, name, step)
     return count
 
 
@@ -220,7 +220,7 @@ def kill(root, patch):
         raise KilledError
 
     for name in ("get", "put", "delete"):
-        patch.setattr(results, name, fail)
+        patch.setattr(storage, name, fail)
     raise KilledError
 
 
@@ -396,14 +396,14 @@ def test_the_command_says_what_it_did(launched, capsys):
 
 def test_only_what_is_of_no_use_is_removed_from_the_checkpoints(launched, capsys):
     for name in ("a.pt", "a.training.pt", "b.training.pt"):
-        results.put(launched, f"checkpoints/{name}", b"x")
+        storage.put(launched, f"checkpoints/{name}", b"x")
     for name, age in (("dead", 7_200), ("alive", 10)):
         path = launched / f"evaluations/.{name}.parquet.host.1.tmp"
         path.write_bytes(b"x")
         moment = datetime.datetime.now().timestamp() - age
         os.utime(path, (moment, moment))
     assert compact.main([str(launched)]) == 0
-    assert results.names(launched, "checkpoints", "") == [
+    assert storage.names(launched, "checkpoints", "") == [
         "checkpoints/a.pt",
         "checkpoints/b.training.pt",
     ]
@@ -418,7 +418,7 @@ def test_no_results_are_an_error(tmp_path, capsys):
     assert "no launched grid and no rows" in capsys.readouterr().err
     assert compact.main(["ftp://x/y"]) == 2
     assert "not a results location" in capsys.readouterr().err
-    results.put(tmp_path, "grids/g.yaml", b"x")
+    storage.put(tmp_path, "grids/g.yaml", b"x")
     assert compact.main([str(tmp_path)]) == 0
 
 

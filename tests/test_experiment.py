@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from rotgrid import cost, evaluation, experiment, models, results, training
+from rotgrid import cost, evaluation, experiment, models, storage, training
 from rotgrid.deadline import TimeLimitError
 from rotgrid.spec import Probe, Trial
 
@@ -27,7 +27,7 @@ def test_a_trial_is_trained_measured_and_stored(quick_trial, tmp_path):
     assert [row["epoch"] for row in stored(tmp_path, "training")] == [1, 2]
     state = torch.load(tmp_path / f"checkpoints/{quick_trial.key()}.pt", weights_only=True)
     models.build("stdcnn").load_state_dict(state)
-    assert results.names(tmp_path, "checkpoints", ".training.pt") == []
+    assert storage.names(tmp_path, "checkpoints", ".training.pt") == []
 
 
 def test_errors_of_layers_have_a_table_of_their_own(quick_trial, tmp_path):
@@ -95,10 +95,10 @@ def test_rows_survive_death_at_any_step(quick_trial, tmp_path, monkeypatch):
     for module, name, calls in (
         (training, "train_epoch", 1),
         (training, "train_epoch", 2),
-        (results, "put", 1),  # the first checkpoint
-        (results, "put", 3),  # the rows of the training
-        (results, "put", 4),  # the weights
-        (results, "put", 5),  # the rows of the probes
+        (storage, "put", 1),  # the first checkpoint
+        (storage, "put", 3),  # the rows of the training
+        (storage, "put", 4),  # the weights
+        (storage, "put", 5),  # the rows of the probes
         (evaluation, "sweep", 1),
         (evaluation, "sweep", 2),
     ):
@@ -121,7 +121,7 @@ def test_long_probing_is_stored_as_it_goes(quick_trial, tmp_path, monkeypatch):
     assert experiment.run(quick_trial, PROBES, tmp_path) == 2
     straight = tmp_path / "straight"
     experiment.run(quick_trial, PROBES, straight)
-    assert results.names(tmp_path, "evaluations", "") == results.names(straight, "evaluations", "")
+    assert storage.names(tmp_path, "evaluations", "") == storage.names(straight, "evaluations", "")
 
 
 def test_process_state_is_set_for_each_trial():

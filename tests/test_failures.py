@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from rotgrid import failures, results
+from rotgrid import failures, storage
 from rotgrid.failures import Attempts, Failure
 from rotgrid.spec import Trial
 
@@ -61,23 +61,23 @@ def test_no_retries_is_final_at_once(tmp_path):
 
 def test_a_store_that_fails_is_no_failure_of_the_trial(tmp_path):
     def full():
-        raise results.StoreError(28, "No space left on device")
+        raise storage.StoreError(28, "No space left on device")
 
-    with pytest.raises(results.StoreError):
+    with pytest.raises(storage.StoreError):
         attempt(tmp_path, full)
     assert failures.read(tmp_path) == {}
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", "null", '{"attempt": "x"}'])
 def test_a_damaged_record_is_a_final_failure(tmp_path, content):
-    results.put(tmp_path, "failures/abc.json", content.encode())
+    storage.put(tmp_path, "failures/abc.json", content.encode())
     assert failures.read(tmp_path) == {"abc": Failure(key="abc")}
     assert failures.read(tmp_path)["abc"].final
 
 
 def test_fields_of_other_versions_are_ignored(tmp_path):
     old = {"key": "abc", "exception": "E: x", "host": "h", "attempt": 4, "more": 1}
-    results.put(tmp_path, "failures/abc.json", json.dumps(old).encode())
+    storage.put(tmp_path, "failures/abc.json", json.dumps(old).encode())
     assert failures.read(tmp_path)["abc"].host == "h"
 
 

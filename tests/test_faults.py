@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from rotgrid import failures, grid, launch, results
+from rotgrid import failures, grid, launch, storage
 
 from launched import (
     GRID,
@@ -178,7 +178,7 @@ def test_two_drivers(start, slow_grid, tmp_path, control):
 def test_interruption(start, slow_grid, tmp_path, control, times):
     root = tmp_path / "r"
     process = start(slow_grid, root)
-    wait_for(lambda: results.names(root, "evaluations", ".parquet"))
+    wait_for(lambda: storage.names(root, "evaluations", ".parquet"))
     below = descendants(process.pid, "")
     for _ in range(times):
         process.send_signal(signal.SIGINT)

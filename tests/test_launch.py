@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 import analysis
-from rotgrid import experiment, grid, launch, rates, results, speed
+from rotgrid import experiment, grid, launch, rates, speed, storage
 from rotgrid.spec import Trial
 
 from launched import GRID, ROOT
@@ -223,7 +223,7 @@ def test_interruption_keeps_what_is_done_and_says_how_to_go_on(
     real = experiment.run
 
     def interrupted(trial, *args, **kwargs):
-        if results.names(tmp_path / "r", "evaluations", ".parquet"):
+        if storage.names(tmp_path / "r", "evaluations", ".parquet"):
             raise KeyboardInterrupt
         return real(trial, *args, **kwargs)
 

@@ -16,6 +16,7 @@ ORDER = [
     "axes",
     "grid",
     "schema",
+    "storage",
     "results",
     "failures",
     "work",
@@ -96,6 +97,7 @@ def test_analysis_uses_only_the_light_modules():
                     "document",
                     "results",
                     "failures",
+                    "storage",
                     "__version__",
                 ), (path, name)
             assert name.split(".")[0] not in ("torch", "ray")

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 import analysis
-from rotgrid import experiment, grid, launch, models, results
+from rotgrid import experiment, grid, launch, models, results, storage
 from rotgrid.document import GridError
 from rotgrid.spec import VARIANTS
 
@@ -63,7 +63,7 @@ def test_python_snippets_run(tmp_path, monkeypatch, capsys):
         ["defaults.train_size=60", "defaults.epochs=1", "blocks.*.probes.*.n_images=20"],
     )
     chosen = {t: p for t, p in plan.trials.items() if t.train_rotation == 0}
-    results.put(tmp_path / "results/quick", "grids/quick.yaml", grid.dump(plan).encode())
+    storage.put(tmp_path / "results/quick", "grids/quick.yaml", grid.dump(plan).encode())
     for trial, probes in chosen.items():
         experiment.run(trial, probes, tmp_path / "results/quick")
     monkeypatch.chdir(tmp_path)

@@ -1,6 +1,5 @@
 import datetime
 import json
-import os
 import threading
 
 import pyarrow as pa
@@ -9,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from rotgrid import results
+from rotgrid import results, storage
 from rotgrid.spec import LATER, Probe, Trial
 
 PROVENANCE = {
@@ -90,19 +89,6 @@ def test_damaged_and_foreign_files_are_skipped_by_name(tmp_path):
     assert results.measured(tmp_path) == {TRIAL.key(): {row()["probe"]}}
 
 
-def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch):
-    results.put(tmp_path, "a/file", b"old")
-
-    def fail(*_):
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="No space"):
-        results.put(tmp_path, "a/file", b"new")
-    assert (tmp_path / "a/file").read_bytes() == b"old"
-    assert [p.name for p in (tmp_path / "a").iterdir()] == ["file"]
-
-
 def test_a_row_without_a_column_is_refused_before_anything_is_written(tmp_path):
     incomplete = row()
     del incomplete["n"]
@@ -134,40 +120,14 @@ def test_readers_never_see_a_part_of_a_file(tmp_path):
     assert reads > 5
 
 
-def test_bytes_in_and_out(root):
-    assert results.get(root, "checkpoints/a.pt") is None
-    results.put(root, "checkpoints/a.pt", b"1")
-    results.put(root, "checkpoints/a.pt", b"22")
-    results.put(root, "checkpoints/.hidden.pt", b"")
-    assert results.get(root, "checkpoints/a.pt") == b"22"
-    assert results.exists(root, "checkpoints/a.pt")
-    assert results.names(root, "checkpoints", ".pt") == ["checkpoints/a.pt"]
-    results.delete(root, "checkpoints/a.pt")
-    results.delete(root, "checkpoints/a.pt")
-    assert not results.exists(root, "checkpoints/a.pt")
-
-
 def test_object_stores_are_written_by_one_put(monkeypatch):
     """An in-memory store stands for S3: an object appears on close, and there is no rename."""
     store = pafs.PyFileSystem(pafs.FSSpecHandler(MemoryFileSystem()))
-    monkeypatch.setattr(results, "_locate_uri", lambda _: results.Location(store, "bucket/r"))
+    monkeypatch.setattr(storage, "_locate_uri", lambda _: storage.Location(store, "bucket/r"))
     results.write("s3://bucket/r", "evaluations", "part", [row()], PROVENANCE)
     assert results.measured("s3://bucket/r") == {TRIAL.key(): {row()["probe"]}}
-    results.check("s3://bucket/r")
+    storage.check("s3://bucket/r")
     assert set(store.handler.fs.find("bucket/r")) == {"/bucket/r/evaluations/part.parquet"}
-
-
-def test_an_unknown_kind_of_location_is_an_error():
-    with pytest.raises(ValueError, match="ftp://x/y: not a results location"):
-        results.locate("ftp://x/y")
-
-
-def test_a_check_leaves_nothing_and_says_what_is_wrong(tmp_path):
-    results.check(tmp_path / "new")
-    assert list((tmp_path / "new").iterdir()) == []
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(results.StoreError, match=r"cannot write \.check"):
-        results.check(tmp_path / "file")
 
 
 def test_parts_of_one_trial_are_read_alone(tmp_path):
@@ -207,25 +167,19 @@ def test_a_part_that_goes_while_others_come_is_not_missed(tmp_path, monkeypatch)
     """As when files are merged after a reader has listed them."""
     for name in "ab":
         results.write(tmp_path, "evaluations", name, [row(probe=name)], PROVENANCE)
-    get = results.get
+    get = storage.get
 
     def merge(root, name):
-        monkeypatch.setattr(results, "get", get)
+        monkeypatch.setattr(storage, "get", get)
         both = [row(probe=name) for name in "ab"]
         results.write(tmp_path, "evaluations", "0", both, PROVENANCE)
         for name in "ab":
-            results.delete(tmp_path, f"evaluations/{name}.parquet")
+            storage.delete(tmp_path, f"evaluations/{name}.parquet")
         return get(root, name)
 
-    monkeypatch.setattr(results, "get", merge)
+    monkeypatch.setattr(storage, "get", merge)
     rows, skipped = results.read(tmp_path, "evaluations", ["probe"])
     assert (rows["probe"].to_pylist(), skipped) == (["a", "b"], [])
-
-
-def test_what_cannot_be_deleted_is_an_error(tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(results.StoreError, match="cannot delete file/a"):
-        results.delete(tmp_path, "file/a")
 
 
 def test_every_column_has_a_meaning():

@@ -1,4 +1,4 @@
-from rotgrid import experiment, failures, results, status
+from rotgrid import experiment, failures, status, storage
 from rotgrid.spec import Probe
 
 GRID = """
@@ -12,11 +12,11 @@ def test_states_are_read_from_the_files_alone(tmp_path, capsys):
     from rotgrid import grid
 
     trials = list(grid.parse(GRID).trials)
-    results.put(tmp_path, "grids/g.yaml", GRID.encode())
+    storage.put(tmp_path, "grids/g.yaml", GRID.encode())
     experiment.run(trials[0], [Probe(n_images=20)], tmp_path)
     tries = failures.Attempts("launch", retries=0)
     failures.record(tmp_path, trials[1], tries, "E: x", host="h")
-    results.put(tmp_path, f"checkpoints/{trials[2].key()}.training.pt", b"")
+    storage.put(tmp_path, f"checkpoints/{trials[2].key()}.training.pt", b"")
     (tmp_path / "evaluations" / "bad.parquet").write_text("x")
     assert status.main([str(tmp_path)]) == 0
     out, err = capsys.readouterr()

@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from rotgrid import attacks, models, results, training, work
+from rotgrid import attacks, models, storage, training, work
 from rotgrid.data import pixels
 from rotgrid.recipes import ORIGINALS, RECIPES, watched
 from rotgrid.rotation import draw_angles, rotate
@@ -127,7 +127,7 @@ def test_a_resumed_training_is_bit_identical(
 
 def test_checkpoints_are_readable_with_weights_only(quick_trial, digits, tmp_path):
     trained(quick_trial, digits, tmp_path)
-    (name,) = results.names(tmp_path, "checkpoints", ".pt")
+    (name,) = storage.names(tmp_path, "checkpoints", ".pt")
     state = torch.load(tmp_path / name, weights_only=True)
     assert set(state) == {"model", "optimizer", "scheduler", "rows"}
 

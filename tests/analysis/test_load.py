@@ -8,7 +8,7 @@ import pytest
 
 import analysis
 from analysis.load import read
-from rotgrid import failures, results
+from rotgrid import failures, results, storage
 from rotgrid.spec import Probe, Trial
 
 from made_up import PROVENANCE, checks, epochs, frame, row, store
@@ -106,7 +106,7 @@ def test_damaged_and_foreign_files_are_skipped_and_named(tmp_path):
 
 def test_missing_trials_and_probes_of_the_launched_grid_are_reported(tmp_path):
     store(tmp_path, rows_of())
-    results.put(tmp_path, "grids/quick.yaml", GRID.encode())
+    storage.put(tmp_path, "grids/quick.yaml", GRID.encode())
     absent, partial = analysis.problems(tmp_path)
     assert "grids/quick.yaml: no rows of 1 of 2 trials: gcnn table1" in absent
     assert "seed 1" in absent
@@ -116,7 +116,7 @@ def test_missing_trials_and_probes_of_the_launched_grid_are_reported(tmp_path):
 
 def test_many_missing_trials_make_one_line(tmp_path):
     grid = GRID.replace("[0, 1]", str(list(range(30))))
-    results.put(tmp_path, "grids/quick.yaml", grid.encode())
+    storage.put(tmp_path, "grids/quick.yaml", grid.encode())
     lines = analysis.problems(tmp_path)
     assert len(lines) == 2
     assert "no rows of 30 of 30 trials" in lines[1]
@@ -125,7 +125,7 @@ def test_many_missing_trials_make_one_line(tmp_path):
 
 def test_a_grid_that_cannot_be_read_is_a_problem(tmp_path):
     store(tmp_path, rows_of())
-    results.put(tmp_path, "grids/quick.yaml", b"blocks: [{model: gcn}]")
+    storage.put(tmp_path, "grids/quick.yaml", b"blocks: [{model: gcn}]")
     (line,) = analysis.problems(tmp_path)
     assert "unreadable grid" in line
 
@@ -134,7 +134,7 @@ def test_failed_trials_are_reported_also_when_their_report_is_damaged(tmp_path):
     store(tmp_path, rows_of())
     tries = failures.Attempts("launch", retries=0)
     failures.record(tmp_path, TRIAL, tries, "RuntimeError: out of memory")
-    results.put(tmp_path, "failures/feed.json", b"{")
+    storage.put(tmp_path, "failures/feed.json", b"{")
     known, damaged = analysis.problems(tmp_path)
     assert known.endswith(f"failed (trial {TRIAL.key()}): RuntimeError: out of memory")
     assert "gcnn table1" in known

@@ -4,7 +4,7 @@ import pytest
 from analysis.__main__ import draw, main
 from analysis.figures import FIGURES
 from analysis.load import NoResults
-from rotgrid import results
+from rotgrid import storage
 from rotgrid.spec import Probe, Trial
 
 from made_up import row, store, study
@@ -44,7 +44,7 @@ def test_main_writes_every_file(tmp_path, capsys):
 def test_partial_results_are_drawn_and_what_is_missing_is_said(tmp_path, capsys, small):
     store(tmp_path / "run", small)
     (tmp_path / "run" / "evaluations" / "torn.parquet").write_bytes(b"no")
-    results.put(tmp_path / "run", "grids/quick.yaml", b"blocks: [{model: gcnn, data: mnist5k}]")
+    storage.put(tmp_path / "run", "grids/quick.yaml", b"blocks: [{model: gcnn, data: mnist5k}]")
     assert main([str(tmp_path / "run"), "--out", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().err
     assert "torn.parquet: skipped" in printed

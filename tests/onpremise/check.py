@@ -2,12 +2,12 @@
 
 import sys
 
-from rotgrid import grid, results
+from rotgrid import grid, results, storage
 
 root, hosts = sys.argv[1], int(sys.argv[2])
 rows, skipped = results.read(root, "evaluations", ["trial", "probe", "host"])
-(name,) = results.names(root, "grids", ".yaml")
-plan = grid.parse(results.get(root, name).decode(), name)
+(name,) = storage.names(root, "grids", ".yaml")
+plan = grid.parse(storage.get(root, name).decode(), name)
 wanted = {(t.key(), p.key()) for t, probes in plan.trials.items() for p in probes}
 found = list(zip(rows["trial"].to_pylist(), rows["probe"].to_pylist(), strict=True))
 computed = sorted(set(rows["host"].to_pylist()))
