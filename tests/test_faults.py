@@ -106,9 +106,9 @@ def test_lasting_faults_of_one_trial(start, grid_file, tmp_path, quick_control, 
     assert failure.host
     assert len(stored(root)) == 3
     assert re.search(rf"reproduce one:  .* --only {key}", errors)
-    finish(start(grid_file, root), code=3)  # it is not tried again
+    assert local(grid_file, root) == 3  # it is not tried again
     assert failures.read(root)[key] == failure
-    finish(start(grid_file, root, "--retry-failed"))
+    assert local(grid_file, root, "--retry-failed") == 0
     assert failures.read(root) == {}
     assert_rows_as_uninterrupted(grid_file, root, quick_control)
 
@@ -116,7 +116,8 @@ def test_lasting_faults_of_one_trial(start, grid_file, tmp_path, quick_control, 
 @pytest.mark.slow
 def test_a_mistake_in_all_trials_stops_early(start, grid_file, tmp_path):
     grid_file.write_text(GRID.replace("[0, 60]", str(list(range(0, 180, 4)))))
-    errors = finish(start(grid_file, tmp_path / "r", fault="all-raise"), code=3)
+    once = "--set=resources.retries=0"
+    errors = finish(start(grid_file, tmp_path / "r", once, fault="all-raise"), code=3)
     assert "stopped: the first trials all failed; 35 were not started" in errors
     assert "failed: 10 trials: ValueError: a passing trouble" in errors
     assert len(failures.read(tmp_path / "r")) == 10
@@ -188,7 +189,7 @@ def test_interruption(start, slow_grid, tmp_path, control, times):
     assert not re.search("Traceback|WARNING", errors), errors
     assert 0 < len(stored(root)) < 12
     wait_for(lambda: not [pid for pid in below if os.path.exists(f"/proc/{pid}")], seconds=30)
-    finish(start(slow_grid, root))
+    assert local(slow_grid, root) == 0
     assert_rows_as_uninterrupted(slow_grid, root, control)
 
 
