@@ -5,6 +5,7 @@ first attempt only.
 """
 
 import datetime
+import json
 import os
 import pathlib
 import signal
@@ -61,30 +62,15 @@ def diverges():
     return float("nan")
 
 
-def once(act):
+def by_range(acts, repeated):
+    """Trials misbehave by their range of rotation, at the first attempt or at each."""
+
     def run_trial(config, shared):
-        if first(config, shared, act.__name__):
+        act = acts.get(json.loads(config["trial"])["train_rotation"])
+        if act and (repeated or first(config, shared, "misbehaved")):
             with in_epoch(2, act):
                 return real(config, shared)
         return real(config, shared)
-
-    return run_trial
-
-
-def one_trial(act):
-    """Always, in the first trial that comes."""
-
-    def run_trial(config, shared):
-        chosen = pathlib.Path(shared["results_in"], "chosen")
-        try:
-            with open(chosen, "x") as file:
-                file.write(config["key"])
-        except FileExistsError:
-            pass
-        if chosen.read_text() != config["key"]:
-            return real(config, shared)
-        with in_epoch(2, act):
-            return real(config, shared)
 
     return run_trial
 
@@ -117,12 +103,8 @@ def skewed(config, shared):
 
 
 FAULTS = {
-    "raises-once": once(raises),
-    "hangs-once": once(hangs),
-    "freezes-once": once(freezes),
-    "killed-once": once(is_killed),
-    "one-diverges": one_trial(diverges),
-    "one-is-killed": one_trial(is_killed),
+    "passing": by_range({0: raises, 60: is_killed, 120: hangs, 180: freezes}, repeated=False),
+    "lasting": by_range({0: diverges, 60: is_killed}, repeated=True),
     "all-raise": everywhere(raises),
     "skewed": skewed,
 }

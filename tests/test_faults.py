@@ -83,34 +83,33 @@ def test_driver_killed_then_a_worker(start, slow_grid, tmp_path, control):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", ["raises-once", "killed-once", "hangs-once", "freezes-once"])
-def test_passing_faults_of_every_trial(start, grid_file, tmp_path, quick_control, fault):
-    limit = "--set=resources.minutes=0.1" if "s-once" in fault else "--set=resources.minutes=5"
-    errors = finish(start(grid_file, tmp_path / "r", limit, fault=fault))
-    assert "2 retried" in errors
-    assert failures.read(tmp_path / "r") == {}
-    assert_rows_as_uninterrupted(grid_file, tmp_path / "r", quick_control)
+def test_passing_faults(start, slow_grid, tmp_path, control):
+    """At their first attempts one trial raises, one is killed, one hangs and one freezes."""
+    root = tmp_path / "r"
+    errors = finish(start(slow_grid, root, "--set=resources.minutes=0.15", fault="passing"))
+    assert re.search(r"[4-9] retried", errors)
+    assert failures.read(root) == {}
+    assert_rows_as_uninterrupted(slow_grid, root, control)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("fault", "exception"),
-    [("one-diverges", "DivergedError: mean training loss nan"), ("one-is-killed", "ProcessDied")],
-)
-def test_lasting_faults_of_one_trial(start, grid_file, tmp_path, quick_control, fault, exception):
+def test_lasting_faults(start, slow_grid, tmp_path, control):
+    """One trial diverges and one is killed, whenever they are tried."""
     root = tmp_path / "r"
-    errors = finish(start(grid_file, root, fault=fault), code=3)
-    ((key, failure),) = failures.read(root).items()
-    assert failure.exception.startswith(exception)
-    assert failure.final
-    assert failure.host
-    assert len(stored(root)) == 3
-    assert re.search(rf"reproduce one:  .* --only {key}", errors)
-    assert local(grid_file, root) == 3  # it is not tried again
-    assert failures.read(root)[key] == failure
-    assert local(grid_file, root, "--retry-failed") == 0
+    errors = finish(start(slow_grid, root, fault="lasting"), code=3)
+    failed = failures.read(root)
+    ranges = {failure.trial["train_rotation"]: failure for failure in failed.values()}
+    assert ranges[0].exception.startswith("DivergedError: mean training loss nan")
+    assert ranges[60].exception.startswith("ProcessDied")
+    assert (ranges[0].attempt, ranges[60].attempt) == (2, 4)
+    assert all(failure.final and failure.host for failure in failed.values())
+    assert re.findall(r"reproduce one:  .* --only (\w+)", errors) == list(failed)
+    assert len(stored(root)) == 6
+    assert local(slow_grid, root) == 3  # they are not tried again
+    assert failures.read(root) == failed
+    assert local(slow_grid, root, "--retry-failed") == 0
     assert failures.read(root) == {}
-    assert_rows_as_uninterrupted(grid_file, root, quick_control)
+    assert_rows_as_uninterrupted(slow_grid, root, control)
 
 
 @pytest.mark.slow

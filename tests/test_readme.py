@@ -105,6 +105,14 @@ def measured_table():
     return lines
 
 
+def test_every_fault_has_a_test():
+    """The fault matrix: the last column names a test that there is, and no test of one is left."""
+    table = README.partition("| fault | what happens | test |\n|---|---|---|\n")[2]
+    named = {row.split("`")[-2] for row in table.partition("\n\n")[0].splitlines()}
+    texts = [(ROOT / f"tests/test_{of}.py").read_text() for of in ("faults", "nodes")]
+    assert named == set(re.findall(r"^def (test_\w+)", "".join(texts), re.M))
+
+
 def test_measured_numbers_are_those_of_the_stored_rows():
     lines = measured_table()
     assert len(lines) == 13
