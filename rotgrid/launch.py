@@ -154,35 +154,17 @@ def in_order(seconds: Mapping[Trial, float]) -> list[Trial]:
 
 def execute(plan: grid.Plan, todo: Todo, results_in: str, args: argparse.Namespace) -> int:
     """Run the trials; 0, or the exit code of what made it impossible."""
-    from rotgrid.data import DataError, load
-
-    if folder := os.environ.get("ROTGRID_DATA"):
-        os.environ["ROTGRID_DATA"] = os.path.abspath(folder)  # workers run elsewhere
-    try:
-        for name in dict.fromkeys(trial.data for trial in todo):
-            load(name)
-    except DataError as error:
-        return fail(4, str(error))
-    try:
-        storage.put(results_in, f"grids/{plan.name}.yaml", grid.dump(plan).encode())
-    except OSError as error:
-        return fail(5, f"{results_in}: cannot write results: {error}")
-    rows = sum(map(len, todo.values()))
-    print(f"{len(todo)} trials, {rows} rows to do -> {results_in}", file=sys.stderr)
     expected = cost.estimate(todo, trained_keys(results_in), results_in, plan.resources)
     kinds = {trial.key(): f"{trial.model} {trial.variant}" for trial in todo}
     try:
-        limits = time_limits(expected, plan.resources)
+        if code := prepare(plan, todo, results_in):
+            return code
         with Tracker(expected.seconds, kinds) as tracker:
+            limits = time_limits(expected, plan.resources)
             if args.local or args.only:
                 run_here(todo, results_in, plan.resources, tracker, limits)
-            else:
-                from rotgrid import cluster
-
-                try:
-                    cluster.run(todo, results_in, plan.resources, tracker, limits, args.address)
-                except cluster.ClusterError as error:
-                    return fail(5, str(error))
+            elif problem := run_there(todo, results_in, plan, tracker, limits, args.address):
+                return fail(5, problem)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would only disturb the end
         return fail(130, "interrupted; what is finished is kept. Go on with:", f"  {again(args)}")
@@ -195,12 +177,49 @@ def execute(plan: grid.Plan, todo: Todo, results_in: str, args: argparse.Namespa
     return 0
 
 
+def prepare(plan: grid.Plan, todo: Todo, results_in: str) -> int:
+    """See that data and results are there, and store the grid; 0, or an exit code."""
+    from rotgrid.data import DataError, load
+
+    if folder := os.environ.get("ROTGRID_DATA"):
+        os.environ["ROTGRID_DATA"] = os.path.abspath(folder)  # workers run elsewhere
+    try:
+        for name in dict.fromkeys(trial.data for trial in todo):
+            load(name)
+        storage.put(results_in, f"grids/{plan.name}.yaml", grid.dump(plan).encode())
+    except DataError as error:
+        return fail(4, str(error))
+    except storage.StoreError as error:
+        return fail(5, f"{results_in}: {error}")
+    rows = sum(map(len, todo.values()))
+    print(f"{len(todo)} trials, {rows} rows to do -> {results_in}", file=sys.stderr)
+    return 0
+
+
 def time_limits(expected: cost.Estimate, resources: grid.Resources) -> dict[str, float]:
     """Seconds that an attempt at each trial may take."""
     if resources.minutes:
         return dict.fromkeys(expected.seconds, 60 * resources.minutes)
     most = LIMIT * expected.factor[1]
     return {key: max(LEAST_LIMIT, most * seconds) for key, seconds in expected.seconds.items()}
+
+
+def run_there(
+    todo: Todo,
+    results_in: str,
+    plan: grid.Plan,
+    tracker: Tracker,
+    limits: Mapping[str, float],
+    address: str | None,
+) -> str:
+    """Run the list on a Ray cluster; what kept it from starting, if something did."""
+    from rotgrid import cluster
+
+    try:
+        cluster.run(todo, results_in, plan.resources, tracker, limits, address)
+    except cluster.ClusterError as error:
+        return str(error)
+    return ""
 
 
 def run_here(

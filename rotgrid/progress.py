@@ -17,6 +17,9 @@ LINE_SECONDS = 10.0
 BAR_SECONDS = 1.0
 """Between changes of the bar."""
 
+WAITING_SECONDS = 60.0
+"""If nothing runs after so long, it is said."""
+
 OVERDUE = 0.1
 """Of what it has run: the least that a running trial is taken to need still."""
 
@@ -180,6 +183,8 @@ class Tracker:
         state += f", {self.retries} retried" if self.retries else ""
         state += f", about {duration(left)} left" if left is not None and not last else ""
         ended = len(self.done) + len(self.failed)
+        if not (self.running or last) and time.monotonic() - self._start > WAITING_SECONDS:
+            state += ", waiting for a node that has room"
         if self._live:
             self._bar.update(self._task, completed=ended, state=state)
         else:

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
 
 from rich.console import Console
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     measured = results.probes_by_trial(rows)
     failed = failures.read(args.results)
-    final = {key for key, failure in failed.items() if failure.final}
+    final = {key: failure for key, failure in failed.items() if failure.final}
     training = {
         PurePosixPath(name).name.partition(".")[0]
         for name in storage.names(args.results, "checkpoints", ".training.pt")
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             skipped.append(str(error))
             continue
         states = [
-            state(trial.key(), probes, measured, final, training)
+            state(trial.key(), probes, measured, final.keys(), training)
             for trial, probes in plan.trials.items()
         ]
         have = sum(
@@ -52,8 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         table.add_row(plan.name, str(len(states)), *map(str, counts), f"{have:,}/{plan.rows:,}")
     Console().print(table)
     command = failures.again(f"{args.results}/{files[0]}" if files else "GRID.yaml", args.results)
-    for line in failures.report(failed.values(), command):
+    for line in failures.report(final.values(), command):
         print(line)
+    if len(failed) > len(final):
+        again = failures.counted(len(failed) - len(final), "trial")
+        print(f"to be tried again: {again} that failed")
     for line in skipped:
         print(line, file=sys.stderr)
     return 0
@@ -63,7 +66,7 @@ def state(
     key: str,
     probes: Sequence[grid.Probe],
     measured: dict[str, set[str]],
-    failed: set[str],
+    failed: Collection[str],
     training: set[str],
 ) -> str:
     """Of one trial: `done`, `failed`, `in training` or `to do`."""

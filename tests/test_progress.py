@@ -190,3 +190,21 @@ def test_a_bar_on_a_terminal(monkeypatch, capsys):
 )
 def test_durations(seconds, words):
     assert duration(seconds) == words
+
+
+def test_waiting_for_nodes_is_said(clock, capsys):
+    with Tracker({"a": 1.0}) as tracker:
+        clock.now += 11
+        tracker.tick()
+        clock.now += 60
+        tracker.tick()
+        tracker.started("a")
+        clock.now += 11
+        tracker.tick()
+        tracker.finished("a", failed=False)
+    assert capsys.readouterr().err.splitlines() == [
+        "0/1 trials, 0 running, 0 failed (11 s)",
+        "0/1 trials, 0 running, 0 failed, waiting for a node that has room (71 s)",
+        "0/1 trials, 1 running, 0 failed (82 s)",
+        "1/1 trials, 0 running, 0 failed (82 s)",
+    ]
