@@ -33,7 +33,7 @@ os.environ.update(  # read by Ray on import or start
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_DISABLE_SIGINT_HANDLER": "1",
-        "TUNE_GLOBAL_CHECKPOINT_S": "600",
+        "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # Tune's state is never restored
         "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # failures/ has them
         "RAY_IGNORE_UNHANDLED_ERRORS": "1",
         "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
@@ -44,6 +44,7 @@ import ray
 import yaml
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search.basic_variant import BasicVariantGenerator
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -164,6 +165,16 @@ class Stop(tune.Stopper):
     def stop_all(self) -> bool:
         """Whether to end."""
         return bool(_launches[self.launch].stopped)
+
+
+class InTurn(FIFOScheduler):
+    """First come, first served, as Tune's own queue does it.
+
+    `FIFOScheduler` does it again, and looks through all trials, the ended ones too, each time.
+    """
+
+    def choose_trial_to_run(self, tune_controller: object) -> None:
+        """None out of turn."""
 
 
 class Canaries(BasicVariantGenerator):
@@ -358,6 +369,7 @@ def tuner(
             num_samples=len(points),
             reuse_actors=True,
             search_alg=Canaries(points),
+            scheduler=InTurn(),
             trial_name_creator=trial_key,
             trial_dirname_creator=trial_key,
         ),
