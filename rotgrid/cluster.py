@@ -6,6 +6,7 @@ and a launch after a crash is a fresh one. One actor runs many trials, so torch 
 per actor; images reach each node once, through Ray's object store.
 """
 
+import contextlib
 import errno
 import functools
 import hashlib
@@ -14,12 +15,13 @@ import json
 import logging
 import os
 import re
+import signal
 import socket
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -325,10 +327,21 @@ def run(
         with tempfile.TemporaryDirectory(prefix="rotgrid-") as scratch:
             tuner(todo, launch, images, scratch).fit()
     finally:
-        _launches.pop(launch.id, None)
-        ray.shutdown()
+        with uninterrupted():
+            _launches.pop(launch.id, None)
+            ray.shutdown()
     if launch.stopped:
         raise StoreError(launch.stopped)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let a second Ctrl-C wait: Ray half shut down would end this process in its own way."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def tuner(

@@ -35,7 +35,7 @@ def check(deadline: float, doing: str) -> None:
 
 def grace(limit: float) -> float:
     """Seconds that a trial has past its limit to stop by itself."""
-    return min(60.0, limit)
+    return min(60.0, limit / 5)
 
 
 @contextlib.contextmanager

@@ -86,7 +86,7 @@ def test_driver_killed_then_a_worker(start, slow_grid, tmp_path, control):
 def test_passing_faults(start, slow_grid, tmp_path, control):
     """At their first attempts one trial raises, one is killed, one hangs and one freezes."""
     root = tmp_path / "r"
-    errors = finish(start(slow_grid, root, "--set=resources.minutes=0.15", fault="passing"))
+    errors = finish(start(slow_grid, root, "--set=resources.minutes=0.33", fault="passing"))
     assert re.search(r"[4-9] retried", errors)
     assert failures.read(root) == {}
     assert_rows_as_uninterrupted(slow_grid, root, control)
