@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 
 
-def rotation_x(column: str, most: float, title: str, width: int) -> alt.X:
+def rotation_x(column: str, most: float, title: str, width: int, sign: str = "±") -> alt.X:
     """A rotation axis from 0 to `most` degrees; its labels have room."""
     step = next(step for step in (5, 10, 20, 30, 60) if most / step <= width / 45)
     return alt.X(
@@ -17,10 +17,26 @@ def rotation_x(column: str, most: float, title: str, width: int) -> alt.X:
         scale=dict(domain=[0, most], nice=False),
         axis=dict(
             values=list(range(0, math.ceil(most) + 1, step)),
-            labelExpr="'±' + datum.label + '°'",
+            labelExpr=f"'{sign}' + datum.label + '°'",
             labelFlush=False,
             grid=False,
         ),
+    )
+
+
+def log_x(column: str, values: Sequence[float], title: str) -> alt.X:
+    """A log axis over the values, with ticks at those that can be written side by side."""
+    lower, upper = values[0], values[-1]
+    reach = math.log(upper / lower) or 1.0
+    ticks: list[float] = []
+    for value in reversed(values):
+        if not ticks or math.log(ticks[-1] / value) >= 0.1 * reach:
+            ticks.append(value)
+    return alt.X(
+        f"{column}:Q",
+        title=title,
+        scale=dict(type="log", domain=[lower, upper], nice=False),
+        axis=dict(values=ticks[::-1], format="~s", grid=False, labelFlush=False),
     )
 
 
@@ -60,6 +76,80 @@ def share(channel: type[alt.X | alt.Y], column: str, domain: Domain, title: str)
         title=title,
         scale=dict(domain=[domain.lower, domain.upper], nice=False),
         axis=dict(format=".0%", values=domain.ticks(), labelFlush=False),
+    )
+
+
+def from_zero(data: pl.DataFrame, *columns: str) -> Domain:
+    """The smallest axis from 0, with ticks, that holds all values of the columns."""
+    most = max(float(data[c].max()) for c in columns)  # type: ignore[arg-type]
+    power = 10.0 ** math.floor(math.log10(most or 1.0) - 1)
+    step = next(k * power for k in (1, 2, 5, 10, 20) if most / (k * power) <= 6)
+    return Domain(0.0, round(max(math.ceil(most / step - 1e-9), 1) * step, 9), step)
+
+
+def log_domain(data: pl.DataFrame, *columns: str) -> Domain:
+    """The smallest log axis that holds all values of the columns and ends on ticks."""
+    least = min(float(data[c].min()) for c in columns)  # type: ignore[arg-type]
+    most = max(float(data[c].max()) for c in columns)  # type: ignore[arg-type]
+    ticks = _log_ticks(least, most)
+    lower = max(tick for tick in ticks if tick <= least * (1 + 1e-9))
+    upper = min(tick for tick in ticks if tick >= most * (1 - 1e-9) and tick > lower)
+    return Domain(lower, upper, 0.0)
+
+
+def _log_ticks(least: float, most: float) -> list[float]:
+    """1, 2 and 5 times the powers of ten, from below the least to above the most."""
+    powers = range(math.floor(math.log10(least)) - 1, math.ceil(math.log10(most)) + 2)
+    return [float(f"{k}e{power}") for power in powers for k in (1, 2, 5)]
+
+
+def log_amount(channel: type[alt.X | alt.Y], column: str, domain: Domain, title: str) -> Any:  # noqa: ANN401
+    """An encoding of a positive number with a unit, on a log axis."""
+    ticks = _log_ticks(domain.lower, domain.upper)
+    inside = [tick for tick in ticks if domain.lower <= tick <= domain.upper]
+    tens = [tick for tick in inside if f"{tick:e}".startswith("1")]
+    ends = {domain.lower, domain.upper}
+    return channel(
+        f"{column}:Q",
+        title=f"{title}, log axis",
+        scale=dict(type="log", domain=[domain.lower, domain.upper], nice=False),
+        axis=dict(
+            values=sorted({*tens, *ends}) if len(inside) > 9 else inside,
+            labelExpr="format(datum.value, ',~g')",
+            labelFlush=False,
+        ),
+    )
+
+
+def about_zero(data: pl.DataFrame, *columns: str) -> Domain:
+    """The smallest axis around 0, with ticks, that holds all values of the columns."""
+    far = max(float(data[c].abs().max()) for c in columns)  # type: ignore[arg-type]
+    step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if far / s <= 4 or s == 0.5)
+    most = round(max(math.ceil(far / step - 1e-9), 1) * step, 6)
+    return Domain(-most, most, step)
+
+
+def points(channel: type[alt.X | alt.Y], column: str, domain: Domain, title: str) -> Any:  # noqa: ANN401
+    """An encoding of differences of accuracies, in percentage points."""
+    return channel(
+        f"{column}:Q",
+        title=title,
+        scale=dict(domain=[domain.lower, domain.upper], nice=False),
+        axis=dict(
+            labelExpr="datum.value ? format(100 * datum.value, '+.0f') : '0'",
+            values=domain.ticks(),
+            labelFlush=False,
+        ),
+    )
+
+
+def amount(channel: type[alt.X | alt.Y], column: str, domain: Domain, title: str) -> Any:  # noqa: ANN401
+    """An encoding of a number with a unit."""
+    return channel(
+        f"{column}:Q",
+        title=title,
+        scale=dict(domain=[domain.lower, domain.upper], nice=False),
+        axis=dict(labelExpr="format(datum.value, '~g')", values=domain.ticks(), labelFlush=False),
     )
 
 

@@ -1,5 +1,6 @@
 """What stands above a figure: data, seeds, n, attack and the meaning of every band, in words."""
 
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 
@@ -21,6 +22,9 @@ BOTH = (
     "Line or point: mean over seeds. Whisker: least to greatest seed. Band: 95% Wilson interval "
     "of the counts of all seeds (test-set sampling only; of points it is in the tooltip)."
 )
+MOST_LEFT_OUT = 3
+"""Kinds of rows left out that are described; more are summed up."""
+LEFT_OUT = re.compile(r"Left out: (\d+) rows with (.*)\.$")
 MOST_FLAGGED = 5
 """Flagged networks that are named; the rest are counted."""
 SPATIAL = ("rotation-grid", "translation-grid", "spatial-grid", "worst-of-10")
@@ -46,15 +50,35 @@ def heading(question: str, lines: Iterable[str], width: int) -> alt.TitleParams:
 
 def sample(rows: pl.DataFrame) -> str:
     """Data set, recipe, seeds and number of test images of the rows."""
-    first = rows.row(0, named=True)
-    images = (
-        "" if rows["train_size"].n_unique() > 1 else f", {first['train_size']:,} training images"
-    )
     return (
-        f"{theme.DATA.get(first['data'], first['data'])}; recipe {first['recipe']} "
-        f"({span(rows['epochs'])} epochs{images}); {seeds(rows)}; "
+        f"{training(rows)}; {seeds(rows)}; "
         f"n = {span(rows['n'])} test images per network{shifts(rows)}."
     )
+
+
+def training(rows: pl.DataFrame) -> str:
+    """Data set, recipe and number of training images."""
+    data = rows["data"][0]
+    images = (
+        f", {rows['train_size'][0]:,} training images"
+        if rows["train_size"].n_unique() == 1
+        else ""
+    )
+    recipes = listed(sorted(set(rows["recipe"])))
+    return (
+        f"{theme.DATA.get(data, data)}; recipe {recipes} ({span(rows['epochs'])} epochs{images})"
+    )
+
+
+def few(words: Sequence[str]) -> list[str]:
+    """The words; those about rows left out summed up if they are many."""
+    found = [match for line in words if (match := LEFT_OUT.search(line))]
+    if len(found) <= MOST_LEFT_OUT:
+        return list(words)
+    names = dict.fromkeys(part.split()[0] for match in found for part in match[2].split(", "))
+    total = sum(int(match[1]) for match in found)
+    kept = [line for line in words if not LEFT_OUT.search(line)]
+    return [*kept, f"Left out: {total:,} rows that differ in {listed([*names])}."]
 
 
 def shifts(rows: pl.DataFrame) -> str:
@@ -69,6 +93,7 @@ def seeds(rows: pl.DataFrame) -> str:
         "model",
         "variant",
         "adversary",
+        "train_size",
         "train_rotation",
         "test_rotation",
         "attack",

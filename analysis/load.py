@@ -8,12 +8,16 @@ from typing import NamedTuple
 import polars as pl
 import pyarrow as pa
 
-from analysis import flags
+from analysis import flags, parts
 from rotgrid import failures, grid, results, storage
 from rotgrid.spec import Probe, Trial
 
 Place = str | os.PathLike[str]
 FIELDS = [*Trial.model_fields, *Probe.model_fields]
+MANY_WORDS = (
+    "rows are so many that the outcomes of single images are not kept: paired tests, the check "
+    "`transfer` and distances need fewer results at once"
+)
 NAMED_AT_MOST = 5
 """Trials named in one line, or flagged ones in lines of their own; the rest are counted."""
 
@@ -35,10 +39,15 @@ class Loaded(NamedTuple):
     """A row per (trial, probe, check) of the trials in `rows`."""
     failed: pl.DataFrame
     """A row per trial in `rows` and check that it fails: `value` and `limit`."""
+    training: pl.DataFrame = pl.DataFrame()
+    """A row per epoch of the trials in `rows`."""
+    equivariance: pl.DataFrame = pl.DataFrame()
+    """A row per (angle, layer) of the trials in `rows`."""
 
 
 def load(*locations: Place) -> pl.DataFrame:
-    """All valid evaluations of the locations, each (trial, probe) once, the newest.
+    """All valid evaluations of the locations, each (trial, probe) once, the newest, sorted by
+    their fields.
 
     Columns and types are those of `rotgrid.results`, also if there is no row or no such folder;
     and `flags`, see `Loaded`. Ask `problems` what was left out.
@@ -69,50 +78,123 @@ def diagnostics(*locations: Place) -> pl.DataFrame:
 
 
 def _table(locations: Sequence[Place], table: results.TableName) -> pl.DataFrame:
-    rows, _ = _rows([place for place in locations if not _unreadable(place)], table)
-    return _newest(rows, results.KEYS[table])
+    places = [place for place in locations if not _unreadable(place)]
+    return _unique(places, table)[0]
 
 
-def read(*locations: Place) -> Loaded:
-    """Rows, problems and names of grids in one pass."""
+def _unique(places: Sequence[Place], table: results.TableName) -> tuple[pl.DataFrame, list[str]]:
+    """Each row once, and a line for every skipped file."""
+    frames, found = [parts.empty(table)], []
+    for place in places:
+        for rows, skipped in parts.batches(place, table):
+            frames.append(rows)
+            found += skipped
+    return parts.newest(pl.concat(frames), results.KEYS[table]), found
+
+
+def read(*locations: Place, whole: int | None = None) -> Loaded:
+    """Rows, problems and names of grids in one pass.
+
+    Of more than `whole` evaluations the outcomes of single images are checked but not kept, nor
+    are the counts per class of attacks on pixels; the rows are then sorted by their keys.
+    """
     found = [line for place in locations for line in _unreadable(place)]
     places = [place for place in locations if not _unreadable(place)]
-    tables = {}
-    for table in ("evaluations", "training", "diagnostics"):
-        tables[table], skipped = _rows(places, table)
-        found += skipped
-    rows = tables["evaluations"]
-    unique = _newest(rows, results.KEYS["evaluations"])
+    evaluations, skipped = _evaluations(places, whole)
+    lean = whole is not None and evaluations.height > whole
+    tables: dict[results.TableName, pl.DataFrame] = {}
+    for table in ("training", "diagnostics", "equivariance"):
+        tables[table], more = _unique(places, table)
+        skipped += more
+    valid, wrong = _valid(evaluations, lean)
+    found += [*skipped, *wrong]
+    found += [line for place in places for line in _failed(place)]
+    grids = [(place, name) for place in places for name in storage.names(place, "grids", ".yaml")]
+    pairs = valid.select("trial", "probe")
+    found += [line for place, name in grids for line in _missing(place, name, pairs)]
+    names = [PurePosixPath(name).stem for _, name in grids]
+    networks = valid.select("trial").unique()
+    checks, epochs, layers = (
+        table.join(networks, on="trial", how="semi", maintain_order="left")
+        for table in (tables["diagnostics"], tables["training"], tables["equivariance"])
+    )
+    failed = flags.failed(valid, checks, epochs)
+    flagged = _flagged(valid, flags.flagged(networks, failed, checks))
+    found += _not_believed(flagged)
+    if lean:
+        found.append(f"{valid.height:,} {MANY_WORDS}")
+    unique_problems, unique_names = list(dict.fromkeys(found)), list(dict.fromkeys(names))
+    return Loaded(flagged, unique_problems, unique_names, checks, failed, epochs, layers)
+
+
+def _evaluations(places: Sequence[Place], whole: int | None) -> tuple[pl.DataFrame, list[str]]:
+    """The rows, with a column `fits`, and a line for every skipped file and empty place."""
+    empty = _checked(parts.empty("evaluations"))
+    frames, height = [empty], 0
+    folded: list[parts.Folded] = []
+    found: list[str] = []
+    for place in places:
+        before = height, len(found)
+        for rows, skipped in parts.batches(place, "evaluations"):
+            found += skipped
+            height += rows.height
+            frames.append(_checked(rows))
+            if whole is not None and height > whole:
+                folded += [parts.fold(_thinned(frame)) for frame in frames if len(frame)]
+                frames = []
+        if before == (height, len(found)):
+            found.append(f"{os.fspath(place)}: no evaluations")
+    return parts.unfold(folded, empty.columns) if folded else pl.concat(frames), found
+
+
+def _checked(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of some parts, and whether their counts fit."""
+    return rows.with_columns(fits=parts.fit(rows))
+
+
+def _thinned(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows without what many have no room for, whole trials in the order of their keys, so
+    that all of them together need no sorting."""
+    unattacked = pl.col("eps") == 0
+    return rows.with_columns(
+        *(pl.when(unattacked).then(name).alias(name) for name in ("class_n", "class_n_correct")),
+        *(pl.lit(None, rows.schema[name]).alias(name) for name in ("correct", "distances")),
+    ).sort(results.KEYS["evaluations"], maintain_order=True)
+
+
+def _valid(rows: pl.DataFrame, lean: bool) -> tuple[pl.DataFrame, list[str]]:
+    """The rows that count, and lines on the others."""
+    found = []
+    unique = parts.newest(rows, results.KEYS["evaluations"])
     if repeated := rows.height - unique.height:
         found.append(f"{repeated} rows repeat a (trial, probe); the newest of each is kept")
-    current = _newest(unique, FIELDS)
+    current = unique
+    if not lean or _under_two_keys(unique):
+        current = parts.newest(unique, FIELDS)
     if older := unique.height - current.height:
         found.append(
             f"{older} rows repeat a measurement under another key (made by another revision or "
             "recipe of the same name); the newest of each is kept"
         )
-    unique = current
-    fits = _counts_fit(unique)
-    found += [_impossible(row) for row in unique.filter(~fits).iter_rows(named=True)]
-    valid = unique.filter(fits)
-    found += [line for place in places for line in _failed(place)]
-    measured = {
-        trial: set(probes) for trial, probes in valid.group_by("trial").agg("probe").iter_rows()
-    }
-    grids = [(place, name) for place in places for name in storage.names(place, "grids", ".yaml")]
-    found += [line for place, name in grids for line in _missing(place, name, measured)]
-    names = [PurePosixPath(name).stem for _, name in grids]
-    checks, epochs = (
-        _newest(tables[table], results.KEYS[table]).join(
-            valid, on="trial", how="semi", maintain_order="left"
-        )
-        for table in ("diagnostics", "training")
+    wrong = current.filter(~pl.col("fits"))
+    valid = current if wrong.is_empty() else current.filter("fits")
+    return valid.drop("fits"), found + [_impossible(row) for row in wrong.iter_rows(named=True)]
+
+
+def _under_two_keys(rows: pl.DataFrame) -> bool:
+    """Whether a trial or a probe has two keys."""
+    return any(
+        bool(rows[rows[key].arg_unique()].select(*fields).is_duplicated().any())
+        for key, fields in (("trial", Trial.model_fields), ("probe", Probe.model_fields))
     )
-    failed = flags.failed(valid, checks, epochs)
-    flagged = flags.flagged(valid, failed, checks)
-    found += _not_believed(flagged)
-    unique_problems, unique_names = list(dict.fromkeys(found)), list(dict.fromkeys(names))
-    return Loaded(flagged, unique_problems, unique_names, checks, failed)
+
+
+def _flagged(rows: pl.DataFrame, networks: pl.DataFrame) -> pl.DataFrame:
+    """The rows with the flags of their networks."""
+    trials = rows.select("trial")
+    return rows.with_columns(
+        trials.join(networks, on="trial", how="left", maintain_order="left")["flags"]
+    )
 
 
 def _unreadable(place: Place) -> list[str]:
@@ -122,46 +204,6 @@ def _unreadable(place: Place) -> list[str]:
     except (OSError, ValueError, pa.ArrowException) as error:
         return [f"{os.fspath(place)}: {str(error).splitlines()[0]}"]
     return []
-
-
-def _rows(places: Sequence[Place], table: results.TableName) -> tuple[pl.DataFrame, list[str]]:
-    frames, found = [_frame(pa.Table.from_batches([], results.SCHEMAS[table]))], []
-    for place in places:
-        rows, skipped = results.read(place, table)
-        frames.append(_frame(rows))
-        found += [f"{os.fspath(place)}: {line}" for line in skipped]
-        if table == "evaluations" and not rows.num_rows and not skipped:
-            found.append(f"{os.fspath(place)}: no evaluations")
-    return pl.concat(frames), found
-
-
-def _frame(table: pa.Table) -> pl.DataFrame:
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
-
-
-def _newest(rows: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
-    """Each key once, in an order that does not depend on the file system."""
-    newest = rows.sort("finished_at", descending=True, nulls_last=True, maintain_order=True)
-    return newest.unique(key, keep="first", maintain_order=True).sort(key)
-
-
-def _counts_fit(rows: pl.DataFrame) -> pl.Series:
-    """Whether 0 <= n_correct <= n, and `correct` (where given) has n bits, n_correct of them 1."""
-    bits = [
-        None if packed is None else (len(packed), int.from_bytes(packed).bit_count())
-        for packed in rows["correct"]
-    ]
-    fit = [
-        n is not None
-        and k is not None
-        and n > 0
-        and 0 <= k <= n
-        and given in (None, (-(-n // 8), k))
-        for n, k, given in zip(rows["n"], rows["n_correct"], bits, strict=True)
-    ]
-    return pl.Series("fits", fit, dtype=pl.Boolean)
 
 
 def _impossible(row: Mapping[str, object]) -> str:
@@ -174,7 +216,7 @@ def _impossible(row: Mapping[str, object]) -> str:
 
 def _not_believed(rows: pl.DataFrame) -> Iterator[str]:
     """The networks that fail checks."""
-    networks = rows.filter(pl.col("flags") != "").unique("trial", maintain_order=True)
+    networks = rows[rows["trial"].arg_unique()].filter(pl.col("flags") != "")
     for row in networks.head(NAMED_AT_MOST).iter_rows(named=True):
         yield (
             f"{_network(row)}, trial {row['trial']}: accuracy under attack not to be believed: "
@@ -191,7 +233,7 @@ def _failed(place: Place) -> Iterator[str]:
         yield f"{os.fspath(place)}: {who} failed (trial {key}): {reason}"
 
 
-def _missing(place: Place, name: str, measured: Mapping[str, set[str]]) -> Iterator[str]:
+def _missing(place: Place, name: str, measured: pl.DataFrame) -> Iterator[str]:
     """What the launched grid plans but no row answers."""
     where = f"{os.fspath(place)}: {name}"
     try:
@@ -200,15 +242,14 @@ def _missing(place: Place, name: str, measured: Mapping[str, set[str]]) -> Itera
         reason = str(error).splitlines()[0]
         yield f"{where}: unreadable grid, so what is missing is unknown: {reason}"
         return
-    absent: list[Trial] = []
-    partial: dict[Trial, int] = {}
-    for trial, probes in plan.trials.items():
-        done = measured.get(trial.key(), set())
-        lacking = sum(probe.key() not in done for probe in probes)
-        if not done and lacking:
-            absent.append(trial)
-        elif lacking:
-            partial[trial] = lacking
+    trials = {trial.key(): trial for trial in plan.trials}
+    pairs = [(key, probe.key()) for key, t in trials.items() for probe in plan.trials[t]]
+    planned = pl.DataFrame(pairs, schema={"trial": pl.String, "probe": pl.String}, orient="row")
+    lacking = planned.join(measured, on=["trial", "probe"], how="anti", maintain_order="left")
+    begun = set(planned.join(measured, on="trial", how="semi")["trial"])
+    counts = dict(lacking.group_by("trial", maintain_order=True).len().iter_rows())
+    absent = [trials[key] for key in counts if key not in begun]
+    partial = {trials[key]: count for key, count in counts.items() if key in begun}
     total = f"of {len(plan.trials)} trials"
     if absent:
         yield f"{where}: no rows of {len(absent)} {total}: {_names(absent)}"

@@ -33,11 +33,16 @@ def notices(rows: pl.DataFrame) -> list[str]:
 
 def notes(rows: pl.DataFrame) -> list[str]:
     """The protocol: data, networks, training, attacks, and how intervals are made."""
+    networks = rows[rows["trial"].arg_unique()]
+    probes = rows.select("probe", "n", counted=pl.col("class_n").is_not_null())
+    at = probes.with_row_index("at").unique(probes.columns, maintain_order=True)["at"]
+    probes = rows[at].with_columns(probes[at]["counted"])
+    images = rows.select("data", "train_size", "n").unique(maintain_order=True)
     return [
-        *(_data(part) for part in rows.partition_by("data")),
-        "Networks: " + "; ".join(_networks(rows)) + ".",
-        *(_recipe(part) for part in rows.partition_by("recipe")),
-        *(_attack(part) for part in rows.partition_by(*captions.KIND, "eps_unit")),
+        *(_data(part) for part in images.partition_by("data")),
+        "Networks: " + "; ".join(_networks(networks)) + ".",
+        *(_recipe(part) for part in networks.partition_by("recipe")),
+        *(_attack(part) for part in probes.partition_by(*captions.KIND, "eps_unit")),
         *ALWAYS,
     ]
 
@@ -157,4 +162,4 @@ def _searched(rows: pl.DataFrame) -> bool:
     """Whether the attack found the eps at which each image breaks; rows that do not know their
     counts per class are older than that."""
     search = rows["attack"][0] in SEARCHES and rows["label_rule"][0] == "true"
-    return search and not rows["class_n"].null_count()
+    return search and bool(rows["counted"].all())

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from analysis import axes, theme
+from analysis import axes, captions, theme
 from analysis.statistics import SUMMARY
 
 MOST_ROWS = 2_000
@@ -54,6 +54,15 @@ def model_encodings(models: Iterable[str]) -> dict[str, Any]:
         "color": alt.Color("model:N", scale=colour, legend=legend),
         "shape": alt.Shape("model:N", scale=shape, legend=legend),
     }
+
+
+def ordered(column: str, values: Iterable[float], title: str | None) -> alt.Color:
+    """Colours of an ordered quantity, from dark to light; without a title without a legend."""
+    scheme = alt.SchemeParams(name="viridis", extent=theme.VIRIDIS["light"])
+    legend = dict(title=title, symbolOpacity=1, format="~g") if title else None
+    return alt.Color(
+        f"{column}:O", scale=dict(domain=sorted(set(values)), scheme=scheme), legend=legend
+    )
 
 
 def dash_encoding(column: str, labels: Mapping[str, str]) -> alt.StrokeDash:
@@ -114,6 +123,23 @@ def with_flags(data: pl.DataFrame, all_points: alt.Chart, *points: alt.Chart) ->
     return [flagged.transform_filter("datum.flags !== ''"), *believed]
 
 
+def written(base: alt.Chart, x: Any, y: Any) -> list[alt.Chart]:  # noqa: ANN401
+    """The labels, and the lines that lead to those that stand apart."""
+    label_x, label_y = x.copy(), y.copy()
+    label_x.shorthand, label_y.shorthand = "_label_x:Q", "_label_y:Q"
+    lines = base.mark_rule(strokeWidth=0.75, strokeOpacity=0.6).encode(
+        x, y, alt.X2("_tip_x"), alt.Y2("_tip_y")
+    )
+    around = base.encode(label_x, label_y, text="_label:N").transform_filter(
+        "datum._label !== null"
+    )
+    return [
+        lines.transform_filter("datum._tip_x !== null"),
+        around.mark_text(fontSize=10, stroke=theme.PAPER, strokeWidth=3, strokeOpacity=0.8),
+        around.mark_text(fontSize=10),
+    ]
+
+
 def against_rotation(
     name: str,
     data: pl.DataFrame,
@@ -123,6 +149,7 @@ def against_rotation(
     title: str = TEST_X,
     zoom: bool = False,
     width: int = theme.WIDTH,
+    about: Sequence[str] = (),
 ) -> alt.LayerChart:
     """Accuracy against rotation: the part of the figure's data that `data` and `only` select."""
     shown = within(data, only or {})
@@ -137,12 +164,31 @@ def against_rotation(
         look,
         ["model", "variant", "test_rotation", *(c for c in series if c in data.columns), *COUNTS],
     )
-    for column, value in (only or {}).items():
+    chart = filtered(chart, only or {})
+    chart = chart.transform_filter(alt.FieldLTEPredicate(field="test_rotation", lte=most))
+    heading = alt.TitleParams(name, subtitle=[*about, axes.starts_at(domain)])
+    return chart.properties(width=width, height=theme.HEIGHT, title=heading)
+
+
+def filtered(chart: alt.LayerChart, only: Mapping[str, Any]) -> alt.LayerChart:
+    """The panel with the rows whose columns have the given value, or one of the given list."""
+    for column, value in only.items():
         values = value if isinstance(value, list) else [value]
         chart = chart.transform_filter(alt.FieldOneOfPredicate(field=column, oneOf=values))
-    chart = chart.transform_filter(alt.FieldLTEPredicate(field="test_rotation", lte=most))
+    return chart
+
+
+def against_size(
+    name: str, data: pl.DataFrame, look: Mapping[str, Any], only: Mapping[str, Any]
+) -> alt.LayerChart:
+    """Accuracy against the number of training images, on a log axis."""
+    shown = within(data, only)
+    domain = axes.domain_of(shown, "accuracy_min", "wilson_lower", upper=1.0)
+    x = axes.log_x("train_size", sorted(data["train_size"].unique()), "Training images (log axis)")
+    tips = ["model", "variant", "train_size", "train_rotation", "test_rotation", *COUNTS]
+    chart = filtered(curves(shown, x, domain, look, tips), only)
     heading = alt.TitleParams(name, subtitle=axes.starts_at(domain))
-    return chart.properties(width=width, height=theme.HEIGHT, title=heading)
+    return chart.properties(width=theme.WIDTH, height=theme.HEIGHT, title=heading)
 
 
 def within(data: pl.DataFrame, only: Mapping[str, Any]) -> pl.DataFrame:
@@ -151,7 +197,7 @@ def within(data: pl.DataFrame, only: Mapping[str, Any]) -> pl.DataFrame:
     return data.filter(*(pl.col(k).is_in(values) for k, values in listed.items()))
 
 
-def against_eps(data: pl.DataFrame, attack: str) -> alt.LayerChart:
+def against_eps(data: pl.DataFrame, attack: str, width: int = theme.WIDTH) -> alt.LayerChart:
     """Accuracy against eps under one attack, a directly labelled line per range of rotations."""
     measured = sorted(data.filter(pl.col("attack") == attack)["eps"].unique())
     x = alt.X(
@@ -160,9 +206,7 @@ def against_eps(data: pl.DataFrame, attack: str) -> alt.LayerChart:
         scale=dict(domain=[0, measured[-1] * 1.2], nice=False),
         axis=dict(values=axes.thinned(measured), format="~g", grid=False, labelFlush=False),
     )
-    ranges = sorted(data["train_rotation"].unique())
-    scheme = alt.SchemeParams(name="viridis", extent=theme.VIRIDIS["light"])
-    colour = alt.Color("train_rotation:O", scale=dict(domain=ranges, scheme=scheme), legend=None)
+    colour = ordered("train_rotation", data["train_rotation"], None)
     tips = ["model", "variant", "attack", "eps", "eps_unit", "train_rotation", *COUNTS]
     text = (
         alt.Chart()
@@ -174,10 +218,10 @@ def against_eps(data: pl.DataFrame, attack: str) -> alt.LayerChart:
             color=colour,
         )
     )
-    heading = alt.TitleParams(theme.ATTACKS[attack], subtitle=axes.starts_at(axes.WHOLE))
+    heading = alt.TitleParams(theme.attack(attack), subtitle=axes.starts_at(axes.WHOLE))
     layers = [*curves(data, x, axes.WHOLE, {"color": colour}, tips).layer, text]
     chart = alt.LayerChart(layer=layers).properties(
-        width=theme.WIDTH, height=theme.HEIGHT, title=heading
+        width=width, height=theme.HEIGHT, title=heading
     )
     return chart.transform_filter(alt.FieldEqualPredicate(field="attack", equal=attack))
 
@@ -203,3 +247,27 @@ def finished(
     if data is not None:
         chart.data = data
     return chart.properties(title=heading, description=words, config=theme.config())
+
+
+def done(
+    question: str,
+    rows: pl.DataFrame,
+    words: Sequence[str],
+    drawn: list[alt.LayerChart],
+    data: pl.DataFrame | None,
+    pick: alt.Parameter | None = None,
+    *,
+    legend: str = captions.LINES,
+    columns: int = 3,
+    attacks: str | None = None,
+) -> alt.ConcatChart:
+    """The finished figure; the legend's selection goes to the first panel, where it works.
+    `attacks` are the words about attacks, if not those about eps."""
+    if pick is not None:
+        drawn[0] = drawn[0].add_params(pick)
+    width = sum(panel.width + 60 for panel in drawn[:columns]) + 60
+    attacks = captions.attacks(rows) if attacks is None else attacks
+    lines = [captions.sample(rows), attacks, " ".join(captions.few(words))]
+    lines += [captions.flagged(rows), legend]
+    heading = captions.heading(question, lines, max(width, 640))
+    return finished(drawn, data, heading, columns)

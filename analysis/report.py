@@ -7,6 +7,7 @@ print.
 import base64
 import html
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -16,9 +17,20 @@ import polars as pl
 import vl_convert
 
 from analysis import methods, page, panels, tables, theme, worst
+from analysis.claims import Outcome, Verdict
 from analysis.load import Loaded
 from analysis.selection import Comparable
 from rotgrid import __version__
+
+CLICK = "mrk"
+"""The name of the selection that a click on a mark makes."""
+VERDICTS: dict[Verdict, str] = {
+    "holds": "\u2713",
+    "does not hold": "\u2717",
+    "too close to call": "\u2248",
+    "not measured": "\u2013",
+}
+"""Every verdict and its sign."""
 
 
 class Drawn(NamedTuple):
@@ -35,34 +47,51 @@ def report(
     missing: Mapping[str, str],
     loaded: Loaded,
     worst_case: Comparable | None = None,
+    outcomes: Sequence[Outcome] = (),
 ) -> str:
     """The page. `missing` says for each figure that could not be drawn what it needs."""
-    rows, problems, grids = loaded.rows, loaded.problems, loaded.grids
-    about = {"worst case over turns": _worst_case(worst_case)} if worst_case else {}
-    if missing:
-        lines = [f"{name}: {reason}" for name, reason in missing.items()]
-        about["figures that could not be drawn"] = _list(lines)
-    about["checks"] = _checks(loaded)
-    about["method"] = _list(methods.notes(rows))
-    about["provenance"] = _provenance(rows, grids)
-    if problems:
-        about["problems"] = _list(problems)
-    sections = [_figure(name, figure) for name, figure in drawn.items()]
+    first = dict(list(drawn.items())[:1])
+    sections = [_figure(name, figure) for name, figure in first.items()]
+    if outcomes:
+        sections.append(_section("claims", _claims(outcomes, drawn)))
+    sections += [_figure(name, figure) for name, figure in drawn.items() if name not in first]
+    about = _about(missing, loaded, worst_case)
     sections += [_section(title, content) for title, content in about.items()]
-    links = [(name, figure.heading) for name, figure in drawn.items()]
+    links = [(name, figure.heading) for name, figure in first.items()]
+    links += [("claims", "Claims")] if outcomes else []
+    links += [(name, figure.heading) for name, figure in drawn.items() if name not in first]
     links += [(_anchor(title), title.capitalize()) for title in about]
-    title = "rotgrid: " + (", ".join(grids) or "report")
+    title = "rotgrid: " + (", ".join(loaded.grids) or "report")
     return page.HTML.format(
         policy=page.POLICY,
         style=page.STYLE,
         title=html.escape(title),
-        header=_header(rows, links),
+        header=_header(loaded.rows, links, outcomes),
+        pick=_buttons(drawn.values()) if drawn else "",
         body="\n".join(sections),
-        scripts=_scripts() if drawn else "",
+        scripts=_scripts(drawn.values()) if drawn else "",
     )
 
 
-def _header(rows: pl.DataFrame, links: Iterable[tuple[str, str]]) -> str:
+def _about(
+    missing: Mapping[str, str], loaded: Loaded, worst_case: Comparable | None
+) -> dict[str, str]:
+    """What follows the figures: title and content."""
+    about = {"worst case over turns": _worst_case(worst_case)} if worst_case else {}
+    about["checks"] = _checks(loaded)
+    about["method"] = _list(methods.notes(loaded.rows))
+    if missing:
+        lines = [f"{name}: {reason}" for name, reason in missing.items()]
+        about["figures that could not be drawn"] = _list(lines)
+    if loaded.problems:
+        about["problems"] = _list(loaded.problems)
+    about["provenance"] = _provenance(loaded.rows, loaded.grids)
+    return about
+
+
+def _header(
+    rows: pl.DataFrame, links: Iterable[tuple[str, str]], outcomes: Sequence[Outcome]
+) -> str:
     notices = "".join(
         f'<p class="notice" role="note">{html.escape(line[0].upper() + line[1:])}.</p>'
         for line in methods.notices(rows)
@@ -73,10 +102,68 @@ def _header(rows: pl.DataFrame, links: Iterable[tuple[str, str]]) -> str:
     )
     nav = "\n".join(f'<a href="#{name}">{html.escape(title)}</a>' for name, title in links)
     question = "Does robustness to rotations cost robustness to adversarial pixels?"
+    headline = f'<p class="headline">{html.escape(_headline(outcomes))}</p>' if outcomes else ""
     return (
-        f'<p class="muted">{question}</p>{notices}<dl class="counts">{counts}</dl>'
+        f'<p class="muted">{question}</p>{headline}{notices}<dl class="counts">{counts}</dl>'
         f'<nav aria-label="Contents">{nav}</nav>'
     )
+
+
+def _headline(outcomes: Sequence[Outcome]) -> str:
+    """How many claims got which verdict."""
+    counts = Counter(outcome.verdict for outcome in outcomes)
+    plurals: dict[Verdict, str] = {"holds": "hold", "does not hold": "do not hold"}
+    words = []
+    for verdict in VERDICTS:
+        alone = verdict if verdict in plurals else f"is {verdict}"
+        several = plurals.get(verdict, f"are {verdict}")
+        if counts[verdict]:
+            words.append(f"{counts[verdict]} {alone if counts[verdict] == 1 else several}")
+    return f"Of {len(outcomes)} claims: {', '.join(words)}."
+
+
+def _claims(outcomes: Sequence[Outcome], drawn: Mapping[str, Drawn]) -> str:
+    """A row per sentence: its verdict in a sign and in words, the numbers, and what would refute
+    it."""
+    rows = "\n".join(_claim(outcome, drawn) for outcome in outcomes)
+    heads = "".join(
+        f'<th scope="col">{head}</th>'
+        for head in ("Claim", "Verdict", "Numbers", "What would refute it")
+    )
+    return _wide(
+        "claims",
+        '<table class="claims">'
+        "<caption>Sentences of the paper, and some beyond it, judged by the rows of this report; "
+        "p is adjusted for all claims of a family (Holm).</caption>"
+        f"<thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table>",
+    )
+
+
+def _claim(outcome: Outcome, drawn: Mapping[str, Drawn]) -> str:
+    number = outcome.figure.partition(" ")[0]
+    name = f"figure{int(number):02d}" if number.isdecimal() else ""
+    source = f"Figure {outcome.figure}" if name else html.escape(outcome.figure)
+    if name in drawn:
+        source = f'<a href="#{name}">{source}</a>'
+    sign = f'<span aria-hidden="true">{VERDICTS.get(outcome.verdict, "")}</span>'
+    parts = outcome.words, _numbers(outcome), outcome.scope
+    words = "<br>".join(html.escape(part) for part in parts if part)
+    return (
+        f'<tr id="{html.escape(outcome.id)}"><th scope="row">{html.escape(outcome.id)}: '
+        f"{html.escape(outcome.sentence)} ({source})</th>"
+        f'<td class="verdict">{sign} {html.escape(outcome.verdict)}</td>'
+        f"<td>{words}</td><td>{html.escape(outcome.refuted_by)}</td></tr>"
+    )
+
+
+def _numbers(outcome: Outcome) -> str:
+    """p, n and seeds, as far as there are any; the estimate and its interval are in the words."""
+    words = []
+    if outcome.p is not None:
+        words.append("p < 0.001" if outcome.p < 0.001 else f"p {outcome.p:.3f}")
+    for name, count in (("n", outcome.n), ("seeds", outcome.seeds)):
+        words += [] if count is None else [f"{name} {count:,}"]
+    return ", ".join(words)
 
 
 def _figure(name: str, figure: Drawn) -> str:
@@ -86,12 +173,11 @@ def _figure(name: str, figure: Drawn) -> str:
     if figure.table is not None:
         table = (
             f"<details><summary>Table ({figure.table.height} rows)</summary>"
-            f'<div class="wide">{tables.as_html(figure.table)}</div></details>'
+            f"{_wide(figure.heading, tables.as_html(figure.table))}</details>"
         )
     return f"""<section id="{name}" aria-labelledby="{name}-title">
 <h2 id="{name}-title">{html.escape(figure.heading)}</h2>
-<figure>
-{_buttons(figure.spec)}
+<figure data-models="{html.escape(" ".join(_models(figure.spec)))}">
 <div class="live" role="group" aria-label="{words}"></div>
 <div class="still"><img alt="{words}" src="data:image/svg+xml;base64,{picture}"></div>
 <script type="application/json">{_json(figure.spec)}</script>
@@ -100,34 +186,47 @@ def _figure(name: str, figure: Drawn) -> str:
 </section>"""
 
 
-def _buttons(spec: Mapping[str, Any]) -> str:
-    """What a click on the legend does, for keyboards; and a way back that always works."""
-    if not any(param["name"] == panels.LEGEND for param in spec.get("params", [])):
-        return ""
-    models = theme.in_order(
-        row["model"] for rows in spec["datasets"].values() for row in rows if "model" in row
-    )
+def _models(spec: Mapping[str, Any]) -> list[str]:
+    """The models that a figure shows."""
+    data = spec.get("datasets", {}).values()
+    return theme.in_order(row["model"] for rows in data for row in rows if row.get("model"))
+
+
+def _buttons(drawn: Iterable[Drawn]) -> str:
+    """What a click on a legend or a mark does, for keyboards; and a way back that always works."""
     buttons = "".join(
         f'<button type="button" aria-pressed="false" value="{html.escape(model)}">'
-        f"{html.escape(theme.look(model).label)}</button>"
-        for model in models
+        f"{html.escape(label)}</button>"
+        for model, label in _labels(drawn).items()
     )
     return (
-        f'<div class="pick" role="group" aria-label="Highlight a model">'
+        '<div class="pick" role="group" aria-label="Highlight a model in all figures">'
         f'<span class="muted">Highlight:</span>{buttons}'
-        f'<button type="button" value="">Show all</button></div>'
+        '<button type="button" value="">Show all</button><output></output></div>'
     )
+
+
+def _labels(drawn: Iterable[Drawn]) -> dict[str, str]:
+    """What the models of all figures are called."""
+    models = theme.in_order(model for figure in drawn for model in _models(figure.spec))
+    return {model: theme.look(model).label for model in models}
+
+
+def _wide(name: str, content: str) -> str:
+    """A table that scrolls, also by keyboard."""
+    words = html.escape(name, quote=True)
+    return f'<div class="wide" role="region" aria-label="{words}" tabindex="0">{content}</div>'
 
 
 def _worst_case(worst_case: Comparable) -> str:
     table, notes = tables.as_html(worst_case.rows), " ".join([worst.WORDS, *worst_case.notes])
-    return f'<p>{html.escape(notes)}</p><div class="wide">{table}</div>'
+    return f"<p>{html.escape(notes)}</p>{_wide('worst case', table)}"
 
 
 def _checks(loaded: Loaded) -> str:
     """How many networks were checked, and what they fail."""
     failed, words = methods.failed(loaded), f"<p>{html.escape(methods.checked(loaded))}</p>"
-    return words + (f'<div class="wide">{tables.as_html(failed)}</div>' if len(failed) else "")
+    return words + (_wide("failed checks", tables.as_html(failed)) if len(failed) else "")
 
 
 def _provenance(rows: pl.DataFrame, grids: Sequence[str]) -> str:
@@ -136,7 +235,7 @@ def _provenance(rows: pl.DataFrame, grids: Sequence[str]) -> str:
         f"vl-convert {version('vl-convert-python')}. Grids: {', '.join(grids) or 'unknown'}."
     )
     table = tables.as_html(methods.provenance(rows))
-    return f'<p>{html.escape(versions)}</p><div class="wide">{table}</div>'
+    return f"<p>{html.escape(versions)}</p>{_wide('provenance', table)}"
 
 
 def _section(title: str, content: str) -> str:
@@ -155,17 +254,19 @@ def _list(lines: Iterable[str]) -> str:
     return "<ul>" + "\n".join(f"<li>{html.escape(line)}</li>" for line in lines) + "</ul>"
 
 
-def _scripts() -> str:
+def _scripts(drawn: Iterable[Drawn]) -> str:
     constants = {
         "COLOURS": theme.DARK,
         "VIRIDIS": theme.VIRIDIS,
         "LEGEND": panels.LEGEND,
+        "CLICK": CLICK,
+        "LABELS": _labels(drawn),
     }
     lines = "\n".join(f"const {name} = {_json(value)};" for name, value in constants.items())
     # The bundle needs a script of its own: its minified names would collide with ours.
     return (
         f'<script type="module">{_inline(vl_convert.javascript_bundle())}</script>\n'  # type: ignore[call-arg]
-        f'<script type="module">{lines}{page.SCRIPT}</script>'
+        f'<script type="module">{lines}\n{page.SCRIPT}</script>'
     )
 
 

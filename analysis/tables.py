@@ -1,12 +1,25 @@
-"""The numbers behind a figure as text: frame -> Markdown, CSV or HTML."""
+"""The numbers behind a figure as text: frame -> Markdown, CSV, LaTeX or HTML."""
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import altair as alt
 import polars as pl
 
 from analysis import theme
+
+LATEX = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "°": r"$^{\circ}$",
+}
+"""What LaTeX needs to print these characters."""
 
 
 def of(chart: alt.ConcatChart) -> pl.DataFrame | None:
@@ -31,6 +44,26 @@ def markdown(table: pl.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
+def latex(table: pl.DataFrame) -> str:
+    """A LaTeX tabular with the rules of booktabs, and the numbers of `markdown`."""
+    numeric = [dtype.is_numeric() for dtype in table.dtypes]
+    columns = "".join("r" if number else "l" for number in numeric)
+    head = [_escape_latex(_header(name)) for name in table.columns]
+    body = [
+        [_minus(cell) if number else cell for cell, number in zip(cells, numeric, strict=True)]
+        for cells in _cells(table, _escape_latex)
+    ]
+    lines = [r"\toprule", _latex_row(head), r"\midrule", *map(_latex_row, body), r"\bottomrule"]
+    return "\n".join(
+        [
+            r"% needs \usepackage{booktabs}",
+            rf"\begin{{tabular}}{{{columns}}}",
+            *lines,
+            "\\end{tabular}\n",
+        ]
+    )
+
+
 def as_html(table: pl.DataFrame) -> str:
     """A table element; the titles of its columns are spelled out in their tooltips."""
     titles = {name: html.escape(theme.title(name)) for name in table.columns}
@@ -38,8 +71,9 @@ def as_html(table: pl.DataFrame) -> str:
         f'<th scope="col" title="{title}">{html.escape(_header(name))}</th>'
         for name, title in titles.items()
     )
+    starts = ['<td class="number">' if dtype.is_numeric() else "<td>" for dtype in table.dtypes]
     rows = "".join(
-        "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n"
+        "<tr>" + "".join(map("{}{}</td>".format, starts, cells)) + "</tr>\n"
         for cells in _cells(table, html.escape)
     )
     return f"<table><thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table>"
@@ -61,8 +95,23 @@ def _cell(name: str, value: object) -> str:
         return ""
     if isinstance(value, float):
         return f"{100 * value:.2f}" if theme.is_share(name) else f"{value:g}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _escape_pipe(text: str) -> str:
     return text.replace("|", "\\|")
+
+
+def _escape_latex(text: str) -> str:
+    return "".join(LATEX.get(character, character) for character in text)
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _minus(number: str) -> str:
+    """A minus sign where there was a hyphen."""
+    return f"$-${number[1:]}" if number.startswith("-") else number

@@ -6,6 +6,19 @@ from typing import Any, NamedTuple
 
 TEXT, MUTED, GRID, PAPER = "#1b1b1b", "#555555", "#e6e6e6", "#ffffff"
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
+SHAPES = (
+    "circle",
+    "square",
+    "triangle-up",
+    "diamond",
+    "cross",
+    "triangle-down",
+    "triangle-right",
+    "triangle-left",
+    "arrow",
+    "wedge",
+    "stroke",
+)
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
 WIDTH, HEIGHT, GAP = 300, 220, 36
 DIMMED = 0.1
@@ -106,6 +119,30 @@ TITLES = {
     "wilson_lower": "95% Wilson, lower (test-set sampling)",
     "wilson_upper": "95% Wilson, upper (test-set sampling)",
     "augmentation": "Rotation in training",
+    "pair": "Pair of variants",
+    "recipe": "Recipe",
+    "train_size": "Training images",
+    "front": "On the model's Pareto front",
+    "difference": "Accuracy, GCNN minus StdCNN (of the same images)",
+    "difference_min": "Least difference of a seed",
+    "difference_max": "Greatest difference of a seed",
+    "lower": "95% interval, lower",
+    "upper": "95% interval, upper",
+    "p": "p, two-sided, not adjusted",
+    "distance": "Distance to the boundary (L-inf, pixel units, from above; mean over seeds)",
+    "distance_min": "Least distance of a seed",
+    "distance_max": "Greatest distance of a seed",
+    "share": "Share of images that lie further",
+    "degrees": "Turn (degrees)",
+    "error": "Equivariance error of the logits (in their deviations)",
+    "error_min": "Least error of a seed",
+    "error_max": "Greatest error of a seed",
+    "epoch": "Epoch",
+    "measure": "Measure",
+    "value_min": "Least of a seed",
+    "value_max": "Greatest of a seed",
+    "seconds": "Training time (s, mean over seeds)",
+    "device": "Device",
     "flags": "Failed checks",
     "check": "Check (README, section Checks)",
     "value": "What was measured",
@@ -133,7 +170,8 @@ def title(column: str) -> str:
 
 def is_share(column: str) -> bool:
     """Whether the column holds a share between 0 and 1, shown in percent."""
-    return "accuracy" in column or "wilson" in column
+    words = ("accuracy", "wilson", "difference")
+    return column in ("share", "lower", "upper") or any(word in column for word in words)
 
 
 def in_order(models: Iterable[str]) -> list[str]:
@@ -148,6 +186,12 @@ def look(model: str, models: Iterable[str] = ()) -> Look:
         return LOOKS[model]
     others = [m for m in in_order([*models, model]) if m not in LOOKS]
     return OTHERS[others.index(model) % len(OTHERS)]._replace(label=model)
+
+
+def attack(name: str) -> str:
+    """The title of a panel of one attack."""
+    words = ATTACKS[name]
+    return words[0].upper() + words[1:]
 
 
 def labels(names: Mapping[str, str]) -> str:

@@ -1,6 +1,6 @@
 """The trade-off: each network's robustness to rotations against its robustness to PGD."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import altair as alt
@@ -8,11 +8,17 @@ import polars as pl
 
 from analysis import axes, captions, labels, panels, theme
 from analysis.selection import (
+    OF_RECIPE,
+    SETTING,
+    Comparable,
     NotMeasured,
+    attacked_alike,
     comparable,
     main_variants,
+    most_frequent,
     nearest_eps,
     of_variants,
+    one_variant,
     tested_alike,
     where,
 )
@@ -21,7 +27,10 @@ from analysis.statistics import SUMMARY, summary
 PRIMARY_EPS = 0.1
 MOST_LABELS = 5
 """Train ranges written along a path."""
-NETWORK = ["model", "variant", "adversary", "train_rotation"]
+MOST_VARIANTS = 2
+"""Other variants that are named in a panel; more are named in the tooltips only."""
+NETWORK = ["model", "variant", "adversary", "recipe", "train_rotation"]
+OF_TRAINING = ("recipe", *OF_RECIPE)
 
 
 class Points(NamedTuple):
@@ -33,8 +42,29 @@ class Points(NamedTuple):
     notes: list[str]
 
 
-def points(rows: pl.DataFrame) -> Points:
+def all_variants(rows: pl.DataFrame) -> Comparable:
+    """Rows of networks of every variant, trained alike."""
+    return comparable(rows, all_variants=True)
+
+
+def all_recipes(rows: pl.DataFrame) -> Comparable:
+    """Rows of networks of one variant per model, trained alike but for the recipe."""
+    rows, notes = one_variant(rows)
+    rows, more = most_frequent(rows, [name for name in SETTING if name not in OF_TRAINING])
+    rows, others = most_frequent(rows, OF_RECIPE, ["recipe"])
+    rows, eps = most_frequent(rows, ["adversary_eps"], ["adversary"])
+    rows, attacks = attacked_alike(rows)
+    return Comparable(rows, [*notes, *more, *others, *eps, *attacks])
+
+
+def points(
+    rows: pl.DataFrame, alike: Callable[[pl.DataFrame], Comparable] = all_variants
+) -> Points:
     """Clean accuracy at the widest test range (180 degrees, if measured) and accuracy under PGD.
+
+    Args:
+        rows: of any kind.
+        alike: which rows may stand beside each other.
 
     Raises:
         NotMeasured: no network was measured under PGD, and none without attack.
@@ -48,7 +78,7 @@ def points(rows: pl.DataFrame) -> Points:
         raise NotMeasured("needs rows with attack none of the networks measured under attack pgd")
     widest = float(clean["test_rotation"].max())  # type: ignore[arg-type]
     clean = clean.filter(pl.col("test_rotation") == widest)
-    rows, more = comparable(pl.concat([clean, pgd]), all_variants=True)
+    rows, more = alike(pl.concat([clean, pgd]))
     notes += more
     rows, eps = nearest_eps(rows, PRIMARY_EPS)
     data = joined(rows)
@@ -60,12 +90,14 @@ def points(rows: pl.DataFrame) -> Points:
         notes.append(f"{count} more kinds of network lack rows at test_rotation {widest:g}.")
     words = [
         f"Across: accuracy without attack, test digits turned by U[-{widest:g}, {widest:g}] "
-        f"degrees. Up: accuracy under PGD at eps {eps:g}, {robust_words}. Labels: train_rotation."
+        f"degrees. Up: accuracy under PGD at eps {eps:g}, {robust_words}."
     ]
     main = main_variants(data)
     named = captions.listed([f"{model} {variant}" for model, variant in main.items()])
     hollow = not data.filter(~of_variants(main)).is_empty()
-    words.append(f"Filled: {named}; hollow: other variants." if hollow else f"Variants: {named}.")
+    words.append(
+        f"Filled: {named}; hollow: others (tooltips)." if hollow else f"Variants: {named}."
+    )
     adversaries = rows.filter(pl.col("adversary") != "none")
     for name, strength in (
         adversaries.select("adversary", "adversary_eps").unique().sort(pl.all()).iter_rows()
@@ -103,32 +135,24 @@ def joined(rows: pl.DataFrame) -> pl.DataFrame:
 
 def labelled(data: pl.DataFrame) -> pl.DataFrame:
     """Adds what is written at each point: along the path of a main variant the train ranges, the
-    outermost ones if there are many; at the end of any other path the name of the variant."""
+    outermost ones if there are many; at the end of any other path the name of the variant, if
+    those are few."""
     path = ["model", "variant", "adversary"]
     turn = pl.col("train_rotation")
     first, last = turn == turn.min().over(path), turn == turn.max().over(path)
     few = turn.n_unique().over(path) <= MOST_LABELS
     ranges = pl.when(few | first | last).then(pl.format("±{}°", turn.round(0).cast(pl.Int64)))
-    named = pl.when(last).then("variant")
     main = of_variants(main_variants(data))
+    others = pl.struct("model", "variant").filter(~main).n_unique().over("adversary")
+    named = pl.when(last & (others <= MOST_VARIANTS)).then("variant")
     text = pl.when(main).then(ranges).otherwise(named)
-    return placed(data.with_columns(_label=text, _hollow=~main))
-
-
-def placed(data: pl.DataFrame) -> pl.DataFrame:
-    """Adds `_label_y`: the height of the point, moved where labels would lie on each other."""
     across, up = domains(data)
-    gap, reach = labels.LABEL_GAP, 0.18 * (across.upper - across.lower)
-    parts = []
-    for part in data.sort("clean_accuracy").partition_by("adversary", maintain_order=True):
-        far = pl.col("clean_accuracy").diff().fill_null(0) > reach
-        written = part.filter(pl.col("_label").is_not_null()).with_columns(_near=far.cum_sum())
-        for near in written.sort("robust_accuracy").partition_by("_near"):
-            unit = (near["robust_accuracy"] - up.lower) / (up.upper - up.lower)
-            moved = pl.Series("_label_y", labels.spread(unit.to_list(), gap))
-            parts.append(near.with_columns(moved * (up.upper - up.lower) + up.lower))
-    heights = pl.concat(parts).select(*NETWORK, "_label_y")
-    return data.join(heights, on=NETWORK, how="left", maintain_order="left")
+    return labels.placed(
+        labels.thinned(data.with_columns(_label=text, _hollow=~main), "adversary", *path),
+        labels.Axis("clean_accuracy", across.lower, across.upper, theme.WIDTH),
+        labels.Axis("robust_accuracy", up.lower, up.upper, theme.HEIGHT),
+        "adversary",
+    )
 
 
 def domains(data: pl.DataFrame) -> tuple[axes.Domain, axes.Domain]:
@@ -142,10 +166,7 @@ def domains(data: pl.DataFrame) -> tuple[axes.Domain, axes.Domain]:
 def panel(found: Points, adversary: str, look: Mapping[str, Any], width: int) -> alt.LayerChart:
     """The networks trained with one adversary; a path per model and variant, by train range."""
     data = found.data
-    across, up = domains(data)
-    widest = found.rows.filter(attack="none")["test_rotation"].to_list()[0]
-    x, least_x = axis(alt.X, "clean_", across, f"Accuracy, digits turned by up to ±{widest:g}°")
-    y, least_y = axis(alt.Y, "robust_", up, "Accuracy under PGD")
+    (x, least_x), (y, least_y) = both_axes(found)
     drawn = {key: value for key, value in look.items() if key != "shape"}
     base = alt.Chart().encode(x, y, detail="variant", **drawn)
     whisker = base.mark_rule(strokeOpacity=0.6)
@@ -155,21 +176,34 @@ def panel(found: Points, adversary: str, look: Mapping[str, Any], width: int) ->
         marks.mark_point(filled=True, size=70, opacity=1).transform_filter("!datum._hollow"),
         marks.mark_point(filled=False, size=60).transform_filter("datum._hollow"),
     )
-    label_y = axes.share(alt.Y, "_label_y", up, "Accuracy under PGD")
-    text = base.mark_text(align="left", dx=7, dy=-7, fontSize=10).encode(label_y, text="_label:N")
     layers = [
         base.mark_line(strokeWidth=1.25, strokeOpacity=0.6).encode(order="train_rotation:Q"),
         whisker.encode(least_x, alt.X2("clean_accuracy_max")),
         whisker.encode(least_y, alt.Y2("robust_accuracy_max")),
         *panels.with_flags(data, marks, *points),
-        text.transform_filter("datum._label !== null"),
+        *panels.written(base, x, y),
     ]
-    starts = f"axes from {across.lower:.0%} (across) and {up.lower:.0%} (up)"
-    heading = alt.TitleParams(theme.ADVERSARIES.get(adversary, adversary), subtitle=starts)
+    heading = alt.TitleParams(theme.ADVERSARIES.get(adversary, adversary), subtitle=starts(found))
     chart = alt.LayerChart(layer=layers).properties(
         width=width, height=theme.HEIGHT, title=heading
     )
     return chart.transform_filter(alt.FieldEqualPredicate(field="adversary", equal=adversary))
+
+
+def starts(found: Points) -> str:
+    """The subtitle of a panel: where its axes start."""
+    across, up = domains(found.data)
+    return f"axes from {across.lower:.0%} (across) and {up.lower:.0%} (up)"
+
+
+def both_axes(found: Points) -> list[tuple[Any, Any]]:
+    """The encodings of the mean and of the least accuracy, across and up."""
+    widest = found.rows.filter(attack="none")["test_rotation"].to_list()[0]
+    across, up = domains(found.data)
+    return [
+        axis(alt.X, "clean_", across, f"Accuracy, digits turned by up to ±{widest:g}°"),
+        axis(alt.Y, "robust_", up, "Accuracy under PGD"),
+    ]
 
 
 def axis(

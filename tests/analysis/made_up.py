@@ -4,12 +4,14 @@ import itertools
 import math
 from datetime import UTC, datetime
 
+import altair as alt
 import numpy as np
 import polars as pl
 
 from analysis.captions import SPATIAL
+from analysis.figures import FIGURES
 from rotgrid import results
-from rotgrid.spec import Probe, Trial
+from rotgrid.spec import DATA, Probe, Trial
 
 PROVENANCE = {
     "rotgrid_version": "0.1.0",
@@ -21,6 +23,8 @@ PROVENANCE = {
 }
 RANGES = (0, 20, 40, 60, 90, 180)
 EPS = (0.05, 0.1, 0.2, 0.3)
+LEVELS = {"hnet": -0.02, "ptn": 0.004, "roteqnet": 0.008}
+"""By how much other models are more accurate than StdCNN."""
 
 
 def accuracy(trial: Trial, probe: Probe) -> float:
@@ -29,6 +33,9 @@ def accuracy(trial: Trial, probe: Probe) -> float:
     group = trial.model == "gcnn"
     beyond = max(float(probe.test_rotation) - trial.train_rotation - (25 if group else 12), 0)
     clean = (0.985 if group else 0.975) - (0.4 if group else 0.6) * (1 - math.exp(-beyond / 60))
+    clean += (
+        LEVELS.get(trial.model, 0.0) - (1 - trial.train_size / DATA[trial.data].train) ** 8 / 4
+    )
     if probe.attack == "none":
         return clean
     if probe.attack in SPATIAL:
@@ -100,6 +107,44 @@ def study(
     return rows
 
 
+def trials_of(rows: list[dict]) -> list[Trial]:
+    """The networks of the rows, each once."""
+    networks = {r["trial"]: Trial(**{name: r[name] for name in Trial.model_fields}) for r in rows}
+    return list(networks.values())
+
+
+def whole() -> dict[str, pl.DataFrame]:
+    """Every table, with all that any figure asks for; three seeds of everything."""
+    pair = (("stdcnn", "doubled"), ("gcnn", "halved"))
+    rows = study() + study(pair, (0, 60, 180), eps=(0.1, 0.3))
+    rows += study((("roteqnet", "exact"),), adversaries=("none",))
+    rows += study((("capsnet", "table"),), (0,), ("none",), eps=())
+    plain = trials_of(study(adversaries=("none",), eps=()))
+    for trial in plain:
+        apart = {0.0, 60.0, 180.0} - {trial.train_rotation}
+        rows += [
+            row(trial, Probe(attack="pgd", eps=e, steps=20, test_rotation=turn))
+            for turn in sorted(apart)
+            for e in (0.1, 0.3)
+        ]
+        rows += [near(trial, Probe(attack="fmn", eps=e, n_images=200)) for e in (0.1, 0.3)]
+        if trial.train_rotation != 60:
+            smaller = [trial.model_copy(update={"train_size": size}) for size in (500, 1_000)]
+            rows += [row(other, Probe()) for other in smaller]
+    trials = [trial for trial in trials_of(rows) if trial.train_size > 1_000]
+    return {
+        "rows": frame(rows),
+        "training": table_of("training", [r for trial in trials for r in learned(trial)]),
+        "equivariance": table_of("equivariance", [r for trial in plain for r in turned(trial)]),
+    }
+
+
+def chart(name: str, rows: pl.DataFrame, **tables: pl.DataFrame) -> alt.ConcatChart:
+    """A figure of the registry; tables that are not given are empty."""
+    empty = {table: table_of(table, []) for table in ("training", "equivariance")}
+    return FIGURES[name].draw(rows, *((empty | tables)[need] for need in FIGURES[name].needs))
+
+
 def frame(rows: list[dict]) -> pl.DataFrame:
     """Rows as `analysis.load` gives them; without `flags` they were never checked."""
     flags = pl.Series("flags", [r.get("flags") for r in rows], pl.String)
@@ -133,6 +178,51 @@ def epochs(trial: Trial, robust: list[int | None], clean: list[int] | None = Non
             itertools.count(1), robust, clean or itertools.repeat(95), strict=False
         )
     ]
+
+
+def learned(trial: Trial, seconds: float = 10.0) -> list[dict]:
+    """Rows of the table `training`, one per epoch of the trial: the loss falls, accuracy rises."""
+    fields = {"trial": trial.key(), **trial.model_dump(), "parameters": 9, "seconds": seconds}
+    watched = trial.adversary != "none"
+    rows = []
+    for epoch in range(1, trial.epochs + 1):
+        missed = (0.3 + trial.seed / 50) / epoch
+        robust = {"val_robust_n": 100, "val_robust_n_correct": round(70 * (1 - missed))}
+        rows.append(
+            {
+                **fields,
+                "epoch": epoch,
+                "train_loss": 2 * missed,
+                "val_n": 1_000,
+                "val_n_correct": round(1_000 * (1 - missed)),
+                **(robust if watched else dict.fromkeys(robust)),
+                **PROVENANCE,
+            }
+        )
+    return rows
+
+
+def turned(trial: Trial, degrees=(15, 30, 45, 90, 180)) -> list[dict]:
+    """Rows of the table `equivariance`: the logits, and a layer that no figure shows."""
+    rows = []
+    for angle in degrees:
+        probe = Probe(attack="equivariance", test_rotation=float(angle)).resolve(trial)
+        error = (1.2 if trial.model == "stdcnn" else 0.8) * (1 - math.exp(-angle / 40))
+        error *= 1 - trial.train_rotation / 240
+        fields = {"trial": trial.key(), "probe": probe.key(), **trial.model_dump(), "n": 500}
+        fields |= {"degrees": float(angle), **PROVENANCE}
+        for position, layer in enumerate(("body.0", "logits"), 1):
+            error += trial.seed / 100
+            rows.append({**fields, "position": position, "layer": layer, "error": error})
+    return rows
+
+
+def near(trial: Trial, probe: Probe, **changes) -> dict:
+    """A row of attack `fmn` with distances; the share beyond eps is the accuracy there."""
+    probe = probe.resolve(trial)
+    slope = 13 * (1 + trial.train_rotation / (90 if trial.model == "gcnn" else 300))
+    shares = (np.arange(probe.n_images) + 0.5) / probe.n_images
+    return row(trial, probe, distances=(-np.log(shares) / slope).tolist(), **changes)
 
 
 def table_of(name: str, rows: list[dict]) -> pl.DataFrame:

@@ -158,3 +158,13 @@ def test_headings_are_broken_to_the_width_of_the_figure():
     assert heading.text == "Why?"
     assert heading.subtitle[-1] == "end"
     assert all(0 < len(line) <= 100 for line in heading.subtitle)
+
+
+def test_many_kinds_of_rows_left_out_are_summed_up():
+    few = [f"Shown: epochs 1. Left out: {n} rows with epochs {n}." for n in (2, 3, 4)]
+    assert captions.few(["First.", *few]) == ["First.", *few]
+    more = "Shown (attack pgd): steps 1, loss ce. Left out: 1000 rows with steps 2, loss margin."
+    assert captions.few([*few, "Last.", more]) == [
+        "Last.",
+        "Left out: 1,009 rows that differ in epochs, steps and loss.",
+    ]

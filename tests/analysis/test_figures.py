@@ -8,26 +8,35 @@ import pytest
 from analysis import panels, selection
 from analysis.figures import FIGURES
 from analysis.selection import NotMeasured
-from rotgrid.spec import ATTACKS, Probe, Trial
+from rotgrid.spec import ATTACKS, Probe
 
-from made_up import frame, row, study
+from made_up import chart, frame, row, study, trials_of, whole
 
 PAIR = (("stdcnn", "doubled"), ("gcnn", "halved"))
+OF_FULL = ("overview", "tradeoff", "figure01", "figure02", "figure04", "figure07", "figure11")
+OF_SMALL = (*OF_FULL, "frontier", "figure10", "figure12")
 GCNN_60 = (pl.col("model") == "gcnn") & (pl.col("train_rotation") == 60)
 
 
 @pytest.fixture(scope="module")
-def specs(full, sparse):
-    """Every figure of the full study and some of the sparse one, drawn once."""
+def everything():
+    """Every table of a study that has all that figures ask for."""
+    return whole()
+
+
+@pytest.fixture(scope="module")
+def specs(full, sparse, everything):
+    """Every figure of the whole study, and some of the full and of the sparse one, drawn once."""
     some = ("figure04", "figure07", "tradeoff")
     return {
-        "full": {name: figure.draw(full).to_dict() for name, figure in FIGURES.items()},
-        "sparse": {name: FIGURES[name].draw(sparse).to_dict() for name in some},
+        "whole": {name: chart(name, **everything).to_dict() for name in FIGURES},
+        "full": {name: drawn(name, full) for name in (*OF_FULL, "figure12")},
+        "sparse": {name: drawn(name, sparse) for name in some},
     }
 
 
 def drawn(name, rows):
-    return FIGURES[name].draw(rows).to_dict()
+    return chart(name, rows).to_dict()
 
 
 def layers(panel, mark):
@@ -53,42 +62,39 @@ def values(spec, column):
 
 @pytest.mark.parametrize(
     ("which", "name"),
-    [*(("full", name) for name in FIGURES), ("sparse", "figure04"), ("sparse", "tradeoff")],
+    [*(("whole", name) for name in FIGURES), ("sparse", "figure04"), ("sparse", "tradeoff")],
 )
 def test_every_figure_says_what_it_shows(which, name, specs):
     spec = specs[which][name]
     words = subtitle(spec)
-    seeds = {"full": "3 seeds", "sparse": "1 seed;"}[which]
-    for fact in (
-        "MNIST-5k subset (not MNIST test accuracy)",
-        seeds,
-        "n = ",
-        "test images",
-        "Wilson interval",
-    ):
-        assert fact in words
+    seeds = {"whole": "3 seeds", "sparse": "1 seed;"}[which]
+    subset = "MNIST-5k subset (not MNIST test accuracy)"
+    assert all(fact in words for fact in (subset, seeds, "n = ", "test images"))
     assert spec["description"].startswith(spec["title"]["text"])
-    assert "Whisker" in words
-    assert "test-set sampling" in words
-    if name not in ("figure01", "figure02", "figure12"):
+    assert "hisker" in words
+    bands = "least to greatest seed" if name in ("boundary", "learning") else "test-set sampling"
+    assert bands in words
+    assert ("Wilson interval" in words) == (name != "difference")
+    assert ("95% interval" in words) == (name == "difference")
+    clean = [f"figure{n:02}" for n in (1, 2, 3, 5, 12)]
+    if name not in (*clean, "learning", "boundary"):
         assert "L-inf radius in pixel units" in words
         assert "step" in words
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_panel_has_one_domain_on_each_axis(name, specs):
-    for panel in specs["full"][name]["concat"]:
+    for panel in specs["whole"][name]["concat"]:
         for axis in "xy":
-            domains = [
-                layer["encoding"][axis].get("scale", {}).get("domain") for layer in panel["layer"]
-            ]
+            encodings = [layer["encoding"] for layer in panel["layer"]]
+            domains = [e[axis].get("scale", {}).get("domain") for e in encodings if axis in e]
             assert None not in domains
             assert len({tuple(domain) for domain in domains}) == 1
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_nothing_is_aggregated_by_vega_and_every_field_exists(name, specs):
-    spec = specs["full"][name]
+    spec = specs["whole"][name]
     text = json.dumps(spec["concat"])
     assert '"aggregate"' not in text
     assert '"stack"' not in text
@@ -111,7 +117,7 @@ def found_fields(part):
 @pytest.mark.parametrize("name", FIGURES)
 def test_no_row_at_all_is_not_measured(name):
     with pytest.raises(NotMeasured, match="needs rows"):
-        FIGURES[name].draw(frame([]))
+        chart(name, frame([]))
 
 
 def test_too_many_rows_are_refused():
@@ -126,7 +132,7 @@ def test_figure01_zooms_into_small_rotations_and_shows_all(specs):
     assert titles(spec) == ["Small rotations", "All rotations"]
     assert encoding(small, "line", "x")["scale"]["domain"] == [0, 40]
     assert encoding(small, "line", "y")["scale"]["domain"] == [0.7, 1.0]
-    assert small["title"]["subtitle"] == "y axis from 70% to 100%"
+    assert small["title"]["subtitle"] == ["y axis from 70% to 100%"]
     assert encoding(whole, "line", "x")["scale"]["domain"] == [0, 180]
     assert encoding(whole, "line", "y")["scale"]["domain"] == [0.0, 1.0]
     assert values(spec, "test_rotation") == [0, 20, 40, 60, 90, 180]
@@ -184,6 +190,7 @@ def test_figure02_has_a_solid_line_with_and_a_dashed_line_without_rotation(full)
 def test_figure04_without_the_pair_draws_table_1_and_says_so(specs):
     spec = specs["full"]["figure04"]
     assert titles(spec) == ["As in Table 1"]
+    assert values(spec, "pair") == ["As in Table 1"]
     assert "(stdcnn doubled and gcnn halved)" in subtitle(spec)
     assert "Not measured: StdCNN double, GCNN half width" in subtitle(spec)
     assert spec["title"]["text"].endswith("FGSM at eps 0.3?")
@@ -196,10 +203,26 @@ def test_figure04_with_the_pair_has_a_panel_for_each():
     spec = drawn("figure04", rows)
     chosen = [panel["transform"][0]["filter"] for panel in spec["concat"]]
     assert chosen == [
-        {"field": "variant", "oneOf": ["table1", "table1"]},
-        {"field": "variant", "oneOf": ["doubled", "halved"]},
+        {"field": "pair", "oneOf": ["As in Table 1"]},
+        {"field": "pair", "oneOf": ["StdCNN double, GCNN half width"]},
     ]
     assert "Not measured" not in subtitle(spec)
+
+
+def test_figure04_shows_networks_of_really_equal_parameters_where_they_were_measured():
+    models = (("stdcnn", "matched-table1"), ("gcnn", "table1"))
+    found = chart("figure04", frame(study(models, seeds=(0,), adversaries=("none",))))
+    spec = found.to_dict()
+    assert titles(spec) == ["As in Table 1", "Equal parameters"]
+    shown = found.data.select("pair", "model", "variant").unique().sort(pl.all()).rows()
+    assert shown == [
+        ("As in Table 1", "gcnn", "table1"),
+        ("Equal parameters", "gcnn", "table1"),
+        ("Equal parameters", "stdcnn", "matched-table1"),
+    ]
+    assert spec["concat"][1]["title"]["subtitle"][0] == (
+        "StdCNN 25,000 and GCNN 25,000 parameters"
+    )
 
 
 @pytest.mark.parametrize("name", ["figure04", "figure07"])
@@ -368,7 +391,7 @@ def small():
 @pytest.fixture(scope="module")
 def alone(small):
     """What the figures show of these rows."""
-    return {name: contents(figure.draw(frame(small))) for name, figure in FIGURES.items()}
+    return {name: contents(chart(name, frame(small))) for name in OF_SMALL}
 
 
 def contents(chart):
@@ -380,11 +403,10 @@ def contents(chart):
 
 def with_probes(rows, *probes):
     """The rows, and rows of these probes of every network."""
-    networks = {r["trial"]: Trial(**{name: r[name] for name in Trial.model_fields}) for r in rows}
-    return frame(rows + [row(trial, probe) for trial in networks.values() for probe in probes])
+    return frame(rows + [row(trial, probe) for trial in trials_of(rows) for probe in probes])
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", OF_SMALL)
 def test_other_attacks_change_no_figure(name, small, alone):
     others = [
         Probe(attack=attack, test_rotation=turn, test_translation=shift, eps=eps, source="stdcnn")
@@ -406,8 +428,9 @@ def test_a_few_other_ways_to_attack_change_no_number(name, small, alone):
     among, words = contents(FIGURES[name].draw(with_probes(small, *probes)))
     assert among == alone[name][0]
     said = " ".join(words["subtitle"])
-    assert ("rows with test_translation 3." in said) == (name != "figure11")
-    assert ("rows with eps_unit normalised." in said) == (name != "figure01")
+    assert "Left out: " in said
+    assert ("test_translation" in said) == (name != "figure11")
+    assert ("eps_unit" in said) == (name != "figure01")
 
 
 def test_an_attack_in_another_unit_of_eps_is_not_shown_beside_the_others(small):

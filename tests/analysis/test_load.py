@@ -104,6 +104,58 @@ def test_damaged_and_foreign_files_are_skipped_and_named(tmp_path):
     assert "evaluations/foreign.parquet: skipped: not written by rotgrid" in foreign
 
 
+def test_a_damaged_part_among_many_costs_only_its_own_rows(tmp_path):
+    trials = [TRIAL.model_copy(update={"seed": seed}) for seed in range(5)]
+    store(tmp_path, [one for trial in trials for one in rows_of(trial)])
+    first = sorted((tmp_path / "evaluations").iterdir())[0]
+    content = first.read_bytes()
+    middle = len(content) // 3  # in the pages: the footer is whole
+    first.write_bytes(content[:middle] + b"\xff" * 64 + content[middle + 64 :])
+    assert analysis.load(tmp_path).height == 8
+    (line,) = analysis.problems(tmp_path)
+    assert f"{first.name}: skipped" in line
+
+
+def test_a_part_of_a_newer_version_is_skipped_and_one_of_an_older_is_read(tmp_path):
+    store(tmp_path, rows_of())
+    (part,) = (tmp_path / "evaluations").iterdir()
+    table = pq.read_table(part)
+    for name, version, lacking in (("older", b"1", ["class_n", "loss"]), ("newer", b"3", [])):
+        changed = table.set_column(0, "trial", pa.array([name] * len(table)))
+        changed = changed.set_column(
+            table.column_names.index("seed"), "seed", pa.array([hash(name) % 99] * len(table))
+        ).drop_columns(lacking)
+        meta = {**table.schema.metadata, b"rotgrid.schema_version": version}
+        pq.write_table(changed.replace_schema_metadata(meta), part.with_name(f"{name}.parquet"))
+    rows = analysis.load(tmp_path)
+    assert set(rows["trial"]) == {TRIAL.key(), "older"}
+    assert rows.filter(trial="older").select("class_n", "loss").rows() == [(None, "ce")] * 2
+    (line,) = analysis.problems(tmp_path)
+    assert "newer.parquet: skipped: schema version 3 is newer" in line
+
+
+def test_many_rows_are_thinned_but_checked_and_the_same_otherwise(tmp_path):
+    trials = [TRIAL.model_copy(update={"seed": seed}) for seed in range(3)]
+    probes = [Probe(test_rotation=20.0), Probe(attack="pgd", eps=0.1)]
+    rows = [row(trial, probe) for trial in trials for probe in probes]
+    bad = row(TRIAL, Probe(test_rotation=30.0))
+    bad["n_correct"] -= 1
+    store(tmp_path, rows)
+    results.write(tmp_path, "evaluations", "again", [{**rows[0], "seconds": 9.0}, bad], LATER)
+    whole, lean = read(tmp_path), read(tmp_path, whole=3)
+    assert lean.rows["correct"].null_count() == lean.rows["distances"].null_count() == 6
+    assert lean.rows.filter(attack="none")["class_n"].null_count() == 0
+    assert lean.rows.filter(attack="pgd")["class_n"].null_count() == 3
+    dropped = ["correct", "distances", "class_n", "class_n_correct"]
+    both = [one.rows.drop(dropped).sort("trial", "probe") for one in (whole, lean)]
+    assert both[0].equals(both[1])
+    assert both[1].filter(seconds=9.0).height == 1
+    assert lean.problems[:-1] == whole.problems
+    assert len(whole.problems) == 2
+    assert lean.problems[-1].startswith("6 rows are so many that")
+    assert read(tmp_path, whole=8).rows.equals(whole.rows)
+
+
 def test_missing_trials_and_probes_of_the_launched_grid_are_reported(tmp_path):
     store(tmp_path, rows_of())
     storage.put(tmp_path, "grids/quick.yaml", GRID.encode())

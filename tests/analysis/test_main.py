@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import polars as pl
 import pytest
 
@@ -29,13 +32,22 @@ def test_main_writes_every_file(tmp_path, capsys):
     out = tmp_path / "report"
     printed = capsys.readouterr()
     assert printed.out == f"{out / 'report.html'}\n"
-    assert printed.err == ""
-    figures = {f"{name}.{kind}" for name in FIGURES for kind in ("svg", "pdf", "png")}
+    missing = {line.partition(" not drawn: ")[0] for line in printed.err.splitlines()}
+    assert missing < set(FIGURES)
+    assert {"overview", "tradeoff", "figure01", "figure02", "figure10", "figure12"}.isdisjoint(
+        missing
+    )
+    drawn = [name for name in FIGURES if name not in missing]
+    figures = {f"{name}.{kind}" for name in drawn for kind in ("svg", "pdf", "png")}
     assert {path.name for path in (out / "figures").iterdir()} == figures
-    tables = {f"{name}.{kind}" for name in FIGURES if name != "overview" for kind in ("md", "csv")}
+    kinds = ("md", "csv", "tex")
+    tables = {f"{name}.{kind}" for name in drawn if name != "overview" for kind in kinds}
     assert {path.name for path in (out / "tables").iterdir()} == tables
     page = (out / "report.html").read_text()
-    assert all(f'<section id="{name}"' in page for name in FIGURES)
+    assert all(f'<section id="{name}"' in page for name in drawn)
+    outcomes = json.loads((out / "claims.json").read_text())
+    assert all(f'<tr id="{one["id"]}"' in page for one in outcomes)
+    assert len((out / "claims.md").read_text().splitlines()) == len(outcomes) + 2
     magic = {"svg": b"<svg", "pdf": b"%PDF", "png": b"\x89PNG"}
     for path in (out / "figures").iterdir():
         assert path.read_bytes().startswith(magic[path.suffix[1:]])
@@ -51,7 +63,8 @@ def test_partial_results_are_drawn_and_what_is_missing_is_said(tmp_path, capsys,
     assert "no rows of 1 of 1 trials" in printed
     assert "figure04 not drawn: needs rows with attack fgsm" in printed
     drawn = {path.stem for path in (tmp_path / "out" / "figures").iterdir()}
-    assert drawn == {"overview", "figure01", "figure02"}
+    assert {"overview", "figure01", "figure02"} <= drawn
+    assert "figure04" not in drawn
     page = (tmp_path / "out" / "report.html").read_text()
     assert "figure04: needs rows with attack fgsm" in page
     assert "torn.parquet: skipped" in page
@@ -93,3 +106,36 @@ def test_no_rows_at_all_is_2_and_writes_nothing(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(NoResults):
         draw([str(tmp_path)], str(tmp_path / "out"))
+
+
+def test_several_runs_are_drawn_together(tmp_path, small):
+    first, second = small[: len(small) // 2], small[len(small) // 2 :]
+    runs = [store(tmp_path / name, rows) for name, rows in (("a", first), ("b", second))]
+    out = tmp_path / "out"
+    assert main([*runs, "--out", str(out)]) == 0
+    shown = pl.read_csv(out / "tables/figure02.csv")
+    assert set(shown["model"]) == {"stdcnn", "gcnn"}
+    assert f"<dd>{len(small)}</dd>" in (out / "report.html").read_text()
+
+
+def test_a_figure_that_cannot_hold_the_rows_does_not_stop_the_others(tmp_path, small, monkeypatch):
+    def full(rows):
+        raise ValueError("9999 rows are more than the 2000 that a figure may hold")
+
+    monkeypatch.setitem(FIGURES, "figure04", FIGURES["figure04"]._replace(draw=full))
+    page = Path(draw([store(tmp_path / "run", small)], str(tmp_path / "out")))
+    assert "figure04: 9999 rows are more than the 2000" in page.read_text()
+    assert (page.parent / "figures/figure01.svg").exists()
+
+
+def test_of_very_many_rows_the_outcomes_of_images_are_not_kept(
+    tmp_path, small, monkeypatch, capsys
+):
+    run = store(tmp_path / "run", small)
+    draw([run], str(tmp_path / "whole"))
+    monkeypatch.setattr("analysis.__main__.WHOLE", 5)
+    page = Path(draw([run], str(tmp_path / "lean")))
+    assert f"{len(small)} rows are so many that" in page.read_text()
+    assert "so many" in capsys.readouterr().err
+    name = "tables/figure02.csv"
+    assert (tmp_path / "lean" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

@@ -8,6 +8,7 @@ import pytest
 
 from analysis import flags
 from analysis.__main__ import drawing
+from analysis.claims import Outcome
 from analysis.figures import FIGURES
 from analysis.load import Loaded
 from analysis.report import report
@@ -17,17 +18,23 @@ from rotgrid.spec import Trial
 from made_up import checks, table_of
 
 SHOWN = ("overview", "figure01", "figure10")
+MEASURED = (0.1234, 0.1, 0.15, 0.021, 3_000, 3, "Reaches this far.")
+OUTCOMES = [
+    Outcome("C1", "1 left", "A <sentence>", "holds", "Words.", "Refuted if not.", *MEASURED),
+    Outcome("C2", "2", "Another", "holds", "More words.", "Never."),
+    Outcome("C3", "figure01", "A third", "not measured", "No rows.", "Rows."),
+]
 
 
 @pytest.fixture(scope="module")
 def page(full):
-    drawn = {name: drawing(FIGURES[name], full) for name in SHOWN}
     trial = Trial.model_validate(full.select(*Trial.model_fields).row(0, named=True))
     diagnostics = table_of("diagnostics", checks(trial, zero_gradient=0.25, repeat=0.0))
     failed = flags.failed(full, diagnostics, table_of("training", []))
     loaded = Loaded(full, ["a <problem>"], ["quick"], diagnostics, failed)
+    drawn = {name: drawing(FIGURES[name], loaded) for name in SHOWN}
     worst = Comparable(pl.DataFrame({"attack": ["rotation-grid"]}), ["Left <out>."])
-    return report(drawn, {"figure99": "needs rows with luck"}, loaded, worst)
+    return report(drawn, {"figure99": "needs rows with luck"}, loaded, worst, OUTCOMES)
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +95,43 @@ def test_pictures_have_words_and_models_have_buttons(page, elements):
     live = [attrs["aria-label"] for _, attrs in elements if attrs.get("class") == "live"]
     assert live == words
     buttons = [attrs["value"] for tag, attrs in elements if tag == "button"]
-    assert buttons[:4] == ["stdcnn", "gcnn", "capsnet", ""]
-    assert page.count(">Show all</button>") == 2
+    assert buttons == ["stdcnn", "gcnn", "capsnet", ""]
+    shown = [attrs["data-models"] for tag, attrs in elements if tag == "figure"]
+    assert shown == ["stdcnn gcnn capsnet", "stdcnn gcnn", "stdcnn"]
+
+
+def test_everything_that_scrolls_or_is_a_part_has_a_name(elements):
+    for tag, attrs in elements:
+        if tag == "section":
+            assert attrs["aria-labelledby"] == f"{attrs['id']}-title"
+        if attrs.get("class") == "wide":
+            assert attrs["tabindex"] == "0"
+            assert attrs["aria-label"]
+    ids = [attrs["id"] for _, attrs in elements if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    anchors = [attrs["href"].removeprefix("#") for tag, attrs in elements if tag == "a"]
+    assert set(anchors) <= set(ids)
+
+
+def test_claims_stand_with_their_numbers_and_what_would_refute_them(page):
+    assert "Of 3 claims: 2 hold, 1 is not measured." in page
+    table = page.partition('<table class="claims">')[2].partition("</table>")[0]
+    first, _, third = table.split("<tr id=")[1:]
+    for text in ("C1: A &lt;sentence&gt;", "Figure 1 left", "</span> holds", "Refuted if not."):
+        assert text in first
+    assert "Words.<br>p 0.021, n 3,000, seeds 3<br>Reaches this far." in first
+    assert "<td>No rows.</td>" in third
+    signs = re.findall(r'<span aria-hidden="true">(.)</span> ([^<]+)</td>', table)
+    assert signs == [("\u2713", "holds"), ("\u2713", "holds"), ("\u2013", "not measured")]
+
+
+def test_without_claims_there_is_no_headline(full):
+    loaded = Loaded(full, [], [], table_of("diagnostics", []), full.select("trial").clear())
+    loaded = loaded._replace(failed=pl.DataFrame(schema=flags.FAILED))
+    text = report({}, {}, loaded)
+    assert '<p class="headline">' not in text
+    assert 'id="claims"' not in text
+    assert "<script" not in text
 
 
 def test_it_says_what_is_missing_wrong_and_where_it_comes_from(page):
@@ -101,7 +143,7 @@ def test_it_says_what_is_missing_wrong_and_where_it_comes_from(page):
         "<td>0123abc</td>",
         "upper bound of robustness",
         "Networks checked for masked gradients: 1 of 39.",
-        "<td>zero-gradient</td><td>0.25</td><td>0.01</td>",
+        '<td>zero-gradient</td><td class="number">0.25</td><td class="number">0.01</td>',
         '<h2 id="worst-case-over-turns-title">Worst case over turns</h2>',
         "<td>rotation-grid</td>",
         "Left &lt;out&gt;.",

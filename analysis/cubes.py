@@ -1,0 +1,62 @@
+"""Accuracy as a table of colours: train range against test range, one per model and eps."""
+
+import altair as alt
+import polars as pl
+
+from analysis import panels, selection, theme
+
+ATTACKS = ("pgd", "fgsm")
+"""The attack that is shown is the first that was measured."""
+EPS = (0.1, 0.3)
+LEGEND = (
+    "Cell: accuracy in percent, mean over seeds; n, least and greatest seed and the 95% Wilson "
+    "interval (test-set sampling only) are in the tooltips. No cell: not measured. Whiskers are "
+    "left out."
+)
+CELL = 34
+"""Pixels of a cell."""
+
+
+def few_eps(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows without attack and at the eps nearest to 0.1 and to 0.3, at the test ranges of the
+    attack."""
+    attacked = rows.filter(pl.col("eps") > 0)
+    levels = {selection.nearest_eps(attacked, eps)[1] for eps in EPS}
+    tested = attacked.filter(pl.col("eps").is_in(levels)).select("model", "test_rotation").unique()
+    clean = rows.filter(pl.col("attack") == "none")
+    both = pl.concat([clean, attacked.filter(pl.col("eps").is_in(levels))])
+    return both.join(tested, on=["model", "test_rotation"], how="semi", maintain_order="left")
+
+
+def panel(data: pl.DataFrame, model: str, attack: str, eps: float) -> alt.LayerChart:
+    """One model at one eps: train range down, test range across."""
+    across, down = (sorted(set(data[name])) for name in ("test_rotation", "train_rotation"))
+    degrees = "'±' + datum.label + '°'"
+    x, y = (
+        channel(
+            f"{name}:O",
+            title=theme.title(name),
+            scale=dict(domain=values),
+            axis=dict(labelExpr=degrees, labelAngle=0, format="~g", grid=False),
+        )
+        for channel, name, values in (
+            (alt.X, "test_rotation", across),
+            (alt.Y, "train_rotation", down),
+        )
+    )
+    tips = [column for column in data.columns if not column.startswith("_")]
+    scheme = alt.SchemeParams(name="viridis")
+    colour = alt.Color(
+        "accuracy:Q",
+        scale=dict(domain=[0, 1], scheme=scheme),
+        legend=dict(title="Accuracy", format=".0%"),
+    )
+    cells = alt.Chart().mark_rect().encode(x, y, colour, tooltip=panels.tooltip(tips))
+    ink = alt.when("datum.accuracy > 0.6").then(alt.value("#000000")).otherwise(alt.value("#fff"))
+    numbers = alt.Chart().mark_text(fontSize=10).encode(x, y, color=ink, text="_percent:N")
+    name = f"{theme.ATTACKS[attack]} at eps {eps:g}" if eps else theme.ATTACKS["none"]
+    heading = alt.TitleParams(f"{theme.look(model).label}, {name}")
+    chart = alt.LayerChart(layer=[cells, numbers]).properties(
+        width=max(CELL * len(across), 120), height=max(CELL * 0.7 * len(down), 70), title=heading
+    )
+    return panels.filtered(chart, {"model": model, "eps": eps})

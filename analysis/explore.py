@@ -1,0 +1,137 @@
+# ruff: noqa: ANN001, ANN202, B018
+# mypy: disable-error-code="no-untyped-def"
+"""A notebook on the rows: `marimo edit analysis/explore.py -- --results results/quick`.
+
+Without a window: `python -m analysis.explore -- --results results/quick`. Needs the extra
+`notebook`.
+"""
+
+import marimo
+
+__generated_with = "0.25.2"
+app = marimo.App(width="medium", app_title="rotgrid")
+
+with app.setup:
+    import sys
+    from pathlib import Path
+
+    # Beside this file lies a module of the same name as the standard library's `statistics`.
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [folder for folder in sys.path if Path(folder).resolve() != here]
+    sys.path.append(str(here.parent))
+
+    import altair as alt
+    import marimo as mo
+    import polars as pl
+
+    from analysis import claims, panels, theme
+    from analysis.figures import FIGURES
+    from analysis.load import read
+    from analysis.selection import NotMeasured, comparable
+    from analysis.statistics import summary
+
+
+@app.cell
+def _():
+    mo.md("""
+    # Robust to rotations, robust to adversarial pixels?
+
+    Choose results and look at their rows; every number comes with its n, its seeds and its
+    interval. The figures and verdicts are those of the report.
+    """)
+    return
+
+
+@app.cell
+def _():
+    given = mo.cli_args().get("results") or "results/quick"
+    place = mo.ui.text(value=str(given), label="Results", full_width=True)
+    place
+    return (place,)
+
+
+@app.cell
+def _(place):
+    loaded = read(place.value)
+    rows = loaded.rows
+    mo.vstack(
+        [
+            mo.md(f"{rows.height:,} measurements of {rows['trial'].n_unique():,} networks"),
+            mo.accordion(
+                {f"{len(loaded.problems)} problems": mo.md("\n\n".join(loaded.problems))}
+            ),
+        ]
+    )
+    return loaded, rows
+
+
+@app.cell
+def _(rows):
+    models = mo.ui.multiselect(
+        theme.in_order(rows["model"]), value=theme.in_order(rows["model"]), label="Models"
+    )
+    measured = [name for name in theme.ATTACKS if name in set(rows["attack"])]
+    attack = mo.ui.dropdown(measured, value=next(iter(measured), None), label="Attack")
+    across = mo.ui.dropdown(
+        ["test_rotation", "train_rotation", "eps", "train_size"],
+        value="test_rotation",
+        label="Across",
+    )
+    mo.hstack([models, attack, across], justify="start")
+    return across, attack, models
+
+
+@app.cell
+def _(across, attack, models, rows):
+    chosen = rows.filter(pl.col("attack") == attack.value, pl.col("model").is_in(models.value))
+    alike, notes = comparable(chosen, all_variants=True) if len(chosen) else (chosen, [])
+    cells = ["model", "variant", "adversary", "train_size", "train_rotation", "test_rotation"]
+    table = summary(alike, [*cells, "attack", "eps", "eps_unit"])
+    mo.vstack([mo.md("\n\n".join(notes)), mo.ui.table(table)])
+    return (table,)
+
+
+@app.cell
+def _(across, table):
+    x = alt.X(f"{across.value}:Q", title=theme.title(across.value))
+    base = alt.Chart(table.sort("n").head(panels.MOST_ROWS)).encode(x, color="model:N")
+    chart = base.mark_point(filled=True, size=60).encode(
+        alt.Y("accuracy:Q", title=theme.title("accuracy"), scale=alt.Scale(domain=[0, 1])),
+        shape="adversary:N",
+        tooltip=panels.tooltip(table.columns),
+    ) + base.mark_rule().encode(alt.Y("wilson_lower:Q", title=""), alt.Y2("wilson_upper"))
+    mo.ui.altair_chart(chart.properties(width=600, height=360))
+    return (chart,)
+
+
+@app.cell
+def _():
+    name = mo.ui.dropdown(
+        {figure.heading: name for name, figure in FIGURES.items()},
+        value=next(iter(FIGURES.values())).heading,
+        label="Figure",
+    )
+    name
+    return (name,)
+
+
+@app.cell
+def _(loaded, name, rows):
+    try:
+        _needs = (getattr(loaded, table) for table in FIGURES[name.value].needs)
+        figure = FIGURES[name.value].draw(rows, *_needs)
+    except NotMeasured as error:
+        figure = mo.md(f"Not drawn: {error}")
+    figure
+    return (figure,)
+
+
+@app.cell
+def _(rows):
+    outcomes = claims.judge(rows)
+    mo.md(claims.as_markdown(outcomes))
+    return (outcomes,)
+
+
+if __name__ == "__main__":
+    app.run()

@@ -1,0 +1,157 @@
+"""Parquet parts -> frames: many at once where they are whole, one by one where they are not."""
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from rotgrid import results, storage
+from rotgrid.results import SCHEMA_VERSION, SCHEMAS, TableName
+
+Place = str | os.PathLike[str]
+AT_ONCE = 40
+"""Parts in a batch: their columns are thinned before the next are read."""
+VERSION = b"rotgrid.schema_version"
+
+
+def batches(place: Place, table: TableName) -> Iterator[tuple[pl.DataFrame, list[str]]]:
+    """All rows of a place, some parts at a time, with a line for every skipped file.
+
+    Safe while others write and compact: rows may come twice, see `newest`.
+    """
+    seen: set[str] = set()
+    while new := [name for name in storage.names(place, table, ".parquet") if name not in seen]:
+        seen.update(new)  # then look again: what is gone by now is in a file that has come
+        for names in _batches(new):
+            rows, skipped = _read(place, names, table)
+            yield rows, [f"{os.fspath(place)}: {line}" for line in skipped]
+
+
+def empty(table: TableName) -> pl.DataFrame:
+    """A table without rows."""
+    return _frame(SCHEMAS[table].empty_table())
+
+
+def newest(rows: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
+    """Each key once, in an order that does not depend on the file system."""
+    if _ascending(rows, key):
+        return rows
+    by_age = (
+        rows.select(*key, "finished_at")
+        .with_row_index("_row")
+        .sort("finished_at", descending=True, nulls_last=True, maintain_order=True)
+    )
+    return rows[by_age.unique(key, keep="first", maintain_order=True).sort(key)["_row"]]
+
+
+class Folded(NamedTuple):
+    """Rows of which the columns that have one value for all are stored once."""
+
+    varying: pl.DataFrame
+    same: pl.DataFrame
+    """One row."""
+
+
+def fold(rows: pl.DataFrame) -> Folded:
+    """Some rows, folded."""
+    nested = [name for name, dtype in rows.schema.items() if dtype.is_nested()]
+    plain = pl.exclude(nested)
+    alike = rows.select(
+        plain.eq_missing(plain.first()).all(), *(pl.col(name).is_null().all() for name in nested)
+    )
+    same = [name for name in rows.columns if alike[name].item()]
+    return Folded(rows.drop(same), rows.head(1).select(same))
+
+
+def unfold(parts: Sequence[Folded], columns: Sequence[str]) -> pl.DataFrame:
+    """All rows below each other; a column that has one value for all needs next to no memory."""
+    often = [name for name in columns if all(name in part.same.columns for part in parts)]
+    values = pl.concat(part.same.select(often) for part in parts)
+    same = fold(values).same
+    frames = [part.varying.with_columns(_literals(part.same.drop(same.columns))) for part in parts]
+    varying = [name for name in columns if name not in same.columns]
+    rows = pl.concat(frame.select(varying) for frame in frames)
+    return rows.with_columns(_literals(same)).select(columns)
+
+
+def _literals(one: pl.DataFrame) -> list[pl.Expr]:
+    return [pl.lit(column[0], column.dtype).alias(column.name) for column in one]
+
+
+def fit(rows: pl.DataFrame) -> pl.Series:
+    """Whether 0 <= n_correct <= n, and `correct` (where given) has n bits, n_correct of them 1."""
+    k, n = pl.col("n_correct"), pl.col("n")
+    ones = pl.lit(_ones(rows["correct"]))
+    length = pl.col("correct").bin.size().cast(pl.Int64)
+    given = pl.col("correct").is_null() | ((length == (n + 7) // 8) & (ones == k))
+    fits = (n > 0) & (k >= 0) & (k <= n) & given
+    return rows.select(fits=fits.fill_null(False))["fits"]
+
+
+def _ones(bits: pl.Series) -> pl.Series:
+    """How many bits of each row are 1."""
+    packed = bits.fill_null(b"").to_arrow().cast(pa.large_binary())
+    _, offsets, content = packed.buffers()
+    ends = np.frombuffer(offsets, np.int64)[packed.offset :][: len(packed) + 1]
+    data = np.frombuffer(content or b"", np.uint8)[ends[0] : ends[-1]]
+    before = np.concatenate([[0], np.cumsum(np.bitwise_count(data), dtype=np.int64)])
+    return pl.Series("ones", np.diff(before[ends - ends[0]]))
+
+
+def _ascending(rows: pl.DataFrame, key: Sequence[str]) -> bool:
+    """Whether each key is greater than that of the row before, so that none repeats."""
+    greater = pl.lit(False)
+    for name in reversed(key):
+        column, before = pl.col(name), pl.col(name).shift()
+        greater = (column > before) | ((column == before) & greater)
+    return bool(rows.select(greater.slice(1).fill_null(False).all()).item())
+
+
+def _batches(names: Iterable[str]) -> Iterator[list[str]]:
+    """Sorted names in batches that do not part what belongs to one trial."""
+    batch: list[str] = []
+    for _, group in itertools.groupby(names, lambda name: PurePosixPath(name).stem.split("-")[0]):
+        batch += group
+        if len(batch) >= AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _read(place: Place, names: Sequence[str], table: TableName) -> tuple[pl.DataFrame, list[str]]:
+    """The rows of some parts, and a line for every one that is skipped."""
+    filesystem, folder = storage.locate(place)
+    paths = [f"{folder}/{name}" for name in names]
+    if isinstance(filesystem, pafs.LocalFileSystem) and _whole(paths):
+        try:
+            return pl.read_parquet(paths, schema=empty(table).schema), []
+        except (pl.exceptions.PolarsError, OSError):
+            pass  # some part is damaged or gone: the other way knows which
+    read = list(results.read_parts(place, names, SCHEMAS[table]))
+    found = [part for part, _ in read if part is not None]
+    return _frame(pa.concat_tables([SCHEMAS[table].empty_table(), *found])), [
+        problem for _, problem in read if problem
+    ]
+
+
+def _whole(paths: Iterable[str]) -> bool:
+    """Whether all files were written by this version of the schema."""
+    try:
+        versions = {(pq.read_metadata(path).metadata or {}).get(VERSION) for path in paths}
+    except (pa.ArrowException, OSError):
+        return False
+    return versions == {str(SCHEMA_VERSION).encode()}
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
