@@ -232,7 +232,7 @@ def account(launch: Launch, trial: TuneTrial, final: bool) -> None:
             text, trace, host = known.exception, known.traceback, known.host
             if known.final or not final:
                 return
-        text = store_trouble(trial) or text
+        text = trouble or text
         how = {"attempt": max(1, trial.num_failures), "final": final and not launch.stopped}
         failures.record(launch.results_in, spec, launch.tries, text, trace, host, **how)
     except StoreError:

@@ -23,7 +23,6 @@ from rotgrid.attacks.spatial import (
 from rotgrid.attacks.threat import TOLERANCE, frozen
 from rotgrid.data import Dataset, pixels, subset
 from rotgrid.grouping import UNTURNED, grouped, same_images, same_sweep
-from rotgrid.models.layers import STD
 from rotgrid.rotation import draw_angles, draw_shifts, rotate, transform
 from rotgrid.spec import ModelName, Probe, Trial
 
@@ -98,7 +97,7 @@ def measured(
 ) -> list[Row]:
     """A row per probe; they differ in eps alone."""
     (images, labels), probe = test, probes[0]
-    grid = [pixel_eps(probe) for probe in probes]
+    grid = [probe.pixel_eps() for probe in probes]
     match probe.attack:
         case "equivariance":
             turned = equivariance.measure(model, images, angle_of(probe))
@@ -146,7 +145,7 @@ def diagnosed(model: nn.Module, trial: Trial, images: Tensor, labels: Tensor, pr
         model,
         images,
         labels,
-        eps=pixel_eps(probe),
+        eps=probe.pixel_eps(),
         steps=probe.steps,
         restarts=probe.restarts,
         adversary=trial.adversary != "none",
@@ -243,8 +242,3 @@ def angle_of(probe: Probe) -> float:
     if probe.test_rotation == "same":
         raise ValueError("resolve the probe first: probe.resolve(trial)")
     return probe.test_rotation
-
-
-def pixel_eps(probe: Probe) -> float:
-    """The probe's eps in pixel units."""
-    return probe.eps * (STD if probe.eps_unit == "normalised" else 1)

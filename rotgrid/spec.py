@@ -239,6 +239,10 @@ class Trial(Record):
         return digest({**self.model_dump(), "recipe": recipe})
 
 
+DEVIATION = 0.3081
+"""Of MNIST's pixels, the unit of eps that is `normalised`."""
+
+
 class Probe(Record):
     """One measurement of a trained network; eps is measured around the image *after* rotation.
 
@@ -316,6 +320,10 @@ class Probe(Record):
         if self.attack == "transfer" and not self.source:
             raise mismatch("source", "is needed by transfer", MODELS)
         return self
+
+    def pixel_eps(self) -> float:
+        """`eps` in pixel units."""
+        return self.eps * (DEVIATION if self.eps_unit == "normalised" else 1)
 
     def resolve(self, trial: Trial) -> "Probe":
         """The probe with `same` and "all images" replaced by the numbers they mean for `trial`."""

@@ -48,9 +48,6 @@ MULTIPLY_ADDS: dict[Network, float] = {
 }
 """Of one forward pass of one image, by (model, variant), without the building of filters."""
 
-DEVIATION = 0.3081
-"""Of MNIST's pixels, the unit of eps that is `normalised`."""
-
 BROKEN, UNBROKEN = 0.4, 0.85
 """Shares of the images at one eps: that an attack breaks, and that costs none that succeeds. These
 and the constants of `sweep_work` lie between what two trained networks take, of which one keeps
@@ -162,5 +159,5 @@ def sweep_work(sweep: Sequence[Probe]) -> Work:
 
 def bim_steps(probe: Probe) -> float:
     """Steps of the iterative method, see `rotgrid.attacks.bim`."""
-    levels = 255 * probe.eps * (DEVIATION if probe.eps_unit == "normalised" else 1)
+    levels = 255 * probe.pixel_eps()
     return min(levels + 4, 1.25 * levels)

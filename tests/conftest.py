@@ -1,12 +1,15 @@
 """Shared set-up: one thread, a tiny data set cut from the embedded digits, a quick trial."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
-from rotgrid import data
+from rotgrid import data, rates
 from rotgrid.spec import Trial
+
+from launched import Launches
 
 
 @pytest.fixture(autouse=True)
@@ -16,6 +19,20 @@ def _one_thread_and_seed() -> Iterator[None]:
     torch.manual_seed(0)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache of speeds."""
+    monkeypatch.setattr(rates, "RATES_FILE", tmp_path / "cache" / "rates.json")
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Launches]:
+    """Starts launches with Ray, and leaves none behind."""
+    launches = Launches(tmp_path)
+    yield launches
+    launches.end()
 
 
 @pytest.fixture(scope="session")

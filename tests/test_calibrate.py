@@ -14,11 +14,6 @@ blocks:
 """
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(rates, "RATES_FILE", tmp_path / "cache" / "rates.json")
-
-
 @pytest.fixture
 def grid_file(tmp_path):
     path = tmp_path / "g.yaml"

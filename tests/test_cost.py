@@ -33,11 +33,6 @@ PROBES = list(
 )
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(rates, "RATES_FILE", tmp_path / "cache" / "rates.json")
-
-
 @given(st.lists(st.sampled_from(PROBES), unique=True), st.data())
 @settings(deadline=None)
 def test_portions_do_not_depend_on_what_is_done(probes, data):

@@ -17,7 +17,6 @@ from launched import (
     GRID,
     ROOT,
     SLOW,
-    Launches,
     actors,
     assert_rows_as_uninterrupted,
     descendants,
@@ -27,13 +26,6 @@ from launched import (
     wait_for,
 )
 from stored_rows import stored
-
-
-@pytest.fixture
-def start(tmp_path):
-    launches = Launches(tmp_path)
-    yield launches
-    launches.end()
 
 
 @pytest.fixture

@@ -12,11 +12,6 @@ from launched import GRID, ROOT
 from stored_rows import stored
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(rates, "RATES_FILE", tmp_path / "cache" / "rates.json")
-
-
 @pytest.fixture
 def grid_file(tmp_path):
     path = tmp_path / "g.yaml"

@@ -17,7 +17,6 @@ from launched import (
     GRID,
     ROOT,
     SLOW,
-    Launches,
     actors,
     assert_rows_as_uninterrupted,
     environment,
@@ -27,13 +26,6 @@ from launched import (
 )
 
 RAY = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
-
-
-@pytest.fixture
-def start(tmp_path):
-    launches = Launches(tmp_path)
-    yield launches
-    launches.end()
 
 
 class Nodes:

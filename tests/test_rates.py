@@ -13,11 +13,6 @@ SOME = Rates(1e-3, 2e-3, 5e-4)
 STDCNN, GCNN = ("stdcnn", "table1"), ("gcnn", "table1")
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(rates, "RATES_FILE", tmp_path / "cache" / "rates.json")
-
-
 def test_every_network_has_reference_rates():
     assert tuple(rates.REFERENCE_RATES) == MODELS
     for network in MULTIPLY_ADDS:

@@ -18,11 +18,6 @@ CPU, GPU = Resources(), Resources(gpu=0.5)
 PROBES = [Probe(attack="pgd", eps=eps, n_images=10) for eps in (0.1, 0.2, 0.3)]
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(rates, "RATES_FILE", tmp_path / "cache" / "rates.json")
-
-
 def trial_of(network, seed=0, **fields):
     model, variant = network
     return Trial(model=model, variant=variant, data="mnist5k", epochs=2, seed=seed, **fields)

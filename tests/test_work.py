@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from rotgrid import evaluation, models, work
+from rotgrid import evaluation, models, spec, work
 from rotgrid.attacks.threat import frozen
 from rotgrid.models.layers import STD
 from rotgrid.spec import Probe, Trial
@@ -26,7 +26,7 @@ def test_multiply_adds_are_those_of_the_model(model, variant):
 
 
 def test_a_deviation_is_that_of_the_models():
-    assert work.DEVIATION == STD
+    assert spec.DEVIATION == STD
 
 
 def test_training_is_counted_by_kind():

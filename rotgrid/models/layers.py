@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rotgrid.spec import DEVIATION
+
 Invariants = dict[str, Callable[[Tensor], Tensor]]
 """By module name: what to make of its output to see whether the layer follows a turn of the image.
 
@@ -17,7 +19,7 @@ as `invariants`; `rotgrid.equivariance` reads them.
 """
 
 
-MEAN, STD = 0.1307, 0.3081
+MEAN, STD = 0.1307, DEVIATION
 """Of the pixels of MNIST's training images."""
 
 
