@@ -18,6 +18,7 @@ SETTING = (
     "batch_size",
     "learning_rate",
     "interpolation",
+    "precision",
 )
 """How networks were trained and tested, besides what figures vary: one combination per figure.
 

@@ -27,8 +27,8 @@ from rotgrid import storage
 from rotgrid.spec import LATER, Probe, Record, Trial
 from rotgrid.storage import Root
 
-SCHEMA_VERSION = 2
-"""2 added columns to 1; parts of 1 are read all the same."""
+SCHEMA_VERSION = 3
+"""Later versions added columns to earlier ones, whose parts are read all the same."""
 TableName = Literal["evaluations", "training", "equivariance", "diagnostics"]
 
 

@@ -5,6 +5,7 @@ middle of the image, angles are counter-clockwise, shifts are (right, down) in p
 from outside is black, and float images are neither rescaled nor requantised.
 """
 
+import functools
 from typing import Literal
 
 import numpy as np
@@ -98,14 +99,27 @@ def resample(
     """Turn and shift images by interpolation, whatever the angle."""
     radians = torch.deg2rad(angles)
     cos, sin = radians.cos(), radians.sin()
-    # affine_grid asks where in the source each target pixel comes from; its y axis points down
+    # grid_sample asks where in the source each target pixel comes from; its y axis points down
     # and its unit is half the image.
     right, down = (shift * (2 / images.shape[-1])).unbind(1)
     across, along = sin * down - cos * right, -sin * right - cos * down
-    theta = torch.stack([cos, -sin, across, sin, cos, along], 1).reshape(-1, 2, 3)
-    theta = theta.to(images.device, images.dtype)
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    theta = torch.stack([cos, sin, -sin, cos, across, along], 1).reshape(-1, 3, 2)
+    size = images.shape[-1]
+    centres = pixel_centres(size, images.device, images.dtype)
+    grid = centres @ theta.to(images.device, images.dtype)
+    grid = grid.view(-1, size, size, 2)
     return F.grid_sample(images, grid, interpolation, padding_mode="zeros", align_corners=False)
+
+
+@functools.cache
+def pixel_centres(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """(size * size, 3): x, y and 1 of the centre of each pixel, in halves of the image.
+
+    `affine_grid` multiplies the same, but builds them anew each time, which takes longer.
+    """
+    along = ((2 * torch.arange(size, dtype=torch.float64) + 1) / size - 1).to(dtype)
+    y, x = torch.meshgrid(along, along, indexing="ij")
+    return torch.stack([x, y, torch.ones_like(x)], -1).reshape(-1, 3).to(device)
 
 
 def draw_angles(

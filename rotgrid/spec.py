@@ -138,6 +138,7 @@ PREDICTED: tuple[Attack, ...] = ("fgsm", "bim", "pgd")
 """The attacks that can take the predicted label for the true one."""
 
 LATER = {
+    "precision": "float32",
     "test_translation": 0.0,
     "loss": "ce",
     "label_rule": "true",
@@ -145,7 +146,7 @@ LATER = {
     "attack_precision": "float32",
     "source": "",
 }
-"""Fields of probes that came later: in the key only where they are not these."""
+"""Fields that came later: in the key only where they are not these."""
 
 
 class Split(NamedTuple):
@@ -205,6 +206,11 @@ class Trial(Record):
     seed: int = Field(
         default=0, ge=0, lt=2**31, description="of weights, order, angles, dropout and adversary"
     )
+    precision: Precision = Field(
+        default="float32",
+        description="of training's forward and backward passes; weights, adversaries and all "
+        "measurements are float32",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -236,7 +242,7 @@ class Trial(Record):
     def key(self) -> str:
         """16 hex digits that name everything that affects the trained network."""
         recipe = recipe_of(self.recipe, self.model).contents()
-        return digest({**self.model_dump(), "recipe": recipe})
+        return digest({**without_later(self), "recipe": recipe})
 
 
 DEVIATION = 0.3081
@@ -347,8 +353,13 @@ class Probe(Record):
         """
         if self.test_rotation == "same" or not self.n_images:
             raise ValueError("a probe has a key once it is resolved: probe.resolve(trial).key()")
-        fields = self.model_dump()
-        return digest({k: v for k, v in fields.items() if v != LATER.get(k, NotImplemented)})
+        return digest(without_later(self))
+
+
+def without_later(record: Record) -> dict[str, object]:
+    """The fields of a record, less those of `LATER` that are as before they came."""
+    fields = record.model_dump()
+    return {k: v for k, v in fields.items() if v != LATER.get(k, NotImplemented)}
 
 
 def known(name: object, table: Mapping[Any, T]) -> T | None:

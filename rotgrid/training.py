@@ -11,7 +11,7 @@ import logging
 import math
 import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import torch
@@ -23,7 +23,7 @@ from rotgrid.adversaries import divergence, perturbed, stage
 from rotgrid.data import Dataset, pixels, subset
 from rotgrid.recipes import WATCH_STEPS, Recipe, overfitted, recipe_of, watched
 from rotgrid.rotation import draw_angles, rotate
-from rotgrid.spec import Trial
+from rotgrid.spec import Precision, Trial
 
 LOG = logging.getLogger(__name__)
 
@@ -32,6 +32,9 @@ Row = dict[str, Any]
 LARGEST_LOSS = 10 * math.log(10)
 """Ten times the cross-entropy of guessing: a training above it has diverged. In the first epoch
 ten times as much is allowed: first logits may be large (H-Net's are) and take time to settle."""
+
+AT_ONCE = 16_384
+"""Images that a GPU turns at once."""
 
 
 class DivergedError(RuntimeError):
@@ -104,23 +107,43 @@ def train_epoch(
 ) -> float:
     """One pass over the training images; the mean loss."""
     torch.manual_seed(epoch_seed(trial, epoch, "dropout"))
-    shuffle = torch.Generator().manual_seed(epoch_seed(trial, epoch, "order"))
-    order = torch.randperm(len(labels), generator=shuffle).to(images.device)
-    turns = draw_angles(len(labels), 1.0, "train", seed=trial.seed, epoch=epoch)[order.cpu()]
     starts = torch.Generator().manual_seed(epoch_seed(trial, epoch, "adversary"))
     total = torch.zeros((), device=images.device)
     model.train()
-    for at in torch.arange(len(labels)).split(trial.batch_size):
+    for batch, truth, eps in batches(images, labels, trial, epoch):
         deadline.check(until, f"epoch {epoch}")
-        rotation, eps = stage(trial, epoch - 1 + at[0].item() / len(labels))
-        rotated = rotate(pixels(images[order[at]]), rotation * turns[at], trial.interpolation)
-        loss = adversarial_loss(model, rotated, labels[order[at]], trial, eps, starts)
+        loss = adversarial_loss(model, batch, truth, trial, eps, starts)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         scheduler.step()
-        total += loss.detach() * len(at)
+        total += loss.detach() * len(truth)
     return total.item() / len(labels)
+
+
+def batches(
+    images: Tensor, labels: Tensor, trial: Trial, epoch: int
+) -> Iterator[tuple[Tensor, Tensor, float]]:
+    """The turned images of an epoch, their labels, and the adversary's eps, batch by batch."""
+    n, size = len(labels), trial.batch_size
+    shuffle = torch.Generator().manual_seed(epoch_seed(trial, epoch, "order"))
+    order = torch.randperm(n, generator=shuffle)
+    turns = draw_angles(n, 1.0, "train", seed=trial.seed, epoch=epoch)[order]
+    stages = [stage(trial, epoch - 1 + at / n) for at in range(0, n, size)]
+    rotations = torch.tensor([now.rotation for now in stages], dtype=turns.dtype)
+    angles = turns * rotations.repeat_interleave(size)[:n]
+    eps = iter(stages)
+    many = together(size, images.device)
+    parts = zip(order.to(images.device).split(many), angles.split(many), strict=True)
+    for chosen, degrees in parts:
+        turned = rotate(pixels(images[chosen]), degrees, trial.interpolation)
+        for batch, truth in zip(turned.split(size), labels[chosen].split(size), strict=True):
+            yield batch, truth, next(eps).eps
+
+
+def together(batch_size: int, device: torch.device) -> int:
+    """Images that are turned at once, in whole batches: on a CPU one, which stays in the cache."""
+    return batch_size * (1 if device.type == "cpu" else max(1, AT_ONCE // batch_size))
 
 
 def adversarial_loss(
@@ -140,34 +163,54 @@ def adversarial_loss(
     adversarial = perturbed(model, images, labels, trial, eps, generator)
     match trial.adversary:
         case "fgsm-mix":
-            return training_loss(model, torch.cat([images, adversarial]), labels.repeat(2))
+            both = torch.cat([images, adversarial])
+            return training_loss(model, both, labels.repeat(2), trial.precision)
         case "trades":
             beta = recipe_of(trial.recipe, trial.model).trades_beta
-            return trades_loss(model, images, labels, adversarial, beta)
+            return trades_loss(model, images, labels, adversarial, beta, trial.precision)
         case _:
-            return training_loss(model, adversarial, labels)
+            return training_loss(model, adversarial, labels, trial.precision)
 
 
-def training_loss(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+def training_loss(
+    model: nn.Module, images: Tensor, labels: Tensor, precision: Precision = "float32"
+) -> Tensor:
     """Mean loss of a batch: the model's own method `loss`, else the cross-entropy of its logits.
 
     Attacks never climb a model's own loss: that of capsules is flat where they are confident.
     """
     own = own_loss(model)
-    return F.cross_entropy(model(images), labels) if own is None else own(images, labels)
+    with computing_in(precision, images.device):
+        found = model(images) if own is None else own(images, labels)
+    return F.cross_entropy(found.float(), labels) if own is None else found.float()
+
+
+def computing_in(precision: Precision, device: torch.device) -> torch.autocast:
+    """Where this lasts, networks compute in that precision; their weights stay in float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def trades_loss(
-    model: nn.Module, images: Tensor, labels: Tensor, adversarial: Tensor, beta: float
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    adversarial: Tensor,
+    beta: float,
+    precision: Precision = "float32",
 ) -> Tensor:
     """`training_loss` + beta * KL(f(x) || f(x')), means (Zhang et al. 2019, eq. 5).
 
     The gradient also flows through f(x), as in the authors' code. A model's own loss needs a
     forward pass of its own; the divergence is that of the softmax of its logits all the same.
     """
-    logits, own = model(images), own_loss(model)
-    clean = F.cross_entropy(logits, labels) if own is None else own(images, labels)
-    return clean + beta * divergence(logits, model(adversarial)) / len(images)
+    own = own_loss(model)
+    with computing_in(precision, images.device):
+        logits = model(images)
+        own_clean = None if own is None else own(images, labels)
+        attacked = model(adversarial)
+    logits, attacked = logits.float(), attacked.float()
+    clean = F.cross_entropy(logits, labels) if own_clean is None else own_clean.float()
+    return clean + beta * divergence(logits, attacked) / len(images)
 
 
 def own_loss(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor] | None:
@@ -183,10 +226,13 @@ def optimiser(
     optimizer: torch.optim.Optimizer
     weights, rate, decay = model.parameters(), trial.learning_rate, recipe.weight_decay
     if recipe.optimizer == "sgd":
-        optimizer = torch.optim.SGD(weights, rate, momentum=recipe.momentum, weight_decay=decay)
+        optimizer = torch.optim.SGD(
+            weights, rate, momentum=recipe.momentum, weight_decay=decay, fused=True
+        )
     else:
         kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-        optimizer = kind(weights, rate, betas=(recipe.momentum, 0.999), weight_decay=decay)
+        betas = (recipe.momentum, 0.999)
+        optimizer = kind(weights, rate, betas=betas, weight_decay=decay, fused=True)
     steps = trial.epochs * math.ceil(trial.train_size / trial.batch_size)
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, schedule(recipe, steps))
 

@@ -164,3 +164,21 @@ experiment.run(Trial(**{quick_trial.model_dump()!r}), [Probe(n_images=50)], {str
     assert stored(tmp_path) == []
     assert experiment.run(quick_trial, [Probe(n_images=50)], tmp_path) == 1
     assert len(stored(tmp_path)) == 1
+
+
+def test_freed_memory_is_kept():
+    code = """
+import resource, torch
+from rotgrid.experiment import prepare
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+prepare(1, 0)
+torch.ones(4 << 20)
+before = faults()
+for _ in range(10):
+    torch.ones(4 << 20)
+print(faults() - before)
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert int(found.stdout) < 3 * 4096  # each time anew would be 10 * 4,096 pages

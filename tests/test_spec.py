@@ -160,6 +160,14 @@ def test_fields_that_came_later_leave_old_keys_as_they_were():
         assert other.key() != probe.key()
 
 
+def test_a_precision_that_came_later_leaves_old_networks_as_they_were():
+    trial = Trial(model="stdcnn")
+    recipe = recipes.recipe_of(trial.recipe, trial.model).contents()
+    old = {**trial.model_dump(exclude={"precision"}), "recipe": recipe}
+    assert trial.key() == spec.digest(old)
+    assert Trial(model="stdcnn", precision="bfloat16").key() != trial.key()
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

@@ -72,6 +72,7 @@ def test_the_same_trial_gives_the_same_weights(adversary, quick_trial, digits):
         {"train_size": 299},
         {"batch_size": 32},
         {"learning_rate": 1e-3},
+        {"precision": "bfloat16"},
         {"adversary": "fgsm", "adversary_eps": 0.1},
     ],
 )
@@ -491,6 +492,66 @@ def test_every_adversary_trains_on_the_models_own_loss(adversary, quick_trial):
     expected = own.loss(images.repeat(len(seen) // 4, 1, 1, 1), seen)
     found = training.adversarial_loss(own, images, labels, trial, 0.0, torch.Generator())
     assert found.item() == pytest.approx(expected.item())
+
+
+class Noting(nn.Module):
+    """A network that notes in which precision it computes."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(28 * 28, 10)
+        self.seen = []
+
+    def forward(self, images):
+        logits = self.head(images.flatten(1))
+        self.seen.append((self.training, logits.dtype))
+        return logits
+
+
+@pytest.mark.parametrize("adversary", ADVERSARIES)
+def test_only_the_passes_of_training_are_lowered(adversary, quick_trial, digits, small_watch):
+    change = {"precision": "bfloat16", "adversary": adversary, "adversary_eps": 0.1}
+    trial = Trial(**{**quick_trial.model_dump(), **change, "train_size": 64, "batch_size": 32})
+    net = Noting()
+    (row,) = fit(net, digits, trial.model_copy(update={"epochs": 1}))
+    in_training = {dtype for training, dtype in net.seen if training}
+    elsewhere = {dtype for training, dtype in net.seen if not training}
+    assert in_training == {torch.bfloat16}
+    assert elsewhere == {torch.float32}
+    assert net.head.weight.dtype == net.head.weight.grad.dtype == torch.float32
+    assert math.isfinite(row["train_loss"])
+
+
+@pytest.mark.parametrize("adversary", ADVERSARIES)
+def test_a_lowered_loss_is_near_the_whole_one(adversary, digits):
+    trial = Trial(model="gcnn", data="mnist5k", adversary=adversary, adversary_eps=0.1)
+    images, labels = pixels(digits.train_images[::70]), digits.train_labels[::70]
+    losses, gradients = [], []
+    for precision in ("float32", "bfloat16"):
+        net = models.build("gcnn").eval()  # no dropout: the same numbers
+        asked = trial.model_copy(update={"precision": precision})
+        starts = torch.Generator().manual_seed(0)
+        loss = training.adversarial_loss(net, images, labels, asked, 0.1, starts)
+        loss.backward()
+        losses.append(loss.item())
+        gradients.append(torch.cat([p.grad.flatten() for p in net.parameters()]))
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.01)
+    error = (gradients[1] - gradients[0]).norm() / gradients[0].norm()
+    assert error < 0.05
+
+
+def test_batches_are_the_same_however_many_are_turned_at_once(digits, monkeypatch):
+    trial = Trial(model="stdcnn", data="mnist5k", train_rotation=90.0, adversary="cusp", epochs=1)
+    images, labels = digits.train_images[:200], digits.train_labels[:200]
+    one_by_one = list(training.batches(images, labels, trial, 1))
+    assert [len(truth) for _, truth, _ in one_by_one] == [64, 64, 64, 8]
+    monkeypatch.setattr(training, "together", lambda *_: 128)
+    at_once = list(training.batches(images, labels, trial, 1))
+    for (image, truth, eps), other in zip(one_by_one, at_once, strict=True):
+        assert torch.equal(truth, other[1])
+        assert eps == other[2]
+        torch.testing.assert_close(image, other[0])
 
 
 def test_one_cycle_rises_then_falls_to_zero():

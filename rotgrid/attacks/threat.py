@@ -113,12 +113,20 @@ def input_gradient(
     Raises:
         FloatingPointError: one of them is not finite; sign(NaN) would be silent garbage.
     """
+    logits, gradient = unchecked_gradient(model, images, labels, loss)
+    if not (torch.isfinite(gradient).all() and torch.isfinite(logits).all()):
+        raise FloatingPointError("logits or input gradient are not finite")
+    return logits, gradient
+
+
+def unchecked_gradient(
+    model: Model, images: Tensor, labels: Tensor, loss: Loss | Objective
+) -> tuple[Tensor, Tensor]:
+    """`input_gradient` for callers who notice what is not finite later: no GPU is waited for."""
     with torch.enable_grad():
         leaf = images.detach().requires_grad_()
         logits = model(leaf)
         (gradient,) = torch.autograd.grad(climbed(logits, labels, loss), leaf)
-    if not (torch.isfinite(gradient).all() and torch.isfinite(logits).all()):
-        raise FloatingPointError("logits or input gradient are not finite")
     return logits.detach(), gradient
 
 

@@ -40,6 +40,8 @@ class P4Conv(Expanded):
     leaves the 4 input orientations out of the fan-in).
     """
 
+    source: Tensor
+
     def __init__(
         self, in_channels: int, in_orientations: int, out_channels: int, kernel_size: int
     ) -> None:
@@ -48,19 +50,30 @@ class P4Conv(Expanded):
         bound = 1 / math.sqrt(in_channels * kernel_size**2)
         self.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound))
+        self.register_buffer("source", source(*shape[1:4]), persistent=False)
 
     def expand(self) -> tuple[Tensor, Tensor]:
         """Of the planar convolution: (out * 4, in * in_orientations, k, k) and the bias."""
-        turned = [
-            self.weight.roll(r, dims=2).rot90(r, (-2, -1)) for r in range(4)
-        ]  # roll by r puts orientation (s - r) mod 4 at s
-        planar = torch.stack(turned, 1).flatten(2, 3).flatten(0, 1)
+        out_channels, *_, size = self.weight.shape
+        weights = self.weight.flatten(1)[:, None].expand(-1, 4, -1)
+        filters = weights.gather(2, self.source.expand(out_channels, -1, -1))
+        planar = filters.view(4 * out_channels, size, size, -1).permute(0, 3, 1, 2)
         return planar, self.bias.repeat_interleave(4)
 
     def convolve(self, maps: Tensor) -> Tensor:
         """(batch, in * in_orientations, h, w) -> (batch, out * 4, h', w')."""
         weight, bias = self.filters()
         return F.conv2d(maps, weight, bias)
+
+
+def source(in_channels: int, in_orientations: int, size: int) -> Tensor:
+    """(1, 4, size * size * in * in_orientations): which weight of an output channel stands where
+    in each of its four planar filters, which are laid out channels-last."""
+    shape = (in_channels, in_orientations, size, size)
+    weights = torch.arange(math.prod(shape)).view(shape)
+    turned = [weights.roll(r, dims=1).rot90(r, (-2, -1)) for r in range(4)]
+    # Rolling by r puts orientation (s - r) mod 4 at s.
+    return torch.stack(turned).permute(0, 3, 4, 1, 2).reshape(1, 4, -1)
 
 
 class P4ConvZ2(P4Conv):

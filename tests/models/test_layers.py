@@ -2,7 +2,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from rotgrid import models
 from rotgrid.models.layers import ImageConv2d, convolve_image
 
 
@@ -56,3 +58,29 @@ def test_in_bfloat16_the_gradient_of_the_image_is_summed_in_float32():
     assert gradients[1].dtype == torch.float32
     error = (gradients[1] - gradients[0]).norm() / gradients[0].norm()
     assert error < 0.01
+
+
+@pytest.mark.parametrize("model", ["stdcnn", "gcnn"])
+def test_maps_and_their_gradients_are_channels_last(model):
+    """torch computes all the same in either order, but a convolution between orders copies."""
+    seen = []
+
+    def noted(maps):
+        if maps.ndim == 4:
+            seen.append(maps.is_contiguous(memory_format=torch.channels_last))
+
+    class Noting(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            if func is torch.ops.aten.convolution.default:
+                noted(args[0])
+                noted(out)
+            elif func is torch.ops.aten.convolution_backward.default:
+                noted(args[0])
+            return out
+
+    net = models.build(model)
+    with Noting():
+        net(torch.rand(3, 1, 28, 28)).sum().backward()
+    assert len(seen) == 3 * 4
+    assert all(seen)
