@@ -10,12 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rotgrid.attacks import fgsm, pgd
+from rotgrid.attacks import pgd
+from rotgrid.attacks.fgsm import step_along
 from rotgrid.attacks.threat import (
     frozen,
     input_gradient,
     project,
     require_valid,
+    unchecked_gradient,
     uniform_offsets,
 )
 from rotgrid.recipes import recipe_of
@@ -71,7 +73,7 @@ def perturbed(
         case "none":
             return images
         case "fgsm" | "fgsm-mix":
-            return fgsm(model, images, labels, eps=eps)
+            return fgsm_unwaited(model, images, labels, eps)
         case "fgsm-rs":
             return fgsm_from_random(model, images, labels, eps=eps, generator=generator)
         case "pgd" | "cusp":
@@ -84,6 +86,16 @@ def perturbed(
                 model, images, labels, eps=eps, steps=steps, step_size=step_size,
                 generator=generator,
             )  # fmt: skip
+
+
+def fgsm_unwaited(model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
+    """`attacks.fgsm` that looks at no number, so that no GPU is waited for.
+
+    What is not finite makes the loss of the epoch NaN, and that ends the training.
+    """
+    with frozen(model):
+        _, gradient = unchecked_gradient(model, images, labels, "ce")
+    return step_along(images, gradient.sign(), eps)
 
 
 def fgsm_from_random(

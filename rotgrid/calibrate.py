@@ -14,14 +14,14 @@ from collections.abc import Callable, Sequence
 import torch
 
 from rotgrid import attacks, grid, rates
-from rotgrid.attacks.search import BATCH
-from rotgrid.attacks.threat import frozen, input_gradient
+from rotgrid.attacks.threat import at_once, frozen, input_gradient
 from rotgrid.data import pixels
 from rotgrid.document import GridError
 from rotgrid.experiment import load_on, prepare
 from rotgrid.models import build
 from rotgrid.rates import Rates
 from rotgrid.spec import MODELS, Trial
+from rotgrid.stepping import stepper
 from rotgrid.training import optimiser, train_epoch
 from rotgrid.work import network_of
 
@@ -94,11 +94,15 @@ def measured(trial: Trial, device: torch.device, seconds: float) -> Rates:
     dataset = load_on("mnist5k", device)
     model = build(trial.model, trial.variant, trial.seed).to(device)
     clean = trial.model_copy(update={"adversary": "none", "train_rotation": 180.0})
-    images, labels = pixels(dataset.test_images[:BATCH]), dataset.test_labels[:BATCH]
-    climbing = optimiser(model, clean)
+    n_attacked = at_once(device)
+    images = pixels(dataset.test_images[:n_attacked])
+    labels = dataset.test_labels[:n_attacked]
+    optimizer, scheduler = optimiser(model, clean)
+    step = stepper(model, optimizer, clean)
 
     def epoch(n: int) -> None:
-        train_epoch(model, *climbing, dataset.train_images[:n], dataset.train_labels[:n], clean, 1)
+        some = dataset.train_images[:n], dataset.train_labels[:n]
+        train_epoch(step, scheduler, *some, clean, 1)
 
     once = timed(lambda: epoch(clean.batch_size))
     n = clean.batch_size * min(STEPS, max(1, int(seconds / once)))

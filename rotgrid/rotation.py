@@ -74,13 +74,15 @@ def transform(
     angles = angles.expand(len(images)) % 360
     shift = shift.to(angles).expand(len(images), 2)
     exact = (angles % 90 == 0) & (shift == shift.round()).all(1)
+    if not (angles.any() or shift.any()):
+        return images.clone()
     if exact.all():
         moved = images.clone()
     else:
         moved = resample(images, angles, shift, interpolation)
     if exact.any():
         for quarter in range(4):
-            chosen = exact & (angles == 90 * quarter)
+            chosen = (exact & (angles == 90 * quarter)).nonzero().squeeze(1)
             there = chosen.to(images.device)
             moved[there] = pan(images[there].rot90(quarter, (-2, -1)), shift[chosen])
     return moved

@@ -15,15 +15,15 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rotgrid import attacks, deadline, storage
-from rotgrid.adversaries import divergence, perturbed, stage
+from rotgrid.adversaries import stage
 from rotgrid.data import Dataset, pixels, subset
 from rotgrid.recipes import WATCH_STEPS, Recipe, overfitted, recipe_of, watched
 from rotgrid.rotation import draw_angles, rotate
-from rotgrid.spec import Precision, Trial
+from rotgrid.spec import Trial
+from rotgrid.stepping import Step, stepper
 
 LOG = logging.getLogger(__name__)
 
@@ -75,11 +75,13 @@ def fit(
     if checkpoint_in is not None and (state := stored(checkpoint_in, name)):
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
+        rates_to(optimizer, images.device)
         scheduler.load_state_dict(state["scheduler"])
         rows = state["rows"]
+    step = stepper(model, optimizer, trial)
     for epoch in range(len(rows) + 1, trial.epochs + 1):
         start = time.perf_counter()
-        loss = train_epoch(model, optimizer, scheduler, images, labels, trial, epoch, until)
+        loss = train_epoch(step, scheduler, images, labels, trial, epoch, until)
         if not loss <= LARGEST_LOSS * (10 if epoch == 1 else 1):  # NaN is not <= anything
             raise DivergedError(f"mean training loss {loss:.4g} in epoch {epoch}")
         row = {"epoch": epoch, "train_loss": loss}
@@ -96,8 +98,7 @@ def fit(
 
 
 def train_epoch(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    step: Step,
     scheduler: torch.optim.lr_scheduler.LRScheduler,
     images: Tensor,
     labels: Tensor,
@@ -105,19 +106,17 @@ def train_epoch(
     epoch: int,
     until: float = deadline.NEVER,
 ) -> float:
-    """One pass over the training images; the mean loss."""
+    """One pass over the training images; the mean loss.
+
+    On a GPU nothing here waits for it but the last line (and adversaries that search).
+    """
     torch.manual_seed(epoch_seed(trial, epoch, "dropout"))
     starts = torch.Generator().manual_seed(epoch_seed(trial, epoch, "adversary"))
     total = torch.zeros((), device=images.device)
-    model.train()
     for batch, truth, eps in batches(images, labels, trial, epoch):
         deadline.check(until, f"epoch {epoch}")
-        loss = adversarial_loss(model, batch, truth, trial, eps, starts)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        total += step(batch, truth, eps, starts) * len(truth)
         scheduler.step()
-        total += loss.detach() * len(truth)
     return total.item() / len(labels)
 
 
@@ -146,95 +145,33 @@ def together(batch_size: int, device: torch.device) -> int:
     return batch_size * (1 if device.type == "cpu" else max(1, AT_ONCE // batch_size))
 
 
-def adversarial_loss(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    trial: Trial,
-    eps: float,
-    generator: torch.Generator,
-) -> Tensor:
-    """The loss of one batch under the trial's adversary.
-
-    `fgsm`, `fgsm-rs`, `pgd` and `cusp` replace the batch by its adversarial images (Madry et al.
-    2018, eq. 2.1); `fgsm-mix` averages the clean and the adversarial loss (Goodfellow et al. 2015,
-    section 6); `trades` adds to the clean loss what the adversary makes of the prediction.
-    """
-    adversarial = perturbed(model, images, labels, trial, eps, generator)
-    match trial.adversary:
-        case "fgsm-mix":
-            both = torch.cat([images, adversarial])
-            return training_loss(model, both, labels.repeat(2), trial.precision)
-        case "trades":
-            beta = recipe_of(trial.recipe, trial.model).trades_beta
-            return trades_loss(model, images, labels, adversarial, beta, trial.precision)
-        case _:
-            return training_loss(model, adversarial, labels, trial.precision)
-
-
-def training_loss(
-    model: nn.Module, images: Tensor, labels: Tensor, precision: Precision = "float32"
-) -> Tensor:
-    """Mean loss of a batch: the model's own method `loss`, else the cross-entropy of its logits.
-
-    Attacks never climb a model's own loss: that of capsules is flat where they are confident.
-    """
-    own = own_loss(model)
-    with computing_in(precision, images.device):
-        found = model(images) if own is None else own(images, labels)
-    return F.cross_entropy(found.float(), labels) if own is None else found.float()
-
-
-def computing_in(precision: Precision, device: torch.device) -> torch.autocast:
-    """Where this lasts, networks compute in that precision; their weights stay in float32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
-
-
-def trades_loss(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    adversarial: Tensor,
-    beta: float,
-    precision: Precision = "float32",
-) -> Tensor:
-    """`training_loss` + beta * KL(f(x) || f(x')), means (Zhang et al. 2019, eq. 5).
-
-    The gradient also flows through f(x), as in the authors' code. A model's own loss needs a
-    forward pass of its own; the divergence is that of the softmax of its logits all the same.
-    """
-    own = own_loss(model)
-    with computing_in(precision, images.device):
-        logits = model(images)
-        own_clean = None if own is None else own(images, labels)
-        attacked = model(adversarial)
-    logits, attacked = logits.float(), attacked.float()
-    clean = F.cross_entropy(logits, labels) if own_clean is None else own_clean.float()
-    return clean + beta * divergence(logits, attacked) / len(images)
-
-
-def own_loss(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor] | None:
-    """The model's method `loss`, if it has one."""
-    return getattr(model, "loss", None)
-
-
 def optimiser(
     model: nn.Module, trial: Trial
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     """The optimiser of the trial's recipe, and the schedule of its learning rate per step."""
     recipe = recipe_of(trial.recipe, trial.model)
+    weights = list(model.parameters())
+    on_gpu = weights[0].device.type == "cuda"
+    # A recorded step reads the rate from the GPU.
+    rate = torch.tensor(trial.learning_rate, device=weights[0].device)
+    settings: dict[str, Any] = {"weight_decay": recipe.weight_decay, "fused": True}
+    settings["lr"] = rate if on_gpu else trial.learning_rate
     optimizer: torch.optim.Optimizer
-    weights, rate, decay = model.parameters(), trial.learning_rate, recipe.weight_decay
     if recipe.optimizer == "sgd":
-        optimizer = torch.optim.SGD(
-            weights, rate, momentum=recipe.momentum, weight_decay=decay, fused=True
-        )
+        optimizer = torch.optim.SGD(weights, momentum=recipe.momentum, **settings)
     else:
         kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
         betas = (recipe.momentum, 0.999)
-        optimizer = kind(weights, rate, betas=betas, weight_decay=decay, fused=True)
+        optimizer = kind(weights, betas=betas, capturable=on_gpu, **settings)
     steps = trial.epochs * math.ceil(trial.train_size / trial.batch_size)
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, schedule(recipe, steps))
+
+
+def rates_to(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+    """Put learning rates that are tensors on the device, where `load_state_dict` leaves them."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"] = group["lr"].to(device)
 
 
 def schedule(recipe: Recipe, steps: int) -> Callable[[int], float]:

@@ -36,7 +36,7 @@ def in_epoch(number, act):
     real = training.train_epoch
 
     def train_epoch(*args):
-        loss = act() if args[6] == number else None
+        loss = act() if args[5] == number else None
         return real(*args) if loss is None else loss
 
     return mock.patch.object(training, "train_epoch", train_epoch)

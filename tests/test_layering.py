@@ -32,6 +32,8 @@ ORDER = [
     "equivariance",
     "diagnostics",
     "adversaries",
+    "losses",
+    "stepping",
     "training",
     "evaluation",
     "experiment",

@@ -16,10 +16,14 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from rotgrid.attacks.threat import TOLERANCE, Model, frozen, input_gradient, margins
-
-BATCH = 250
-"""Images attacked at once; it does not affect results beyond float noise."""
+from rotgrid.attacks.threat import (
+    TOLERANCE,
+    Model,
+    at_once,
+    frozen,
+    input_gradient,
+    margins,
+)
 
 GROWTH = 1.5
 """Of the strides away from the guess: 1, 1, 2, 3, 5, ... A first-order guess is seldom off by more
@@ -56,7 +60,7 @@ def search(
     level = torch.searchsorted(levels, guess)
     level = torch.minimum(torch.maximum(level, failed + 1), broken - 1).clamp(min=0)
     while len(open_ := (failed + 1 < broken).nonzero().squeeze(1)):
-        for at in open_.split(BATCH):
+        for at in open_.split(at_once(device)):
             distance = attempt(at, levels[level[at]])
             reached = torch.searchsorted(levels, distance - TOLERANCE).clamp(min=floor + 1)
             success = distance.isfinite()
@@ -84,9 +88,9 @@ def first_order(model: Model, images: Tensor, labels: Tensor) -> Tensor:
 
     Margin over the L1 norm of its gradient (Moosavi-Dezfooli et al. 2016, eq. 4).
     """
-    found = []
+    found, size = [], at_once(images.device)
     with frozen(model):
-        for x, y in zip(images.split(BATCH), labels.split(BATCH), strict=True):
+        for x, y in zip(images.split(size), labels.split(size), strict=True):
             logits, gradient = input_gradient(model, x, y, "margin")
             slope = gradient.abs().flatten(1).sum(1).clamp(min=1e-12)
             found.append(-margins(logits, y) / slope)

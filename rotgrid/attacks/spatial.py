@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rotgrid.attacks.pgd import restart_from
-from rotgrid.attacks.search import BATCH
-from rotgrid.attacks.threat import Loss, Model, finite_logits, frozen, require_valid
+from rotgrid.attacks.threat import Loss, Model, at_once, finite_logits, frozen, require_valid
 from rotgrid.rotation import draw_angles, draw_shifts, transform
 from rotgrid.spec import Interpolation
 
@@ -170,7 +169,7 @@ def judged(
     The cross-entropy is float64: in float32 it is 0 for all that the model is sure of.
     Errors: see `finite_logits`.
     """
-    parts = torch.arange(len(images)).split(BATCH)
+    parts = torch.arange(len(images)).split(at_once(images.device))
     logits = torch.cat(
         [finite_logits(model, moved(images[part], at[part], interpolation)) for part in parts]
     )

@@ -14,7 +14,7 @@ from rotgrid.attacks.fgsm import ascent_direction, fgsm, step_along
 from rotgrid.attacks.fmn import fmn_from
 from rotgrid.attacks.noise import sign_offsets, worst_offset
 from rotgrid.attacks.pgd import ascend, draw_starts, pgd, restart_from
-from rotgrid.attacks.search import BATCH, first_order, search
+from rotgrid.attacks.search import first_order, search
 from rotgrid.attacks.spatial import spatial_pgd_from
 from rotgrid.attacks.square import square_from
 from rotgrid.attacks.strong import strong_from
@@ -22,6 +22,7 @@ from rotgrid.attacks.threat import (
     TOLERANCE,
     Loss,
     Model,
+    at_once,
     distances,
     finite_logits,
     frozen,
@@ -92,7 +93,9 @@ def predicted(model: Model, images: Tensor) -> Tensor:
         FloatingPointError: logits are not finite; their argmax would be silent garbage.
     """
     with frozen(model):
-        found = [finite_logits(model, batch).argmax(1) for batch in images.split(BATCH)]
+        found = [
+            finite_logits(model, batch).argmax(1) for batch in images.split(at_once(images.device))
+        ]
     return torch.cat(found) if found else images.new_zeros(0, dtype=torch.long)
 
 
@@ -126,7 +129,7 @@ def at_each(case: Case, moves: Moves) -> Tensor:
     """Survival under an attack that is made at each eps by itself, a batch at a time."""
     survived = sweep_none(case)
     done = 0
-    for at in case.chosen.split(BATCH):
+    for at in case.chosen.split(at_once(case.images.device)):
         move = moves(at)
         for row, eps in enumerate(case.eps_grid):
             wrong = misclassified(case.model, move(eps), case.labels[at])
@@ -279,7 +282,9 @@ def sweep_square(
 
 def minimal_distances(case: Case, steps: int) -> Tensor:
     """FMN's distances of the chosen images, a batch at a time."""
-    parts = [fmn_from(*case.of(at), steps)[1] for at in case.chosen.split(BATCH)]
+    parts = [
+        fmn_from(*case.of(at), steps)[1] for at in case.chosen.split(at_once(case.images.device))
+    ]
     return torch.cat(parts) if parts else case.images.new_zeros(0)
 
 

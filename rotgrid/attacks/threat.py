@@ -20,8 +20,15 @@ Objective = Callable[[Tensor, Tensor], Tensor]
 """(logits, labels) -> what is climbed, summed over the batch."""
 Radius = float | Tensor
 """eps, in pixel units: one for all images, or (batch, 1, 1, 1)."""
+AT_ONCE = {"cpu": 250, "cuda": 1_000}
+"""Images that an attack sees together, by type of device."""
 TOLERANCE = 1e-6
 """By how much x' - x may exceed eps: the rounding of x + eps in float32."""
+
+
+def at_once(device: torch.device) -> int:
+    """Images attacked together; how many affects nothing beyond float noise."""
+    return AT_ONCE.get(device.type, AT_ONCE["cuda"])
 
 
 @contextmanager

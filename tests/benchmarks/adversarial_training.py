@@ -18,6 +18,7 @@ import torch
 
 from rotgrid import data, models
 from rotgrid.spec import Adversary, Trial
+from rotgrid.stepping import stepper
 from rotgrid.training import optimiser, train_epoch, turned_validation, validate
 
 EPOCHS = 5
@@ -29,10 +30,11 @@ def train(dataset, trial):
     chosen = data.subset(dataset.train_labels, trial.train_size)
     images, labels = dataset.train_images[chosen], dataset.train_labels[chosen]
     optimizer, scheduler = optimiser(net, trial)
+    step = stepper(net, optimizer, trial)
     validation = turned_validation(dataset, trial)
     for epoch in range(1, trial.epochs + 1):
         start = time.process_time()
-        train_epoch(net, optimizer, scheduler, images, labels, trial, epoch)
+        train_epoch(step, scheduler, images, labels, trial, epoch)
         row = validate(net, *validation, trial)
         yield time.process_time() - start, row
 

@@ -8,9 +8,9 @@ from torch import nn
 
 from rotgrid import attacks, equivariance, models
 from rotgrid.attacks.threat import frozen
+from rotgrid.losses import training_loss
 from rotgrid.models.layers import Expanded, filters_kept
 from rotgrid.spec import VARIANTS
-from rotgrid.training import training_loss
 
 EVERY = [(model, variant) for model, variants in VARIANTS.items() for variant in variants]
 PARAMETERS = {
