@@ -33,8 +33,8 @@ LARGEST_LOSS = 10 * math.log(10)
 """Ten times the cross-entropy of guessing: a training above it has diverged. In the first epoch
 ten times as much is allowed: first logits may be large (H-Net's are) and take time to settle."""
 
-AT_ONCE = 16_384
-"""Images that a GPU turns at once."""
+AT_ONCE = {"cpu": 256, "cuda": 16_384}
+"""Images that are turned at once: on a CPU as many as stay in its cache."""
 
 
 class DivergedError(RuntimeError):
@@ -141,8 +141,8 @@ def batches(
 
 
 def together(batch_size: int, device: torch.device) -> int:
-    """Images that are turned at once, in whole batches: on a CPU one, which stays in the cache."""
-    return batch_size * (1 if device.type == "cpu" else max(1, AT_ONCE // batch_size))
+    """Images that are turned at once, in whole batches."""
+    return batch_size * max(1, AT_ONCE[device.type] // batch_size)
 
 
 def optimiser(

@@ -9,7 +9,6 @@ attacks. All on the embedded digits, repeated to epochs of 12,800 images for the
 """
 
 import dataclasses
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +20,8 @@ from rotgrid.data import pixels
 from rotgrid.rotation import draw_angles, rotate
 from rotgrid.spec import Trial
 from rotgrid.stepping import Recorded, stepper
+
+from together import total, when_told
 
 PAPER = ("stdcnn", "gcnn", "hnet", "ptn", "roteqnet", "capsnet")
 VARIANT = {"capsnet": "narrow"}
@@ -202,21 +203,9 @@ def several(seconds):
     print("\n| model | trainings at once | not recorded, all | recorded, all |\n|---|---|---|---|")
     for model in ("stdcnn", "gcnn"):
         for count in TOGETHER:
-            found = [total(model, count, how, seconds) for how in ("plain", "recorded")]
+            ways = ("plain", "recorded")
+            found = [total(__file__, (model, how, seconds), count) for how in ways]
             print(f"| `{model}` | {count} | {found[0]:,.0f} | {found[1]:,.0f} |", flush=True)
-
-
-def total(model, count, how, seconds):
-    """Images per second of so many trainings together, which start at the same time."""
-    command = [sys.executable, __file__, "one", model, how, str(seconds)]
-    pipes = {"stdout": subprocess.PIPE, "stdin": subprocess.PIPE, "text": True}
-    running = [subprocess.Popen(command, **pipes) for _ in range(count)]
-    for process in running:
-        process.stdout.readline()  # it is ready
-    for process in running:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    return sum(float(process.communicate()[0]) for process in running)
 
 
 def one(model, how, seconds):
@@ -225,9 +214,7 @@ def one(model, how, seconds):
     digits = repeated(data.load("mnist5k").to(device))
     trial = trial_of(model, epochs=1000)
     rate(digits, trial, how == "recorded", 0.1)
-    print("ready", flush=True)
-    sys.stdin.readline()
-    print(rate(digits, trial, how == "recorded", seconds))
+    when_told(lambda: rate(digits, trial, how == "recorded", seconds))
 
 
 def repeated(digits):

@@ -1,0 +1,24 @@
+"""Rates of processes that work at the same time: each gets ready, is told, and measures."""
+
+import subprocess
+import sys
+
+
+def total(script, words, count):
+    """The sum of what `script one WORDS` measures, in so many processes at once."""
+    pipes = {"stdout": subprocess.PIPE, "stdin": subprocess.PIPE, "text": True}
+    command = [sys.executable, script, "one", *map(str, words)]
+    running = [subprocess.Popen(command, **pipes) for _ in range(count)]
+    for process in running:
+        process.stdout.readline()  # it is ready
+    for process in running:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    return sum(float(process.communicate()[0]) for process in running)
+
+
+def when_told(measure):
+    """Print what `measure` returns, once all others are ready too."""
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(measure())
