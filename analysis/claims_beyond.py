@@ -159,6 +159,7 @@ CLAIMS = (
         "smaller mean distance of upright digits to it.",
         "Of one of the two the mean distance is larger.",
         boundary_comes_nearer,
+        needs="distances",
     ),
     Claim(
         "B9",
@@ -184,6 +185,7 @@ CLAIMS = (
         "(0.1).",
         "The rank correlation is above 0.",
         invariance_goes_with_weakness,
+        needs="n_correct",
     ),
     Claim(
         "B12",

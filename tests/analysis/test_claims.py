@@ -253,6 +253,30 @@ def test_rows_without_bits_decide_nothing():
     assert verdict("B4", frame(rows).with_columns(unknown)).verdict == UNKNOWN
 
 
+def test_rows_with_bits_decide_whatever_lies_beside_them():
+    """As in results of which the outcomes of images are known in part."""
+    rows = planted(attacked(TABLE1, RANGES, crossing(0.1)))
+    alone = verdict("C6a", rows)
+    bare = planted(attacked(TABLE1, (*RANGES, 15.0), crossing(-0.1), learning_rate=0.5))
+    bare = bare.with_columns(correct=pl.lit(None, pl.Binary))
+    assert alone.verdict == HOLDS
+    assert verdict("C6a", pl.concat([rows, bare])) == alone
+
+
+def test_claims_on_counts_need_no_bits():
+    models = ("stdcnn", "gcnn", "hnet", "ptn", "roteqnet", "tipooling", "cyclic", "dren")
+    turn, pgd = {"attack": "equivariance", "test_rotation": 30.0}, {"attack": "pgd", "eps": 0.1}
+    cells = []
+    for place, model in enumerate(models):
+        trial = {"model": model, "recipe": "fast"}
+        cells += [(trial, turn, 0.5 + 0.05 * place), (trial, pgd, 0.5 - 0.05 * place)]
+    rows = planted(cells)
+    bare = rows.with_columns(correct=pl.lit(None, pl.Binary))
+    assert verdict("B11", bare) == verdict("B11", rows)
+    assert verdict("B11", bare).verdict == HOLDS
+    assert {one.id for one in claims.judge(bare) if one.verdict != UNKNOWN} == {"B11"}
+
+
 def test_flags_are_about_attacks():
     flagged = planted(rotations({}), flags="zero-gradient")
     assert verdict("C1", flagged).verdict == HOLDS
