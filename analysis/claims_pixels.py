@@ -74,10 +74,10 @@ def by_range(rows: pl.DataFrame) -> str:
     only be small."""
     share = (pl.col("n_correct") / pl.col("n")).mean().alias("share")
     means = rows.filter(~flagged()).group_by("train_rotation", "model").agg(share)
-    both = means.pivot("model", index="train_rotation", values="share").drop_nulls()
-    values = both.select("train_rotation", "gcnn", "stdcnn").sort("train_rotation").iter_rows()
+    one, other = (means.filter(model=model).drop("model") for model in ("gcnn", "stdcnn"))
+    values = one.join(other, on="train_rotation").sort("train_rotation").iter_rows()
     listed = ", ".join(f"{one:.1%} / {other:.1%} at ±{x:g}°" for x, one, other in values)
-    return f"GCNN / StdCNN: {listed}."
+    return f"GCNN / StdCNN: {listed}." if listed else ""
 
 
 def crossover(

@@ -299,6 +299,13 @@ def test_embedded_digits_and_few_images_are_named():
     )
 
 
+def test_a_pair_that_was_attacked_in_different_ways_is_not_compared():
+    cells = attacked(TABLE1[:1], RANGES, crossing(0.1), "pgd", probe={"steps": 20})
+    cells += attacked(TABLE1[1:], RANGES, crossing(0.1), "pgd", probe={"steps": 40})
+    found = verdict("C10a", planted(cells))
+    assert (found.verdict, found.p) == (UNKNOWN, None)
+
+
 def test_recipes_are_not_mixed():
     usual = attacked(TABLE1, RANGES, crossing(0.1))
     other = attacked(TABLE1, RANGES[::4], crossing(-0.4), recipe="fast")
