@@ -72,7 +72,7 @@ def panel(data: pl.DataFrame, turn: float, look: Mapping[str, Any]) -> alt.Layer
             "round(40 * datum.share) % 5 === 0"
         ),
     ]
-    digits = f"digits turned by up to {theme.turn(turn)}" if turn else "upright digits"
+    digits = theme.turn(turn) if turn else "upright digits"
     heading = alt.TitleParams(f"Trained and tested on {digits}")
     chart = alt.LayerChart(layer=layers).properties(width=250, height=190, title=heading)
     return panels.filtered(chart, {"train_rotation": turn})

@@ -15,6 +15,8 @@ LEGEND = (
     "interval (test-set sampling only) are in the tooltips. No cell: not measured. Whiskers are "
     "left out."
 )
+DARK_INK, LIGHT_INK = "#111", "#fff"
+"""Of the numbers on light and on dark cells; a dark page changes neither."""
 CELL = 34
 """Pixels of a cell."""
 MOST_RANGES = 12
@@ -71,7 +73,9 @@ def panel(data: pl.DataFrame, model: str, attack: str, eps: float) -> alt.LayerC
         legend=dict(title="Accuracy", format=".0%"),
     )
     cells = alt.Chart().mark_rect().encode(x, y, colour, tooltip=panels.tooltip(tips))
-    ink = alt.when("datum.accuracy > 0.6").then(alt.value("#000000")).otherwise(alt.value("#fff"))
+    ink = (
+        alt.when("datum.accuracy > 0.6").then(alt.value(DARK_INK)).otherwise(alt.value(LIGHT_INK))
+    )
     numbers = alt.Chart().mark_text(fontSize=10).encode(x, y, color=ink, text="_percent:N")
     name = f"{theme.ATTACKS[attack]} at eps {eps:g}" if eps else theme.ATTACKS["none"]
     heading = alt.TitleParams(f"{theme.look(model).label}, {name}")

@@ -50,7 +50,7 @@ def frontier(rows: pl.DataFrame) -> alt.ConcatChart:
     drawn = [frontiers.panel(found, data, model) for model in models]
     question = "Which architecture and training gives the most of both robustnesses?"
     words = [*found.words, *found.notes]
-    return done(question, found.rows, words, drawn, data, legend=FRONTS, columns=4)
+    return done(question, found.rows, words, drawn, data, legend=FRONTS)
 
 
 def overview(rows: pl.DataFrame) -> alt.ConcatChart:
