@@ -5,19 +5,18 @@ from functools import partial
 
 import polars as pl
 
+from analysis import trends
 from analysis.claims_rotations import SAME_RANGE, SMALL
 from analysis.evidence import (
     Claim,
     Evidence,
     Term,
     Wanted,
-    cell,
     evidence,
     flagged,
     measured_by_all,
     together,
 )
-from analysis.seeds import slope_weights, trend
 from analysis.selection import NotMeasured, comparable, of_variants, where
 from analysis.theme import ATTACKS, look
 
@@ -80,6 +79,21 @@ def by_range(rows: pl.DataFrame) -> str:
     return f"GCNN / StdCNN: {listed}." if listed else ""
 
 
+def shares(rows: pl.DataFrame, model: str) -> pl.DataFrame:
+    """Accuracy of each network of a model by range: `train_rotation`, `seed`, `share`."""
+    believed = rows.filter(~flagged(), model=model)
+    return believed.select("train_rotation", "seed", share=pl.col("n_correct") / pl.col("n"))
+
+
+def trend_of_gap(rows: pl.DataFrame) -> str:
+    """How the difference of networks of the same seed goes with range, in words."""
+    one, other = shares(rows, "gcnn"), shares(rows, "stdcnn")
+    both = one.join(other, on=["train_rotation", "seed"])
+    differences = both.with_columns(pl.col("share") - pl.col("share_right"))
+    found = trends.words(differences, "share", "falls") if len(both) else ""
+    return f"Trend of {GAP}: {found}." if found else ""
+
+
 def crossover(
     rows: pl.DataFrame, pair: Mapping[str, str], attack: str, which: Sequence[pl.Expr] = ()
 ) -> Evidence:
@@ -90,7 +104,7 @@ def crossover(
         Wanted(f"{GAP}, mean over ranges up to ±{SMALL:g}°", gaps(small), low=0.0),
         Wanted(f"{GAP}, mean over ranges from ±{LARGE:g}°", gaps(large), high=0.0),
     ]
-    return evidence(chosen, wanted, by_range(chosen))
+    return evidence(chosen, wanted, f"{by_range(chosen)} {trend_of_gap(chosen)}".strip())
 
 
 def small_and_large(rows: pl.DataFrame) -> tuple[list[float], list[float]]:
@@ -141,35 +155,30 @@ def roteqnet_rises(rows: pl.DataFrame) -> Evidence:
     ]
     terms = [(1.0, ends[180.0]), (-1.0, ends[0.0])]
     rise = Wanted("RotEqNet at ±180° less at ±0°", terms, low=0.0)
-    return evidence(chosen, [rise, *near])
+    found = trends.words(shares(chosen, "roteqnet"), "share", "rises")
+    return evidence(chosen, [rise, *near], f"Trend: {found}." if found else "")
 
 
 def loses_with_range(rows: pl.DataFrame) -> Evidence:
     """The least-squares lines of GCNN's accuracy and of GCNN - StdCNN against range fall, at the
     smaller eps."""
     chosen = pair_rows(rows, TABLE1, ["fgsm", "pgd"], SMALLER_EPS, *plain())
-    wanted, ranks = [], []
+    wanted, remarks = [], []
     for attack in ("fgsm", "pgd"):
         under = chosen.filter(attack=attack)
         xs = measured_by_all(under, "train_rotation")
         if len(xs) < 3:
             raise NotMeasured("needs three values of train_rotation for a trend")
-        weights = [180 * weight for weight in slope_weights(xs)]
+        weights = [180 * weight for weight in trends.slope_weights(xs)]
         of = {"attack": attack}
         both = [term for x, w in zip(xs, weights, strict=True) for term in gap(x, w, **of)]
         own = [term for term in both if term[1]["model"] == "gcnn"]
         for words, terms in (("GCNN", own), (GAP, both)):
             words = f"{words} under {ATTACKS[attack]}, change of the fitted line from 0 to 180°"
             wanted.append(Wanted(words, terms, high=0.0))
-        ranks.append(f"{ATTACKS[attack]} {rank(cell(under, model='gcnn')):+.2f}")
-    remark = f"Rank correlation of GCNN's mean accuracy with range: {', '.join(ranks)}."
-    return evidence(chosen, wanted, remark)
-
-
-def rank(rows: pl.DataFrame) -> float:
-    """Spearman's correlation of the mean accuracy over seeds with the range."""
-    share = rows.with_columns(share=pl.col("n_correct") / pl.col("n"))
-    return float(trend(share, "train_rotation", "share", ["model"])["rank"][0])
+        found = trends.words(shares(under, "gcnn"), "share", "falls")
+        remarks.append(f"Trend of GCNN under {ATTACKS[attack]}: {found}.")
+    return evidence(chosen, wanted, " ".join(remarks))
 
 
 CLAIMS = (

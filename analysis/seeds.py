@@ -170,24 +170,6 @@ def scope(seeds: Collection[int]) -> str:
     return f"{fewest} seeds: these networks only, their range is all that is known of the spread"
 
 
-def slope_weights(x: Sequence[float]) -> list[float]:
-    """What the least-squares slope against x weighs the value at each x by."""
-    centred = np.asarray(x, dtype=float) - np.mean(x)
-    return [float(weight) for weight in centred / (centred**2).sum()]
-
-
-def trend(rows: pl.DataFrame, x: str, y: str, conditions: Sequence[str]) -> pl.DataFrame:
-    """Per condition the least-squares slope of y against x, a mean over the seeds with its
-    `spread`; and `rank`, Spearman's correlation of x with the means of y over seeds."""
-    slopes = rows.group_by(*conditions, "seed").agg(slope=pl.cov(x, y) / pl.col(x).var())
-    means = rows.group_by(*conditions, x).agg(pl.col(y).mean())
-    ranks = means.group_by(conditions).agg(rank=pl.corr(x, y, method="spearman"))
-    found = spread(slopes, conditions, pl.col("slope"))
-    return found.rename({"mean": "slope"}).join(
-        ranks, on=conditions, how="left", maintain_order="left"
-    )
-
-
 def tables(
     terms: Sequence[tuple[float, Mapping[int, np.ndarray], str]],
 ) -> tuple[list[np.ndarray], list[str]]:

@@ -1,6 +1,7 @@
 """Planted truths: bits are drawn from known probabilities, so that every verdict is known."""
 
 import json
+import re
 
 import numpy as np
 import polars as pl
@@ -369,7 +370,9 @@ def test_c11_roteqnet_rises_from_40_to_60_percent(start, end, expected):
     cells = attacked(
         (("roteqnet", "exact"),), (0.0, 60.0, 180.0), lambda m, x: start + (end - start) * x / 180
     )
-    assert verdict("C11", planted(cells)).verdict == expected
+    found = verdict("C11", planted(cells))
+    assert found.verdict == expected
+    assert ("Page's test that it rises p < 0.001 (5 seeds)" in found.words) == (end > start)
 
 
 @pytest.mark.parametrize(
@@ -383,7 +386,10 @@ def test_c12_accuracy_falls_with_range(gcnn, stdcnn, expected):
         cells += attacked(TABLE1, RANGES, lambda m, x: 0.6 + slopes[m] * x / 180, attack, eps=0.1)
     found = verdict("C12", planted(cells))
     assert found.verdict == expected
-    assert "Rank correlation" in found.words
+    falls = "p < 0.001" if gcnn < 0 else "p 1.000"
+    assert found.words.count(f"Page's test that it falls {falls} (5 seeds)") == 2
+    slopes = [float(slope) for slope in re.findall(r"Theil-Sen ([+-][0-9.]+) points", found.words)]
+    assert slopes == pytest.approx([100 * gcnn] * 2, abs=3)
 
 
 @pytest.mark.parametrize(

@@ -174,24 +174,6 @@ def test_scope_says_what_few_seeds_cannot():
     assert seeds.scope([2]).startswith("2 seeds: these networks only, their range")
 
 
-def test_trend_agrees_with_scipy():
-    draw = np.random.default_rng(5)
-    x = [0.0, 15.0, 30.0, 60.0, 180.0]
-    table = 0.9 - 0.001 * np.array(x) + draw.normal(0, 0.05, (4, 5))
-    rows = pl.DataFrame(
-        [("gcnn", s, x[i], table[s, i]) for s in range(4) for i in range(5)],
-        schema=["model", "seed", "x", "y"],
-        orient="row",
-    )
-    (found,) = seeds.trend(rows, "x", "y", ["model"]).iter_rows(named=True)
-    slopes = [stats.linregress(x, line).slope for line in table]
-    theirs = stats.ttest_1samp(slopes, 0).confidence_interval(0.95)
-    assert found["slope"] == pytest.approx(np.mean(slopes))
-    assert (found["lower"], found["upper"]) == pytest.approx((theirs.low, theirs.high))
-    assert found["rank"] == pytest.approx(stats.spearmanr(x, table.mean(0)).statistic)
-    assert table[0] @ seeds.slope_weights(x) == pytest.approx(slopes[0])
-
-
 def test_arms_that_were_trained_apart_are_welchs_two_samples():
     first, second = np.array([0.91, 0.95, 0.96]), np.array([0.80, 0.79, 0.82])
     tables = [sign * np.repeat(of[:, None], 9, axis=1) for sign, of in ((1, first), (-1, second))]
