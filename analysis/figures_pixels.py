@@ -13,7 +13,9 @@ from analysis.conditions import (
     CLEAN,
     NO_ADVERSARY,
     PAPER_EPS,
+    PAPERS_PAIR,
     SAME_RANGE,
+    TABLE1,
     TIPS,
     nearest_adversary,
     paper_eps,
@@ -23,8 +25,8 @@ from analysis.selection import NotMeasured, comparable, where
 from analysis.statistics import summary
 
 PAIRS = {
-    "As in Table 1": {"stdcnn": "table1", "gcnn": "table1"},
-    "StdCNN double, GCNN half width": {"stdcnn": "doubled", "gcnn": "halved"},
+    "As in Table 1": TABLE1,
+    "StdCNN double, GCNN half width": PAPERS_PAIR,
     "Equal parameters": {"stdcnn": "matched-table1", "gcnn": "table1"},
 }
 """The panels of Figures 4 to 6. The paper calls the second pair equivalent in parameters; the

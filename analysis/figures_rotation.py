@@ -4,13 +4,20 @@ import altair as alt
 import polars as pl
 
 from analysis import captions, panels, selection, theme, thinning
-from analysis.conditions import BOTH_X, CAPSULES, CLEAN, NO_ADVERSARY, SAME_RANGE, TIPS, UPRIGHT
+from analysis.conditions import (
+    BOTH_X,
+    CAPSULES,
+    CLEAN,
+    NO_ADVERSARY,
+    SAME_RANGE,
+    SMALL,
+    TIPS,
+    UPRIGHT,
+)
 from analysis.panels import against_rotation, done
 from analysis.selection import comparable, where
 from analysis.statistics import summary
 
-SMALL = 40
-"""The largest "small" rotation of the paper's Figure 1, in degrees."""
 SIZES = {0.0: "Upright digits", 180.0: "Trained and tested with rotations in [-180, 180]"}
 """The panels of Figure 3, by train and test rotation."""
 

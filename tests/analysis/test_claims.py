@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -611,3 +612,10 @@ def test_every_claim_of_the_paper_quotes_it():
     paper = [one for one in claims.CLAIMS if one.figure != evidence.BEYOND]
     assert {one.id.rstrip("ab") for one in paper} == {f"C{number}" for number in range(1, 14)}
     assert all('"' in one.sentence for one in paper)
+
+
+def test_modules_of_claims_do_not_lean_on_each_other():
+    modules = sorted(Path(claims.__file__).parent.glob("claims_*.py"))
+    assert len(modules) == 4
+    for module in modules:
+        assert "analysis.claims" not in module.read_text()
