@@ -57,7 +57,7 @@ def draw(locations: Sequence[str], out: str) -> str:
     if loaded.rows.is_empty():
         raise NoResults("\n".join(["there are no results to draw", *loaded.problems]))
     drawn, missing = drawings(loaded)
-    outcomes = claims.judge(loaded.rows.drop_nulls("correct"))  # claims compare image by image
+    outcomes = claims.judge(loaded.rows)
     for line in [*loaded.problems, *(f"{name} not drawn: {why}" for name, why in missing.items())]:
         print(line, file=sys.stderr)
     try:

@@ -17,7 +17,7 @@ def rotation_x(column: str, most: float, title: str, width: int, sign: str = "±
         scale=dict(domain=[0, most], nice=False),
         axis=dict(
             values=list(range(0, math.ceil(most) + 1, step)),
-            labelExpr=f"'{sign}' + datum.label + '°'",
+            labelExpr=f"(datum.value ? '{sign}' : '') + datum.label + '°'",
             labelFlush=False,
             grid=False,
         ),

@@ -1,12 +1,12 @@
 """Distances of images to the decision boundary: the share of them beyond each distance."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
 import polars as pl
 
-from analysis import axes, panels
+from analysis import axes, panels, selection, theme, thinning
 
 MOST_PANELS = 6
 SHARES = [index / 40 for index in range(41)]
@@ -47,12 +47,10 @@ def quantiles(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def few(turns: Sequence[float]) -> list[float]:
-    """The ranges that have a panel: all, or evenly chosen ones with the outermost."""
-    if len(turns) <= MOST_PANELS:
-        return list(turns)
-    step = (len(turns) - 1) / (MOST_PANELS - 1)
-    return [turns[round(index * step)] for index in range(MOST_PANELS)]
+def few_ranges(rows: pl.DataFrame) -> selection.Comparable:
+    """The rows of the ranges that have a panel, and a note if those are not all."""
+    fit = panels.MOST_ROWS // (len(SHARES) * rows["model"].n_unique())
+    return thinning.few(rows, "train_rotation", min(fit, MOST_PANELS))
 
 
 def panel(data: pl.DataFrame, turn: float, look: Mapping[str, Any]) -> alt.LayerChart:
@@ -74,6 +72,7 @@ def panel(data: pl.DataFrame, turn: float, look: Mapping[str, Any]) -> alt.Layer
             "round(40 * datum.share) % 5 === 0"
         ),
     ]
-    heading = alt.TitleParams(f"Trained and tested on ±{turn:g}°")
+    digits = theme.turn(turn) if turn else "upright digits"
+    heading = alt.TitleParams(f"Trained and tested on {digits}")
     chart = alt.LayerChart(layer=layers).properties(width=250, height=190, title=heading)
     return panels.filtered(chart, {"train_rotation": turn})

@@ -22,9 +22,9 @@ BOTH = (
     "Line or point: mean over seeds. Whisker: least to greatest seed. Band: 95% Wilson interval "
     "of the counts of all seeds (test-set sampling only; of points it is in the tooltip)."
 )
-MOST_LEFT_OUT = 3
+MOST_LEFT_OUT = 1
 """Kinds of rows left out that are described; more are summed up."""
-LEFT_OUT = re.compile(r"Left out: (\d+) rows with (.*)\.$")
+LEFT_OUT = re.compile(r"Left out: (\d+) rows? with (.*)\.$")
 MOST_FLAGGED = 5
 """Flagged networks that are named; the rest are counted."""
 SPATIAL = ("rotation-grid", "translation-grid", "spatial-grid", "worst-of-10")
@@ -44,7 +44,8 @@ CHARACTER = 5.4
 
 def heading(question: str, lines: Iterable[str], width: int) -> alt.TitleParams:
     """The title of a figure that is `width` pixels wide, its subtitle broken to fit."""
-    wrapped = [part for line in lines for part in textwrap.wrap(line, int(width / CHARACTER))]
+    upper = [line[:1].upper() + line[1:] for line in lines]
+    wrapped = [part for line in upper for part in textwrap.wrap(line, int(width / CHARACTER))]
     return alt.TitleParams(text=question, subtitle=wrapped, fontSize=14, offset=16)
 
 

@@ -54,9 +54,10 @@ CLAIMS: tuple[Claim, ...] = (
 
 
 def judge(rows: pl.DataFrame, claims: Sequence[Claim] = CLAIMS) -> list[Outcome]:
-    """The outcome of every claim, in their order."""
-    needed = rows.select(COLUMNS)
-    found = [gathered(claim, needed) for claim in claims]
+    """The outcome of every claim, in their order. Rows that lack what a claim needs, such as the
+    outcomes of single images, count for the others only."""
+    usable = {one: rows.select(COLUMNS).drop_nulls(one) for one in {c.needs for c in claims}}
+    found = [gathered(claim, usable[claim.needs]) for claim in claims]
     tested = pl.DataFrame(
         {"family": [claim.family for claim in claims], "p": [two_sided(one) for one in found]},
         schema={"family": pl.String, "p": pl.Float64},

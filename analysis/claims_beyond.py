@@ -6,18 +6,9 @@ from functools import partial
 import numpy as np
 import polars as pl
 
-from analysis.claims_pixels import (
-    GAP,
-    SMALLER_EPS,
-    TABLE1,
-    crossover,
-    gaps,
-    pair_rows,
-    plain,
-    small_and_large,
-)
-from analysis.claims_widening import trained_wide
+from analysis.conditions import SMALLER_EPS, TABLE1
 from analysis.evidence import BEYOND, Claim, Either, Evidence, Part, Wanted, evidence, together
+from analysis.gaps import GAP, crossover, gaps, pair_rows, plain, small_and_large, trained_wide
 from analysis.pairs import Bits
 from analysis.selection import NotMeasured, comparable, of_variants, where
 from analysis.theme import look
@@ -159,6 +150,7 @@ CLAIMS = (
         "smaller mean distance of upright digits to it.",
         "Of one of the two the mean distance is larger.",
         boundary_comes_nearer,
+        needs="distances",
     ),
     Claim(
         "B9",
@@ -184,6 +176,7 @@ CLAIMS = (
         "(0.1).",
         "The rank correlation is above 0.",
         invariance_goes_with_weakness,
+        needs="n_correct",
     ),
     Claim(
         "B12",

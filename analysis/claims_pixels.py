@@ -1,109 +1,22 @@
 """The paper's sentences on pixel-wise attacks: Figures 4 to 11 (C6 to C12)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 
 import polars as pl
 
-from analysis.claims_rotations import SAME_RANGE, SMALL
-from analysis.evidence import (
-    Claim,
-    Evidence,
-    Term,
-    Wanted,
-    cell,
-    evidence,
-    flagged,
-    measured_by_all,
-    together,
-)
-from analysis.seeds import slope_weights, trend
-from analysis.selection import NotMeasured, comparable, of_variants, where
+from analysis import trends
+from analysis.conditions import PAPER_EPS, PAPERS_PAIR, SMALLER_EPS, TABLE1
+from analysis.evidence import Claim, Evidence, Wanted, evidence, measured_by_all, together
+from analysis.gaps import GAP, crossover, gap, pair_rows, plain, shares
+from analysis.selection import NotMeasured, comparable, where
 from analysis.theme import ATTACKS, look
 
-TABLE1 = {"stdcnn": "table1", "gcnn": "table1"}
-PAPERS_PAIR = {"stdcnn": "doubled", "gcnn": "halved"}
-"""What the paper calls equivalent in parameters; it is not, see `claims_beyond.MATCHED`."""
-LARGE = 90.0
-"""Degrees from which a range counts as large: a quarter turn, of which the group of GCNN knows
-the multiples exactly."""
-PAPER_EPS, SMALLER_EPS = 0.3, 0.1
 AS_GOOD = 0.02
 """Accuracies that differ by less count as equal: two points are the width of a mark on the axes
 from 0 to 100% from which the paper reads "as well as"."""
 ROUGHLY = 0.10
 """RotEqNet, "roughly from 40% to 60%": half of the change that is named."""
-GAP = "GCNN - StdCNN"
-
-
-def pair_rows(
-    rows: pl.DataFrame,
-    pair: Mapping[str, str],
-    attacks: Sequence[str],
-    eps: float,
-    *which: pl.Expr,
-) -> pl.DataFrame:
-    """Comparable rows of a pair of networks under these attacks."""
-    kinds = " and ".join(f"{model} {variant}" for model, variant in pair.items())
-    needs = f"{kinds}, attack {' or '.join(attacks)}, eps {eps:g}"
-    attacked = pl.col("attack").is_in(attacks), pl.col("eps") == eps
-    chosen = where(rows, needs, of_variants(pair), *attacked, *which)
-    chosen = where(chosen, needs, pl.col("model").n_unique() == len(pair))
-    return comparable(together(chosen, ["model", "attack"]), all_variants=True).rows
-
-
-def plain(*, adversary: str = "none", eps: float | None = None) -> list[pl.Expr]:
-    """Tested as trained, with this adversary."""
-    which = [SAME_RANGE, pl.col("adversary") == adversary]
-    return which if eps is None else [*which, pl.col("adversary_eps") == eps]
-
-
-def gap(x: float, weight: float = 1.0, **of: object) -> list[Term]:
-    """GCNN less StdCNN, both trained and tested on [-x, x]."""
-    sides = ((weight, "gcnn"), (-weight, "stdcnn"))
-    return [(sign, {"model": model, "train_rotation": x, **of}) for sign, model in sides]
-
-
-def gaps(xs: Sequence[float], **of: object) -> list[Term]:
-    """The mean of `gap` over ranges."""
-    return [term for x in xs for term in gap(x, 1 / len(xs), **of)]
-
-
-def by_range(rows: pl.DataFrame) -> str:
-    """`GCNN / StdCNN: 3.1% / 2.0% at ±0°, ...`, means over seeds; differences near 0% or 100% can
-    only be small."""
-    share = (pl.col("n_correct") / pl.col("n")).mean().alias("share")
-    means = rows.filter(~flagged()).group_by("train_rotation", "model").agg(share)
-    both = means.pivot("model", index="train_rotation", values="share").drop_nulls()
-    values = both.select("train_rotation", "gcnn", "stdcnn").sort("train_rotation").iter_rows()
-    listed = ", ".join(f"{one:.1%} / {other:.1%} at ±{x:g}°" for x, one, other in values)
-    return f"GCNN / StdCNN: {listed}."
-
-
-def crossover(
-    rows: pl.DataFrame, pair: Mapping[str, str], attack: str, which: Sequence[pl.Expr] = ()
-) -> Evidence:
-    """GCNN ahead at small ranges, behind at large ones: the mean difference over either."""
-    chosen = pair_rows(rows, pair, [attack], PAPER_EPS, *plain(), *which)
-    small, large = small_and_large(chosen)
-    wanted = [
-        Wanted(f"{GAP}, mean over ranges up to ±{SMALL:g}°", gaps(small), low=0.0),
-        Wanted(f"{GAP}, mean over ranges from ±{LARGE:g}°", gaps(large), high=0.0),
-    ]
-    return evidence(chosen, wanted, by_range(chosen))
-
-
-def small_and_large(rows: pl.DataFrame) -> tuple[list[float], list[float]]:
-    """The small and the large ranges at which both models were measured.
-
-    Raises:
-        NotMeasured: either has none.
-    """
-    xs = measured_by_all(rows, "train_rotation")
-    small, large = [x for x in xs if x <= SMALL], [x for x in xs if x >= LARGE]
-    if not (small and large):
-        raise NotMeasured(f"needs train_rotation up to {SMALL:g} and from {LARGE:g} of both")
-    return small, large
 
 
 def trained_with_fgsm(
@@ -141,35 +54,30 @@ def roteqnet_rises(rows: pl.DataFrame) -> Evidence:
     ]
     terms = [(1.0, ends[180.0]), (-1.0, ends[0.0])]
     rise = Wanted("RotEqNet at ±180° less at ±0°", terms, low=0.0)
-    return evidence(chosen, [rise, *near])
+    found = trends.words(shares(chosen, "roteqnet"), "share", "rises")
+    return evidence(chosen, [rise, *near], f"Trend: {found}." if found else "")
 
 
 def loses_with_range(rows: pl.DataFrame) -> Evidence:
     """The least-squares lines of GCNN's accuracy and of GCNN - StdCNN against range fall, at the
     smaller eps."""
     chosen = pair_rows(rows, TABLE1, ["fgsm", "pgd"], SMALLER_EPS, *plain())
-    wanted, ranks = [], []
+    wanted, remarks = [], []
     for attack in ("fgsm", "pgd"):
         under = chosen.filter(attack=attack)
         xs = measured_by_all(under, "train_rotation")
         if len(xs) < 3:
             raise NotMeasured("needs three values of train_rotation for a trend")
-        weights = [180 * weight for weight in slope_weights(xs)]
+        weights = [180 * weight for weight in trends.slope_weights(xs)]
         of = {"attack": attack}
         both = [term for x, w in zip(xs, weights, strict=True) for term in gap(x, w, **of)]
         own = [term for term in both if term[1]["model"] == "gcnn"]
         for words, terms in (("GCNN", own), (GAP, both)):
             words = f"{words} under {ATTACKS[attack]}, change of the fitted line from 0 to 180°"
             wanted.append(Wanted(words, terms, high=0.0))
-        ranks.append(f"{ATTACKS[attack]} {rank(cell(under, model='gcnn')):+.2f}")
-    remark = f"Rank correlation of GCNN's mean accuracy with range: {', '.join(ranks)}."
-    return evidence(chosen, wanted, remark)
-
-
-def rank(rows: pl.DataFrame) -> float:
-    """Spearman's correlation of the mean accuracy over seeds with the range."""
-    share = rows.with_columns(share=pl.col("n_correct") / pl.col("n"))
-    return float(trend(share, "train_rotation", "share", ["model"])["rank"][0])
+        found = trends.words(shares(under, "gcnn"), "share", "falls")
+        remarks.append(f"Trend of GCNN under {ATTACKS[attack]}: {found}.")
+    return evidence(chosen, wanted, " ".join(remarks))
 
 
 CLAIMS = (

@@ -5,14 +5,13 @@ from collections.abc import Sequence
 import polars as pl
 
 from analysis import selection
+from analysis.conditions import CLEAN, NO_ADVERSARY, SAME_RANGE, SMALL, UPRIGHT
 from analysis.evidence import Claim, Either, Evidence, Wanted, against, evidence, together
 from analysis.selection import NotMeasured, comparable, where
 from analysis.theme import look
 
 EQUIVARIANT = ("gcnn", "hnet", "ptn", "roteqnet")
 """The rotation-equivariant networks of the paper."""
-SMALL = 40.0
-"""Degrees: the largest "small" rotation (Figure 1, left)."""
 SAFE = 20.0
 """Degrees up to which accuracy is "well above 98%" without augmentation."""
 HIGH, WHOLE_CIRCLE = 0.98, 0.60
@@ -23,15 +22,11 @@ AS_GOOD = 0.003
 """What may be missing to the best accuracy: the half-width of Wilson's interval at 98% of 10,000
 images, within which one test set cannot tell two networks apart."""
 
-CLEAN = (pl.col("adversary") == "none", pl.col("attack") == "none")
-UPRIGHT = pl.col("train_rotation") == 0
-SAME_RANGE = pl.col("test_rotation") == pl.col("train_rotation")
-
 
 def unturned(rows: pl.DataFrame, models: Sequence[str], *which: pl.Expr) -> pl.DataFrame:
     """Comparable rows of these models without attack and adversary."""
     needs = f"attack none, adversary none, model {' or '.join(models)}"
-    chosen = where(rows, needs, *CLEAN, pl.col("model").is_in(models), *which)
+    chosen = where(rows, needs, CLEAN, NO_ADVERSARY, pl.col("model").is_in(models), *which)
     return comparable(together(chosen, ["model"])).rows
 
 
@@ -102,7 +97,7 @@ def enough_images(rows: pl.DataFrame) -> Evidence:
     turns = pl.col("train_rotation").is_in([0.0, 180.0])
     needs = f"attack none, adversary none, model {' or '.join(EQUIVARIANT)}"
     models = pl.col("model").is_in(EQUIVARIANT)
-    chosen = where(rows, needs, *CLEAN, models, turns, SAME_RANGE)
+    chosen = where(rows, needs, CLEAN, NO_ADVERSARY, models, turns, SAME_RANGE)
     chosen = selection.one_variant(together(chosen, ["model", "train_size"], setting)).rows
     chosen = selection.most_frequent(chosen, setting).rows
     chosen = selection.attacked_alike(selection.tested_alike(chosen).rows).rows

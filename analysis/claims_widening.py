@@ -7,19 +7,9 @@ from functools import partial
 import polars as pl
 
 from analysis import pairs
-from analysis.claims_pixels import GAP, LARGE, SMALLER_EPS, TABLE1, by_range, pair_rows, plain
-from analysis.evidence import (
-    BEYOND,
-    Claim,
-    Evidence,
-    Term,
-    Wanted,
-    cell,
-    evidence,
-    measured_by_all,
-    part,
-    together,
-)
+from analysis.conditions import SMALLER_EPS, TABLE1
+from analysis.evidence import BEYOND, Claim, Evidence, Term, Wanted, cell, evidence, part, together
+from analysis.gaps import GAP, by_range, from_zero_to, pair_rows, plain, trained_wide
 from analysis.pairs import Bits
 from analysis.selection import NotMeasured, comparable, of_variants, where
 from analysis.theme import look
@@ -53,18 +43,6 @@ def wider(chosen: pl.DataFrame, pair: Mapping[str, str]) -> Wanted:
     ]
     names = " - ".join(f"{look(kind['model']).label} {kind['variant']}" for kind in kinds)
     return Wanted(f"{names}, change from ±0° to ±{widest:g}°", terms, high=0.0)
-
-
-def from_zero_to(chosen: pl.DataFrame) -> float:
-    """The widest range of training at which every model was measured.
-
-    Raises:
-        NotMeasured: it is not large, or 0 was not measured.
-    """
-    xs = measured_by_all(chosen, "train_rotation")
-    if not xs or xs[0] > 0 or xs[-1] < LARGE:
-        raise NotMeasured(f"needs train_rotation 0 and {LARGE:g} or more")
-    return xs[-1]
 
 
 def widening_when_matched(rows: pl.DataFrame) -> Evidence:
@@ -127,16 +105,6 @@ def upright_digits(rows: pl.DataFrame) -> Evidence:
     upright = pl.col("test_rotation") == 0, pl.col("model") == "gcnn"
     chosen = comparable(together(where(rows, needs, *under, *upright), ["train_rotation"])).rows
     return evidence(chosen, [trained_wide(chosen, "gcnn")])
-
-
-def trained_wide(chosen: pl.DataFrame, model: str) -> Wanted:
-    """A model's value when trained on the widest range lies below that when trained upright."""
-    of_model = chosen.filter(model=model)
-    widest = from_zero_to(of_model if len(of_model) else chosen)
-    terms = [
-        (sign, {"model": model, "train_rotation": x}) for sign, x in ((1.0, widest), (-1.0, 0.0))
-    ]
-    return Wanted(f"{look(model).label} trained on ±{widest:g}° less on ±0°", terms, high=0.0)
 
 
 CLAIMS = (

@@ -1,10 +1,18 @@
-"""What figures ask of rows, and what they say where the rows differ from the paper."""
+"""What figures and claims ask of rows, and what they say where the rows differ from the paper."""
 
 import polars as pl
 
 from analysis.selection import where
 
-PAPER_EPS = 0.3
+PAPER_EPS, SMALLER_EPS = 0.3, 0.1
+SMALL = 40.0
+"""Degrees: the largest "small" rotation of the paper (Figure 1, left)."""
+LARGE = 90.0
+"""Degrees from which a range counts as large: a quarter turn, of which the group of GCNN knows
+the multiples exactly."""
+TABLE1 = {"stdcnn": "table1", "gcnn": "table1"}
+PAPERS_PAIR = {"stdcnn": "doubled", "gcnn": "halved"}
+"""What the paper calls equivalent in parameters; it is not, see `claims_widening.MATCHED`."""
 CLEAN = pl.col("attack") == "none"
 NO_ADVERSARY = pl.col("adversary") == "none"
 CAPSULES = pl.col("model").is_in(["capsnet", "emcaps"])

@@ -1,9 +1,11 @@
 """Accuracy as a table of colours: train range against test range, one per model and eps."""
 
+import math
+
 import altair as alt
 import polars as pl
 
-from analysis import panels, selection, theme
+from analysis import panels, selection, theme, thinning
 
 ATTACKS = ("pgd", "fgsm")
 """The attack that is shown is the first that was measured."""
@@ -13,8 +15,12 @@ LEGEND = (
     "interval (test-set sampling only) are in the tooltips. No cell: not measured. Whiskers are "
     "left out."
 )
+DARK_INK, LIGHT_INK = "#111", "#fff"
+"""Of the numbers on light and on dark cells; a dark page changes neither."""
 CELL = 34
 """Pixels of a cell."""
+MOST_RANGES = 12
+"""Rows and columns of a panel."""
 
 
 def few_eps(rows: pl.DataFrame) -> pl.DataFrame:
@@ -28,20 +34,35 @@ def few_eps(rows: pl.DataFrame) -> pl.DataFrame:
     return both.join(tested, on=["model", "test_rotation"], how="semi", maintain_order="left")
 
 
+def few_ranges(rows: pl.DataFrame) -> selection.Comparable:
+    """The rows at so few ranges that a page holds a cell for each pair of them. Test ranges that
+    are train ranges too are kept first, so that the diagonal is seen."""
+    cells = panels.MOST_ROWS // rows.select("model", "eps").n_unique()
+    most = min(MOST_RANGES, math.isqrt(cells))
+    rows, notes = thinning.few(rows, "train_rotation", most)
+    trained = set(rows["train_rotation"])
+    same = set(rows["test_rotation"]) & trained
+    others = sorted(set(rows["test_rotation"]) - trained)
+    room = most - len(same)
+    more = thinning.evenly(others, room) if room > 1 else []
+    rows, left_out = thinning.at(rows, "test_rotation", {*same, *more})
+    return selection.Comparable(rows, [*notes, *left_out])
+
+
 def panel(data: pl.DataFrame, model: str, attack: str, eps: float) -> alt.LayerChart:
     """One model at one eps: train range down, test range across."""
     across, down = (sorted(set(data[name])) for name in ("test_rotation", "train_rotation"))
-    degrees = "'±' + datum.label + '°'"
+    degrees = "(datum.value ? '±' : '') + datum.label + '°'"
     x, y = (
         channel(
             f"{name}:O",
-            title=theme.title(name),
+            title=title,
             scale=dict(domain=values),
             axis=dict(labelExpr=degrees, labelAngle=0, format="~g", grid=False),
         )
-        for channel, name, values in (
-            (alt.X, "test_rotation", across),
-            (alt.Y, "train_rotation", down),
+        for channel, name, title, values in (
+            (alt.X, "test_rotation", "Test rotation", across),
+            (alt.Y, "train_rotation", "Training", down),
         )
     )
     tips = [column for column in data.columns if not column.startswith("_")]
@@ -52,7 +73,9 @@ def panel(data: pl.DataFrame, model: str, attack: str, eps: float) -> alt.LayerC
         legend=dict(title="Accuracy", format=".0%"),
     )
     cells = alt.Chart().mark_rect().encode(x, y, colour, tooltip=panels.tooltip(tips))
-    ink = alt.when("datum.accuracy > 0.6").then(alt.value("#000000")).otherwise(alt.value("#fff"))
+    ink = (
+        alt.when("datum.accuracy > 0.6").then(alt.value(DARK_INK)).otherwise(alt.value(LIGHT_INK))
+    )
     numbers = alt.Chart().mark_text(fontSize=10).encode(x, y, color=ink, text="_percent:N")
     name = f"{theme.ATTACKS[attack]} at eps {eps:g}" if eps else theme.ATTACKS["none"]
     heading = alt.TitleParams(f"{theme.look(model).label}, {name}")

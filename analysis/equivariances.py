@@ -47,8 +47,7 @@ def beside(data: pl.DataFrame, robust: pl.DataFrame) -> pl.DataFrame:
     renamed = robust.rename({c: f"robust_{c}" for c in robust.columns if c in ("n", "seeds")})
     data = data.join(renamed, on=NETWORK, how="left", maintain_order="left")
     mean = pl.col("degrees").is_null() & pl.col("accuracy").is_not_null()
-    turn = pl.format("±{}°", pl.col("train_rotation").round(0).cast(pl.Int64))
-    data = data.with_columns(_label=pl.when(mean).then(turn), _scatter=mean)
+    data = data.with_columns(_label=pl.when(mean).then(labels.turn()), _scatter=mean)
     error, accuracy = both_axes(data)
     placed = labels.placed(
         labels.thinned(data.filter("_scatter"), "_scatter", "model", "variant"),
@@ -86,7 +85,7 @@ def panel(data: pl.DataFrame, turn: float, look: Mapping[str, Any]) -> alt.Layer
             middle, shape=look["shape"], tooltip=panels.tooltip(tips)
         ),
     ]
-    name = f"Trained on ±{turn:g}°" if turn else "Trained on upright digits"
+    name = f"Trained on {theme.turn(turn)}" if turn else "Trained on upright digits"
     chart = alt.LayerChart(layer=layers).properties(
         width=WIDTH, height=theme.HEIGHT, title=alt.TitleParams(name)
     )

@@ -17,9 +17,9 @@ from analysis.selection import FIRST, SETTING, NotMeasured, as_of_first_model, w
 from analysis.theme import look
 
 BEYOND = "beyond the paper"
+"""Instead of a figure."""
 FEW_IMAGES = 1_000
 """Fewer are named beside a verdict."""
-"""Instead of a figure."""
 Unit = Literal["share", "difference", "number"]
 Term = tuple[float, Mapping[str, Any]]
 """A weight, and the values of columns that select the rows of one kind of network and test."""
@@ -106,6 +106,8 @@ class Claim(NamedTuple):
     sentence: str
     refuted_by: str
     measure: Callable[[pl.DataFrame], Evidence]
+    needs: str = "correct"
+    """The column without which a row says nothing: most claims compare image by image."""
 
 
 def _all_hold(parts: Sequence[Part]) -> float:

@@ -120,7 +120,7 @@ def _(loaded, name, rows):
     try:
         _needs = (getattr(loaded, table) for table in FIGURES[name.value].needs)
         figure = FIGURES[name.value].draw(rows, *_needs)
-    except NotMeasured as error:
+    except (NotMeasured, ValueError) as error:  # ValueError: too many or mixed rows
         figure = mo.md(f"Not drawn: {error}")
     figure
     return (figure,)

@@ -18,6 +18,7 @@ def difference(rows: pl.DataFrame) -> alt.ConcatChart:
     strong = (pl.col("eps") > 0) | CLEAN
     chosen = where(rows, needs, of_two, tiers, strong, SAME_RANGE, NO_ADVERSARY)
     rows, notes = comparable(chosen)
+    rows, more = leads.few_ranges(rows)
     data = leads.found(rows)
     if data.is_empty():
         raise NotMeasured(f"needs rows with {needs}, of the same seed and images")
@@ -31,6 +32,7 @@ def difference(rows: pl.DataFrame) -> alt.ConcatChart:
         f"Variants: {captions.listed([f'{m} {v}' for m, v in main.items()])}.",
         "No adversary in training.",
         *notes,
+        *more,
     ]
     return done(question, rows, words, drawn, data, legend=leads.LEGEND)
 
@@ -45,13 +47,13 @@ def cube(rows: pl.DataFrame) -> alt.ConcatChart:
     shown = CLEAN | (attacked & (pl.col("attack") == attack))
     rows, more = comparable(rows.filter(shown).join(apart, on="trial", how="semi"))
     rows = cubes.few_eps(rows).join(apart, on="test_rotation", how="semi")
-    selection.at_least_two(rows, "train_rotation", needs)
+    rows, left_out = cubes.few_ranges(selection.at_least_two(rows, "train_rotation", needs))
     data = summary(rows, ["model", "variant", "train_rotation", "test_rotation", "attack", "eps"])
     data = data.with_columns(_percent=(100 * pl.col("accuracy")).round(0).cast(pl.Int64))
     models, levels = theme.in_order(data["model"]), sorted(set(data["eps"]))
     drawn = [cubes.panel(data, model, attack, eps) for model in models for eps in levels]
     question = "Which range matters, that of training or that of testing?"
-    words = ["No adversary in training.", *notes, *more]
+    words = ["No adversary in training.", *notes, *more, *left_out]
     return done(question, rows, words, drawn, data, legend=cubes.LEGEND, columns=len(levels))
 
 
@@ -63,14 +65,14 @@ def boundary(rows: pl.DataFrame) -> alt.ConcatChart:
     chosen = where(rows, needs, fmn, measured, SAME_RANGE, NO_ADVERSARY)
     rows, notes = comparable(chosen)
     rows = rows.unique(["trial", "test_rotation"], keep="first", maintain_order=True)
+    rows, more = boundaries.few_ranges(rows)
     data = boundaries.quantiles(rows)
     pick = panels.legend_selection()
     look = panels.model_encodings(data["model"]) | {"opacity": panels.dimmed(pick)}
-    turns = boundaries.few(sorted(set(data["train_rotation"])))
-    data = data.filter(pl.col("train_rotation").is_in(turns))
+    turns = sorted(set(data["train_rotation"]))
     drawn = [boundaries.panel(data, turn, look) for turn in turns]
     question = "How far from the decision boundary do images lie?"
-    words = ["No adversary in training.", *notes]
+    words = ["No adversary in training.", *notes, *more]
     attack = f"{captions.attack_settings(rows)}."
     legend = boundaries.LEGEND
     return done(question, rows, words, drawn, data, pick, legend=legend, attacks=attack)

@@ -14,6 +14,7 @@ from analysis import (
     panels,
     selection,
     theme,
+    thinning,
     tradeoffs,
 )
 from analysis.conditions import CLEAN, NO_ADVERSARY, SAME_RANGE
@@ -29,7 +30,9 @@ def equivariance(rows: pl.DataFrame, errors: pl.DataFrame) -> alt.ConcatChart:
     needs = "layer logits in table equivariance, adversary none"
     chosen = where(errors, needs, pl.col("layer") == "logits", NO_ADVERSARY)
     chosen, notes = alike(chosen)
-    data = equivariances.by_angle(chosen)
+    every = equivariances.by_angle(chosen)
+    data, more = thinning.fitting(every, "train_rotation", ["model", "degrees"])
+    notes += more
     pgd = (pl.col("attack") == "pgd") & (pl.col("eps") > 0)
     attacked = rows.filter(pgd, SAME_RANGE).join(chosen, on="trial", how="semi")
     pick = panels.legend_selection()

@@ -6,14 +6,16 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from analysis import captions, labels, panels, selection, theme
+from analysis import captions, labels, panels, selection, theme, thinning
 from analysis.conditions import (
     ATTACKED,
     BOTH_X,
     CLEAN,
     NO_ADVERSARY,
     PAPER_EPS,
+    PAPERS_PAIR,
     SAME_RANGE,
+    TABLE1,
     TIPS,
     nearest_adversary,
     paper_eps,
@@ -23,12 +25,14 @@ from analysis.selection import NotMeasured, comparable, where
 from analysis.statistics import summary
 
 PAIRS = {
-    "As in Table 1": {"stdcnn": "table1", "gcnn": "table1"},
-    "StdCNN double, GCNN half width": {"stdcnn": "doubled", "gcnn": "halved"},
+    "As in Table 1": TABLE1,
+    "StdCNN double, GCNN half width": PAPERS_PAIR,
     "Equal parameters": {"stdcnn": "matched-table1", "gcnn": "table1"},
 }
 """The panels of Figures 4 to 6. The paper calls the second pair equivalent in parameters; the
 third is, and is shown where it was measured."""
+MOST_LINES, MOST_EPS = 12, 30
+"""Of a panel over eps: ranges that have a line, and points of a line."""
 PAPERS_PAIRS = list(PAIRS)[:2]
 
 
@@ -211,11 +215,14 @@ def against_strength(
         raise NotMeasured(f"needs rows with attack fgsm or pgd, {needs}")
     attacked = pl.concat(with_eps_zero(rows, attack) for attack in sorted(attacks))
     selection.at_least_two(attacked, "eps", f"attack fgsm or pgd, {needs}")
+    attacked, lines = thinning.few(attacked, "train_rotation", MOST_LINES)
+    _, papers = selection.nearest_eps(rows, PAPER_EPS)
+    attacked, points = thinning.few(attacked, "eps", MOST_EPS, [papers])
     data = summary(attacked, ["model", "variant", "train_rotation", *ATTACKED])
     data = labels.end_labels(data, "eps", "attack", "{0:g}/{0:g}")
     notes += [f"Not measured: {theme.ATTACKS[a]}." for a in sorted({"fgsm", "pgd"} - attacks)]
     words = "Labels x/x: rotations in [-x, x] degrees in training / test. eps 0: no attack."
-    return rows, data, ["No adversary in training.", words, *notes]
+    return rows, data, ["No adversary in training.", words, *lines, *points, *notes]
 
 
 def with_eps_zero(rows: pl.DataFrame, attack: str) -> pl.DataFrame:

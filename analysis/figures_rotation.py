@@ -3,14 +3,21 @@
 import altair as alt
 import polars as pl
 
-from analysis import captions, panels, selection, theme
-from analysis.conditions import BOTH_X, CAPSULES, CLEAN, NO_ADVERSARY, SAME_RANGE, TIPS, UPRIGHT
+from analysis import captions, panels, selection, theme, thinning
+from analysis.conditions import (
+    BOTH_X,
+    CAPSULES,
+    CLEAN,
+    NO_ADVERSARY,
+    SAME_RANGE,
+    SMALL,
+    TIPS,
+    UPRIGHT,
+)
 from analysis.panels import against_rotation, done
 from analysis.selection import comparable, where
 from analysis.statistics import summary
 
-SMALL = 40
-"""The largest "small" rotation of the paper's Figure 1, in degrees."""
 SIZES = {0.0: "Upright digits", 180.0: "Trained and tested with rotations in [-180, 180]"}
 """The panels of Figure 3, by train and test rotation."""
 
@@ -32,6 +39,8 @@ def upright_only(rows: pl.DataFrame, words: str, models: pl.Expr) -> alt.ConcatC
     needs = f"train_rotation 0, adversary none, {words}"
     chosen = where(rows, needs, models, UPRIGHT, NO_ADVERSARY, CLEAN)
     rows, notes = comparable(selection.at_least_two(chosen, "test_rotation", needs))
+    rows, more = thinning.fitting(rows, "test_rotation", ["model"])
+    notes += more
     data = summary(rows, TIPS)
     pick = panels.legend_selection()
     look = panels.model_encodings(data["model"]) | {"opacity": panels.dimmed(pick)}
@@ -52,6 +61,8 @@ def figure02(rows: pl.DataFrame) -> alt.ConcatChart:
     rows = where(rows, needs, NO_ADVERSARY, CLEAN)
     selection.at_least_two(where(rows, needs, SAME_RANGE), "train_rotation", needs)
     rows, notes = comparable(rows.filter(SAME_RANGE | UPRIGHT))
+    rows, more = thinning.fitting(rows, "test_rotation", ["model"], 2)
+    notes += more
     series = {"same range": SAME_RANGE, "none": UPRIGHT}
     data = pl.concat(
         summary(rows.filter(which), TIPS).with_columns(augmentation=pl.lit(name))
@@ -85,6 +96,7 @@ def figure03(rows: pl.DataFrame) -> alt.ConcatChart:
     selection.at_least_two(rows, "train_size", needs)
     rows, more = several_sizes(rows)
     notes += more
+    where(rows, f"{needs}, of one model at two values of train_size", pl.lit(True))
     data = summary(rows, ["model", "variant", "train_rotation", "test_rotation", "train_size"])
     pick = panels.legend_selection()
     look = panels.model_encodings(data["model"]) | {"opacity": panels.dimmed(pick)}

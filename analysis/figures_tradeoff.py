@@ -3,7 +3,7 @@
 import altair as alt
 import polars as pl
 
-from analysis import captions, frontiers, panels, selection, theme, tradeoffs
+from analysis import captions, frontiers, panels, selection, theme, thinning, tradeoffs
 from analysis.conditions import CLEAN, NO_ADVERSARY, TIPS, UPRIGHT
 from analysis.panels import against_rotation, done
 from analysis.selection import NotMeasured, comparable, where
@@ -50,7 +50,7 @@ def frontier(rows: pl.DataFrame) -> alt.ConcatChart:
     drawn = [frontiers.panel(found, data, model) for model in models]
     question = "Which architecture and training gives the most of both robustnesses?"
     words = [*found.words, *found.notes]
-    return done(question, found.rows, words, drawn, data, legend=FRONTS, columns=4)
+    return done(question, found.rows, words, drawn, data, legend=FRONTS)
 
 
 def overview(rows: pl.DataFrame) -> alt.ConcatChart:
@@ -63,7 +63,9 @@ def overview(rows: pl.DataFrame) -> alt.ConcatChart:
     shown, parts = [], []
     clean = rows.filter(CLEAN, UPRIGHT)
     if clean["test_rotation"].n_unique() > 1:
-        shown.append(comparable(clean).rows)
+        kept, more = thinning.fitting(comparable(clean).rows, "test_rotation", ["model"])
+        notes += more
+        shown.append(kept)
         parts.append(summary(shown[0], TIPS))
     else:
         notes.append("Not measured: networks trained with train_rotation 0 at two test ranges.")

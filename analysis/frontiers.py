@@ -63,7 +63,13 @@ def panel(found: Points, data: pl.DataFrame, model: str) -> alt.LayerChart:
 def shapes(data: pl.DataFrame) -> alt.Shape:
     """A shape per kind of training."""
     kinds = trainings(data)
-    legend = dict(title=None, labelExpr=theme.labels(kinds), symbolOpacity=1, labelLimit=400)
+    legend = dict(
+        title=None,
+        labelExpr=theme.labels(kinds),
+        symbolOpacity=1,
+        symbolFillColor=theme.TEXT,
+        labelLimit=400,
+    )
     scale = dict(domain=list(kinds), range=list(theme.SHAPES[: len(kinds)]))
     return alt.Shape("_training:N", scale=scale, legend=legend)
 

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import polars as pl
 
+from analysis import theme
+
 LABEL_GAP = 0.055
 """Least distance between two labels, as a share of the height of a panel."""
 CHARACTER, LINE, POINT = 5.6, 11.0, 5.0
@@ -14,7 +16,11 @@ CHARACTER, LINE, POINT = 5.6, 11.0, 5.0
 MANY, VERY_MANY = 14, 18
 """Labels of a panel."""
 PLACES = ("_label_x", "_label_y", "_tip_x", "_tip_y")
-SIDES = ((1, 1), (1, -1), (-1, 1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))
+CORNERS = ((1, 1), (1, -1), (-1, 1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))
+BETWEEN = ((1, 0.5), (1, -0.5), (-1, 0.5), (-1, -0.5), (0.5, 1), (-0.5, 1), (0.5, -1), (-0.5, -1))
+SIDES = (*CORNERS, *BETWEEN)
+CROSSED = 40.0
+"""Pixels that a label may stand further off, so that its line crosses nothing."""
 RINGS = (0.0, 6.0, 12.0, 20.0, 30.0, 42.0, 56.0, 72.0, 90.0, 110.0, 132.0, 156.0)
 """How far beyond its point, in pixels, a label is tried; the nearest free place is taken."""
 
@@ -45,6 +51,10 @@ class Box(NamedTuple):
         """Where a line from outside to the box ends."""
         return min(max(x, self.left), self.right), min(max(y, self.low), self.high)
 
+    def lies_on(self, line: Sequence[tuple[float, float]]) -> bool:
+        """Whether one of the points of a line lies in it."""
+        return any(self.left < x < self.right and self.low < y < self.high for x, y in line)
+
 
 def boxed(
     points: Sequence[tuple[float, float]],
@@ -53,26 +63,42 @@ def boxed(
     height: float,
 ) -> list[Box | None]:
     """A box for each text beside its point: in the panel, on no point and on no other label, as
-    near as can be; where nothing is free, where least is hidden. None where there is no text."""
+    near as can be, if possible without a line across them; where nothing is free, where least is
+    hidden. None where there is no text."""
     taken = [Box(x - POINT, y - POINT, x + POINT, y + POINT) for x, y in points]
     boxes: list[Box | None] = []
     for (x, y), text in zip(points, texts, strict=True):
         if text is None:
             boxes.append(None)
             continue
-        places = [box for box in _places(x, y, text) if box.within(width, height)]
-        hidden = [sum(box.overlap(other) for other in taken) for box in places]
-        best = hidden.index(min(hidden)) if places else 0
-        boxes.append(places[best] if places else next(_places(x, y, text)))
+        others = [box for box in taken if not box.lies_on([(x, y)])]
+        costs = {
+            box: (
+                sum(box.overlap(other) for other in taken),
+                ring + CROSSED * _crossed((x, y), box, others),
+            )
+            for ring, box in _places(x, y, text)
+            if box.within(width, height)
+        }
+        boxes.append(min(costs, key=costs.__getitem__) if costs else next(_places(x, y, text))[1])
         taken.append(boxes[-1])  # type: ignore[arg-type]
     return boxes
 
 
-def _places(x: float, y: float, text: str) -> Iterator[Box]:
+def _crossed(point: tuple[float, float], box: Box, others: Sequence[Box]) -> int:
+    """How many boxes the line from a point to its label crosses."""
+    (x, y), (to_x, to_y) = point, box.nearest(*point)
+    steps = int(math.dist((x, y), (to_x, to_y)) / POINT)
+    line = [(x + (to_x - x) * i / steps, y + (to_y - y) * i / steps) for i in range(1, steps)]
+    return sum(other.lies_on(line) for other in others)
+
+
+def _places(x: float, y: float, text: str) -> Iterator[tuple[float, Box]]:
+    """Boxes around a point, and how far beyond it they are; the best first."""
     wide, high = CHARACTER * len(text) / 2 + 1, LINE / 2
     for ring, (across, up) in itertools.product(RINGS, SIDES):
         at_x, at_y = x + across * (wide + POINT + ring), y + up * (high + POINT + ring)
-        yield Box(at_x - wide, at_y - high, at_x + wide, at_y + high)
+        yield ring, Box(at_x - wide, at_y - high, at_x + wide, at_y + high)
 
 
 class Axis(NamedTuple):
@@ -97,6 +123,11 @@ class Axis(NamedTuple):
         if self.log:
             return float(self.lower * (self.upper / self.lower) ** share)
         return self.lower + share * (self.upper - self.lower)
+
+
+def turn() -> pl.Expr:
+    """What is written at a network: the range of rotations that it was trained on."""
+    return pl.col("train_rotation").map_elements(theme.turn, return_dtype=pl.String)
 
 
 def thinned(data: pl.DataFrame, panel: str, *path: str) -> pl.DataFrame:

@@ -3,7 +3,7 @@
 import altair as alt
 import polars as pl
 
-from analysis import axes, labels, pairs, panels, theme
+from analysis import axes, labels, pairs, panels, selection, theme, thinning
 from analysis.captions import SPATIAL
 from analysis.conditions import BOTH_X
 
@@ -18,6 +18,11 @@ CONDITIONS = ("attack", "eps", "eps_unit", "test_rotation")
 WIDTH, HEIGHT = 250, 190
 MOST_EPS = 4
 """Lines of a panel."""
+
+
+def few_ranges(rows: pl.DataFrame) -> selection.Comparable:
+    """The rows of as many ranges as a page holds, and a note if those are not all."""
+    return thinning.fitting(rows, "train_rotation", ["attack"], MOST_EPS + 1)
 
 
 def found(rows: pl.DataFrame) -> pl.DataFrame:
@@ -41,9 +46,10 @@ def found(rows: pl.DataFrame) -> pl.DataFrame:
             .str.join(", "),
         )
     )
-    data = pairs.differences(rows, first, second, CONDITIONS)
+    shown = rows.filter(pl.col("eps").is_in(few_eps(of_seeds)))
+    data = pairs.differences(shown, first, second, CONDITIONS)
     data = data.join(of_seeds, on=CONDITIONS, how="left", maintain_order="left")
-    data = data.filter(pl.col("eps").is_in(few_eps(data))).with_columns(_zero=pl.lit(0.0))
+    data = data.with_columns(_zero=pl.lit(0.0))
     return data if data.is_empty() else labelled(data)
 
 

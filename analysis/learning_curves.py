@@ -58,7 +58,7 @@ def measures(epochs: pl.DataFrame) -> pl.DataFrame:
 def drawn(data: pl.DataFrame, look: Mapping[str, Any], turns: list[float]) -> list[alt.LayerChart]:
     """A panel for the loss, one for validation, and one for each adversary."""
     if len(turns) > 1:
-        labels = {str(turn): f"trained on ±{turn:g}°" for turn in turns}
+        labels = {str(turn): f"trained on {theme.turn(turn)}" for turn in turns}
         dash = panels.dash_encoding("_range", labels)
         look = {**look, "strokeDash": dash}
     found = []

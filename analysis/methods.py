@@ -83,10 +83,15 @@ def provenance(rows: pl.DataFrame) -> pl.DataFrame:
 def counts(rows: pl.DataFrame) -> list[tuple[str, str]]:
     """What was measured, as numbers with their names."""
     return [
-        (f"{rows['trial'].n_unique():,}", "networks trained"),
-        (f"{rows.height:,}", "measurements"),
-        (f"{rows['model'].n_unique()}", "models"),
-        (f"{rows['seed'].n_unique()}", "seeds"),
+        *(
+            (f"{count:,}", noun if count == 1 else f"{noun}s")
+            for noun, count in (
+                ("trained network", rows["trial"].n_unique()),
+                ("measurement", rows.height),
+                ("model", rows["model"].n_unique()),
+                ("seed", rows["seed"].n_unique()),
+            )
+        ),
         (values(rows["train_rotation"], "±{:g}°"), "rotation in training"),
         (values(rows["test_rotation"], "±{:g}°"), "rotation in tests"),
     ]

@@ -7,7 +7,6 @@ print.
 import base64
 import html
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -16,21 +15,14 @@ import altair as alt
 import polars as pl
 import vl_convert
 
-from analysis import methods, page, panels, tables, theme, worst
-from analysis.claims import Outcome, Verdict
+from analysis import methods, page, panels, tables, theme, verdicts, worst
+from analysis.claims import Outcome
 from analysis.load import Loaded
 from analysis.selection import Comparable
 from rotgrid import __version__
 
 CLICK = "mrk"
 """The name of the selection that a click on a mark makes."""
-VERDICTS: dict[Verdict, str] = {
-    "holds": "\u2713",
-    "does not hold": "\u2717",
-    "too close to call": "\u2248",
-    "not measured": "\u2013",
-}
-"""Every verdict and its sign."""
 
 
 class Drawn(NamedTuple):
@@ -102,68 +94,26 @@ def _header(
     )
     nav = "\n".join(f'<a href="#{name}">{html.escape(title)}</a>' for name, title in links)
     question = "Does robustness to rotations cost robustness to adversarial pixels?"
-    headline = f'<p class="headline">{html.escape(_headline(outcomes))}</p>' if outcomes else ""
+    headline = (
+        f'<p class="headline">{html.escape(verdicts.headline(outcomes))}</p>' if outcomes else ""
+    )
     return (
         f'<p class="muted">{question}</p>{headline}{notices}<dl class="counts">{counts}</dl>'
         f'<nav aria-label="Contents">{nav}</nav>'
     )
 
 
-def _headline(outcomes: Sequence[Outcome]) -> str:
-    """How many claims got which verdict."""
-    counts = Counter(outcome.verdict for outcome in outcomes)
-    plurals: dict[Verdict, str] = {"holds": "hold", "does not hold": "do not hold"}
-    words = []
-    for verdict in VERDICTS:
-        alone = verdict if verdict in plurals else f"is {verdict}"
-        several = plurals.get(verdict, f"are {verdict}")
-        if counts[verdict]:
-            words.append(f"{counts[verdict]} {alone if counts[verdict] == 1 else several}")
-    return f"Of {len(outcomes)} claims: {', '.join(words)}."
-
-
 def _claims(outcomes: Sequence[Outcome], drawn: Mapping[str, Drawn]) -> str:
-    """A row per sentence: its verdict in a sign and in words, the numbers, and what would refute
-    it."""
-    rows = "\n".join(_claim(outcome, drawn) for outcome in outcomes)
-    heads = "".join(
-        f'<th scope="col">{head}</th>'
-        for head in ("Claim", "Verdict", "Numbers", "What would refute it")
-    )
-    return _wide(
-        "claims",
-        '<table class="claims">'
-        "<caption>Sentences of the paper, and some beyond it, judged by the rows of this report; "
-        "p is adjusted for all claims of a family (Holm).</caption>"
-        f"<thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table>",
+    """The table of claims; those that were not measured are folded away."""
+    wide = {n: _wide(n, table) for n, table in verdicts.tables(outcomes, drawn.keys()).items()}
+    return "\n".join(
+        table if name == "claims" else _folded(name.capitalize(), table)
+        for name, table in wide.items()
     )
 
 
-def _claim(outcome: Outcome, drawn: Mapping[str, Drawn]) -> str:
-    number = outcome.figure.partition(" ")[0]
-    name = f"figure{int(number):02d}" if number.isdecimal() else ""
-    source = f"Figure {outcome.figure}" if name else html.escape(outcome.figure)
-    if name in drawn:
-        source = f'<a href="#{name}">{source}</a>'
-    sign = f'<span aria-hidden="true">{VERDICTS.get(outcome.verdict, "")}</span>'
-    parts = outcome.words, _numbers(outcome), outcome.scope
-    words = "<br>".join(html.escape(part) for part in parts if part)
-    return (
-        f'<tr id="{html.escape(outcome.id)}"><th scope="row">{html.escape(outcome.id)}: '
-        f"{html.escape(outcome.sentence)} ({source})</th>"
-        f'<td class="verdict">{sign} {html.escape(outcome.verdict)}</td>'
-        f"<td>{words}</td><td>{html.escape(outcome.refuted_by)}</td></tr>"
-    )
-
-
-def _numbers(outcome: Outcome) -> str:
-    """p, n and seeds, as far as there are any; the estimate and its interval are in the words."""
-    words = []
-    if outcome.p is not None:
-        words.append("p < 0.001" if outcome.p < 0.001 else f"p {outcome.p:.3f}")
-    for name, count in (("n", outcome.n), ("seeds", outcome.seeds)):
-        words += [] if count is None else [f"{name} {count:,}"]
-    return ", ".join(words)
+def _folded(summary: str, content: str) -> str:
+    return f"<details><summary>{html.escape(summary)}</summary>{content}</details>"
 
 
 def _figure(name: str, figure: Drawn) -> str:
@@ -171,10 +121,8 @@ def _figure(name: str, figure: Drawn) -> str:
     picture = base64.b64encode(figure.svg.encode()).decode()
     table = ""
     if figure.table is not None:
-        table = (
-            f"<details><summary>Table ({figure.table.height} rows)</summary>"
-            f"{_wide(figure.heading, tables.as_html(figure.table))}</details>"
-        )
+        content = _wide(figure.heading, tables.as_html(figure.table))
+        table = _folded(f"Table ({figure.table.height} rows)", content)
     return f"""<section id="{name}" aria-labelledby="{name}-title">
 <h2 id="{name}-title">{html.escape(figure.heading)}</h2>
 <figure data-models="{html.escape(" ".join(_models(figure.spec)))}">

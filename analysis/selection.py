@@ -149,7 +149,8 @@ def most_frequent(
         group = "".join(f" ({name} {other[name]})" for name in by)
         shown = ", ".join(f"{name} {_plain(same[name])}" for name in differing)
         hidden = ", ".join(f"{name} {_plain(other[name])}" for name in differing)
-        notes.append(f"Shown{group}: {shown}. Left out: {other['len']} rows with {hidden}.")
+        count = f"{other['len']} {'row' if other['len'] == 1 else 'rows'}"
+        notes.append(f"Shown{group}: {shown}. Left out: {count} with {hidden}.")
     at = compared.with_row_index("_row").join(kept, on=[*by, *columns], how="semi")["_row"]
     return Comparable(rows[at.sort()], notes)
 

@@ -68,7 +68,7 @@ def as_html(table: pl.DataFrame) -> str:
     """A table element; the titles of its columns are spelled out in their tooltips."""
     titles = {name: html.escape(theme.title(name)) for name in table.columns}
     heads = "".join(
-        f'<th scope="col" title="{title}">{html.escape(_header(name))}</th>'
+        f'<th scope="col" title="{title}">{_breakable(html.escape(_header(name)))}</th>'
         for name, title in titles.items()
     )
     starts = ['<td class="number">' if dtype.is_numeric() else "<td>" for dtype in table.dtypes]
@@ -77,6 +77,11 @@ def as_html(table: pl.DataFrame) -> str:
         for cells in _cells(table, html.escape)
     )
     return f"<table><thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table>"
+
+
+def _breakable(text: str) -> str:
+    """The text with places where a narrow column may break it."""
+    return text.replace("_", "_<wbr>")
 
 
 def _header(name: str) -> str:

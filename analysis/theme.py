@@ -188,6 +188,11 @@ def look(model: str, models: Iterable[str] = ()) -> Look:
     return OTHERS[others.index(model) % len(OTHERS)]._replace(label=model)
 
 
+def turn(degrees: float) -> str:
+    """A range of rotations: `±60°`, or `0°`."""
+    return f"±{degrees:g}°" if degrees else "0°"
+
+
 def attack(name: str) -> str:
     """The title of a panel of one attack."""
     words = ATTACKS[name]

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import altair as alt
 import polars as pl
 
-from analysis import axes, captions, labels, panels, theme
+from analysis import axes, captions, labels, panels, theme, thinning
 from analysis.selection import (
     OF_RECIPE,
     SETTING,
@@ -81,6 +81,9 @@ def points(
     rows, more = alike(pl.concat([clean, pgd]))
     notes += more
     rows, eps = nearest_eps(rows, PRIMARY_EPS)
+    paths = [name for name in NETWORK if name != "train_rotation"]
+    rows, more = thinning.fitting(rows, "train_rotation", paths)
+    notes += more
     data = joined(rows)
     if data.is_empty():
         raise NotMeasured(f"needs rows with attack none at test_rotation {widest:g} and with pgd")
@@ -141,7 +144,7 @@ def labelled(data: pl.DataFrame) -> pl.DataFrame:
     turn = pl.col("train_rotation")
     first, last = turn == turn.min().over(path), turn == turn.max().over(path)
     few = turn.n_unique().over(path) <= MOST_LABELS
-    ranges = pl.when(few | first | last).then(pl.format("±{}°", turn.round(0).cast(pl.Int64)))
+    ranges = pl.when(few | first | last).then(labels.turn())
     main = of_variants(main_variants(data))
     others = pl.struct("model", "variant").filter(~main).n_unique().over("adversary")
     named = pl.when(last & (others <= MOST_VARIANTS)).then("variant")

@@ -7,8 +7,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import vl_convert
 
 import analysis
+from analysis import claims
+from analysis.__main__ import PPI, drawing
+from analysis.figures import FIGURES
+from analysis.load import read
 from rotgrid import experiment, grid, launch, models, results, storage
 from rotgrid.document import GridError
 from rotgrid.spec import VARIANTS
@@ -23,8 +28,13 @@ def blocks(language):
 
 
 def test_columns_are_those_of_the_schema():
-    """If this fails: paste the output of python -m rotgrid.results"""
-    assert results.column_table().strip() in README
+    """If this fails: take the lines from the output of python -m rotgrid.results"""
+    evaluations = results.column_table().partition("**`training/`**")[0].splitlines()
+    head = "| column | type | unit | meaning |\n|---|---|---|---|\n"
+    (table,) = README.split(head)[1:]
+    lines = table.partition("\n\n")[0].splitlines()
+    assert len(lines) > 10
+    assert lines == [line for line in evaluations if line in lines]
 
 
 @pytest.mark.parametrize(("model", "variant"), [(m, v) for m, vs in VARIANTS.items() for v in vs])
@@ -103,6 +113,49 @@ def measured_table():
             cells = [f"`{model}`", recipe, str(epochs), f"±{x}°", *shares, "", ""][:7]
             lines.append("| " + " | ".join(cells) + " |")
     return lines
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    """What the rows of docs/baseline and docs/architectures say of every claim."""
+    return claims.judge(analysis.load(ROOT / "docs/baseline", ROOT / "docs/architectures"))
+
+
+def claims_table(outcomes):
+    """A line per claim that was measured."""
+    lines = []
+    for one in outcomes:
+        if one.verdict != "not measured":
+            numbers = one.words.partition(". ")[0].removesuffix(".")
+            cells = [one.id, one.figure, one.sentence, f"**{one.verdict}**", numbers]
+            lines.append("| " + " | ".join([*cells, f"{one.n:,}", f"{one.seeds}"]) + " |")
+    return lines
+
+
+def test_claims_are_judged_by_the_stored_rows(outcomes):
+    head = "| claim | figure | sentence | verdict | numbers | n | seeds |\n"
+    (table,) = README.split(f"{head}|---|---|---|---|---|---|---|\n")[1:]
+    lines = claims_table(outcomes)
+    assert len(lines) > 10
+    assert table.partition("\n\n")[0].splitlines() == lines
+    assert f"judges {len(outcomes)} sentences" in README
+    assert {one.seeds for one in outcomes if one.seeds} == {1}  # as the words above it say
+
+
+@pytest.mark.parametrize(
+    ("picture", "figure", "place"),
+    [
+        ("overview", "overview", "baseline"),
+        ("difference", "difference", "baseline"),
+        ("architectures", "figure01", "architectures"),
+    ],
+)
+def test_pictures_are_as_large_as_what_the_stored_rows_give(picture, figure, place):
+    """If this fails: python -m analysis docs/PLACE --out report, and take figures/FIGURE.png"""
+    svg = drawing(FIGURES[figure], read(ROOT / "docs" / place)).svg
+    size = slice(16, 24)  # width and height of a PNG
+    drawn = vl_convert.svg_to_png(svg, ppi=PPI)
+    assert (ROOT / f"docs/{picture}.png").read_bytes()[size] == drawn[size]
 
 
 def test_every_fault_has_a_test():

@@ -156,13 +156,15 @@ def test_nothing_is_flagged_without_an_attack_or_a_flag(eps, flags):
 def test_headings_are_broken_to_the_width_of_the_figure():
     heading = captions.heading("Why?", ["word " * 60, "", "end"], 540)
     assert heading.text == "Why?"
-    assert heading.subtitle[-1] == "end"
+    assert heading.subtitle[-1] == "End"
     assert all(0 < len(line) <= 100 for line in heading.subtitle)
 
 
 def test_many_kinds_of_rows_left_out_are_summed_up():
     few = [f"Shown: epochs 1. Left out: {n} rows with epochs {n}." for n in (2, 3, 4)]
-    assert captions.few(["First.", *few]) == ["First.", *few]
+    assert captions.few(["First.", few[0]]) == ["First.", few[0]]
+    one = "Shown: epochs 1. Left out: 1 row with epochs 2."
+    assert captions.few([one, one]) == ["Left out: 2 rows that differ in epochs."]
     more = "Shown (attack pgd): steps 1, loss ce. Left out: 1000 rows with steps 2, loss margin."
     assert captions.few([*few, "Last.", more]) == [
         "Last.",

@@ -1,6 +1,8 @@
 """Planted truths: bits are drawn from known probabilities, so that every verdict is known."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -253,6 +255,30 @@ def test_rows_without_bits_decide_nothing():
     assert verdict("B4", frame(rows).with_columns(unknown)).verdict == UNKNOWN
 
 
+def test_rows_with_bits_decide_whatever_lies_beside_them():
+    """As in results of which the outcomes of images are known in part."""
+    rows = planted(attacked(TABLE1, RANGES, crossing(0.1)))
+    alone = verdict("C6a", rows)
+    bare = planted(attacked(TABLE1, (*RANGES, 15.0), crossing(-0.1), learning_rate=0.5))
+    bare = bare.with_columns(correct=pl.lit(None, pl.Binary))
+    assert alone.verdict == HOLDS
+    assert verdict("C6a", pl.concat([rows, bare])) == alone
+
+
+def test_claims_on_counts_need_no_bits():
+    models = ("stdcnn", "gcnn", "hnet", "ptn", "roteqnet", "tipooling", "cyclic", "dren")
+    turn, pgd = {"attack": "equivariance", "test_rotation": 30.0}, {"attack": "pgd", "eps": 0.1}
+    cells = []
+    for place, model in enumerate(models):
+        trial = {"model": model, "recipe": "fast"}
+        cells += [(trial, turn, 0.5 + 0.05 * place), (trial, pgd, 0.5 - 0.05 * place)]
+    rows = planted(cells)
+    bare = rows.with_columns(correct=pl.lit(None, pl.Binary))
+    assert verdict("B11", bare) == verdict("B11", rows)
+    assert verdict("B11", bare).verdict == HOLDS
+    assert {one.id for one in claims.judge(bare) if one.verdict != UNKNOWN} == {"B11"}
+
+
 def test_flags_are_about_attacks():
     flagged = planted(rotations({}), flags="zero-gradient")
     assert verdict("C1", flagged).verdict == HOLDS
@@ -273,6 +299,13 @@ def test_embedded_digits_and_few_images_are_named():
     assert (
         "quickstart" not in verdict("C6a", planted(attacked(TABLE1, RANGES, crossing(0.1)))).scope
     )
+
+
+def test_a_pair_that_was_attacked_in_different_ways_is_not_compared():
+    cells = attacked(TABLE1[:1], RANGES, crossing(0.1), "pgd", probe={"steps": 20})
+    cells += attacked(TABLE1[1:], RANGES, crossing(0.1), "pgd", probe={"steps": 40})
+    found = verdict("C10a", planted(cells))
+    assert (found.verdict, found.p) == (UNKNOWN, None)
 
 
 def test_recipes_are_not_mixed():
@@ -338,7 +371,9 @@ def test_c11_roteqnet_rises_from_40_to_60_percent(start, end, expected):
     cells = attacked(
         (("roteqnet", "exact"),), (0.0, 60.0, 180.0), lambda m, x: start + (end - start) * x / 180
     )
-    assert verdict("C11", planted(cells)).verdict == expected
+    found = verdict("C11", planted(cells))
+    assert found.verdict == expected
+    assert ("Page's test that it rises p < 0.001 (5 seeds)" in found.words) == (end > start)
 
 
 @pytest.mark.parametrize(
@@ -352,7 +387,10 @@ def test_c12_accuracy_falls_with_range(gcnn, stdcnn, expected):
         cells += attacked(TABLE1, RANGES, lambda m, x: 0.6 + slopes[m] * x / 180, attack, eps=0.1)
     found = verdict("C12", planted(cells))
     assert found.verdict == expected
-    assert "Rank correlation" in found.words
+    falls = "p < 0.001" if gcnn < 0 else "p 1.000"
+    assert found.words.count(f"Page's test that it falls {falls} (5 seeds)") == 2
+    slopes = [float(slope) for slope in re.findall(r"Theil-Sen ([+-][0-9.]+) points", found.words)]
+    assert slopes == pytest.approx([100 * gcnn] * 2, abs=3)
 
 
 @pytest.mark.parametrize(
@@ -574,3 +612,10 @@ def test_every_claim_of_the_paper_quotes_it():
     paper = [one for one in claims.CLAIMS if one.figure != evidence.BEYOND]
     assert {one.id.rstrip("ab") for one in paper} == {f"C{number}" for number in range(1, 14)}
     assert all('"' in one.sentence for one in paper)
+
+
+def test_modules_of_claims_do_not_lean_on_each_other():
+    modules = sorted(Path(claims.__file__).parent.glob("claims_*.py"))
+    assert len(modules) == 4
+    for module in modules:
+        assert "analysis.claims" not in module.read_text()

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from analysis import evidence
-from analysis.claims_pixels import small_and_large
 from analysis.evidence import Evidence, Part, Wanted
+from analysis.gaps import small_and_large
 from analysis.selection import NotMeasured
 from rotgrid.spec import Probe, Trial
 

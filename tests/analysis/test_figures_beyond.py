@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from analysis import boundaries, frontiers, labels
+from analysis import boundaries, frontiers, labels, theme
 from analysis.selection import NotMeasured
 from rotgrid.spec import VARIANTS, Probe, Trial
 
@@ -98,6 +98,20 @@ def test_cube_has_every_measured_cell_once(everything):
     same = pl.col("test_rotation") == pl.col("train_rotation")
     with pytest.raises(NotMeasured, match="other than train_rotation"):
         chart("cube", everything["rows"].filter(same))
+
+
+def test_numbers_in_cells_are_read_on_light_and_on_dark_paper(everything):
+    """A dark page replaces colours, but cells stay as light or dark as they are."""
+    (texts,) = [
+        layer["encoding"]["color"]
+        for layer in chart("cube", everything["rows"]).to_dict()["concat"][0]["layer"]
+        if layer["mark"]["type"] == "text"
+    ]
+    inks = {texts["value"], texts["condition"][0]["value"]}
+    assert len(inks) == 2
+    assert not inks & theme.DARK.keys()
+    legend = chart("frontier", everything["rows"]).to_dict()["concat"][0]["layer"][-1]
+    assert legend["encoding"]["shape"]["legend"]["symbolFillColor"] in theme.DARK
 
 
 def test_quantiles_of_distances_are_the_shares_that_survive():

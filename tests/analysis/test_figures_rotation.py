@@ -41,6 +41,13 @@ def test_figure03_draws_what_was_measured(rows):
     )
 
 
+def test_figure03_needs_two_sizes_of_one_model(rows):
+    """As in results of which each model has another size."""
+    size = pl.when(pl.col("model") == "gcnn").then(1_000).otherwise(500)
+    with pytest.raises(NotMeasured, match="of one model at two values of train_size"):
+        chart("figure03", rows.filter(pl.col("train_size") == size))
+
+
 def test_figure03_says_what_is_missing(rows):
     found = chart("figure03", rows.filter(pl.col("train_rotation") == 180))
     assert len(found.to_dict()["concat"]) == 1

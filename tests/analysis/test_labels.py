@@ -96,3 +96,15 @@ def test_of_many_labels_the_ends_of_the_paths_stay_and_of_very_many_the_widest()
     assert labelled(4) == [0, 60, 180]
     assert labelled(6) == [0, 180]
     assert labelled(12) == [180]
+
+
+def test_no_line_crosses_a_label_or_a_point_where_there_is_room():
+    points = [(150.0, 100.0 + 13 * index) for index in range(4)]
+    texts = ["±180°"] * len(points)
+    boxes = boxes_of(points, texts)
+    marks = [Box(x - POINT, y - POINT, x + POINT, y + POINT) for x, y in points]
+    for at, (point, box) in enumerate(zip(points, boxes, strict=True)):
+        others = [other for i, other in enumerate(boxes + marks) if i not in (at, at + len(boxes))]
+        (x, y), (to_x, to_y) = point, box.nearest(*point)
+        line = [(x + (to_x - x) * i / 50, y + (to_y - y) * i / 50) for i in range(51)]
+        assert not any(other.lies_on(line) for other in others)

@@ -16,10 +16,12 @@ import polars as pl
 import pytest
 
 from analysis.__main__ import drawing
+from analysis.claims import Outcome
 from analysis.figures import FIGURES
 from analysis.flags import FAILED
 from analysis.load import Loaded
 from analysis.report import report
+from analysis.selection import Comparable
 from analysis.theme import DIMMED
 
 from made_up import table_of
@@ -29,6 +31,10 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "microsoft-e
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars")
 SHOWN = ("overview", "figure01", "figure02", "figure10", "tradeoff")
 LINKED = ("overview", "figure01", "figure02", "tradeoff")
+OUTCOMES = [
+    Outcome("C1", "1 left", "A sentence.", "holds", "Some words " * 20, "Refuted if not."),
+    Outcome("C2", "2", "Another.", "not measured", "No rows.", "Rows."),
+]
 PATIENCE = 60
 
 
@@ -131,7 +137,8 @@ def page(full, tmp_path_factory):
     loaded = Loaded(full, [], ["quick"], table_of("diagnostics", []), failed)
     drawn = {name: drawing(FIGURES[name], loaded) for name in SHOWN}
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(report(drawn, {}, loaded))
+    wide = pl.DataFrame({f"{of}_wilson_{end}": [0.95] * 3 for of in "abcdefgh" for end in "xy"})
+    path.write_text(report(drawn, {}, loaded, Comparable(wide, []), OUTCOMES))
     return path.as_uri()
 
 
@@ -277,6 +284,33 @@ def test_print_shows_every_figure_as_a_picture(browser):
     pdf = base64.b64decode(browser.send("Page.printToPDF")["data"])
     assert pdf.startswith(b"%PDF")
     assert pdf.count(b"/Type /Page\n") >= 3
+
+
+def test_print_cuts_no_table_and_opens_no_empty_fold(browser):
+    paper = {"width": 688, "height": 1000, "deviceScaleFactor": 1, "mobile": False}  # A4 at 96 dpi
+    browser.send("Emulation.setDeviceMetricsOverride", **paper)
+    browser.send("Emulation.setEmulatedMedia", media="print")
+    try:
+        tables = browser.js(
+            "[...document.querySelectorAll('section > .wide > table')]"
+            ".map(table => table.getBoundingClientRect().right)"
+        )
+        assert len(tables) == 3  # claims, worst case, provenance
+        assert max(tables) <= paper["width"]
+        folds = "[...document.querySelectorAll('details')].map(d => getComputedStyle(d).display)"
+        assert set(browser.js(folds)) == {"none"}
+    finally:
+        browser.send("Emulation.setDeviceMetricsOverride", **paper | {"width": 1200})
+
+
+def test_a_claim_leads_to_its_figure(browser):
+    href = browser.js("document.querySelector('#C1 a').getAttribute('href')")
+    assert href == "#figure01"
+    browser.js("document.querySelector('#C1 a').focus()")
+    browser.key("Enter")
+    browser.until("document.querySelector('#figure01 figure').classList.contains('drawn')")
+    top = browser.js("document.getElementById('figure01').getBoundingClientRect().top")
+    assert 0 <= top < 200
 
 
 def test_the_dark_page_is_dark_and_its_black_marks_are_light(browser):

@@ -52,8 +52,8 @@ def test_what_a_recipe_sets_for_each_model_does_not_part_them():
     assert rows["epochs"].to_list() == [8, 16]  # both twice the recipe's
     assert rows["learning_rate"].to_list() == [0.005, 0.001]
     assert len(notes) == 2
-    assert "Left out: 1 rows with epochs 10." in notes[0] + notes[1]
-    assert "Left out: 1 rows with learning_rate 0.5." in notes[0] + notes[1]
+    assert "Left out: 1 row with epochs 10." in notes[0] + notes[1]
+    assert "Left out: 1 row with learning_rate 0.5." in notes[0] + notes[1]
 
 
 def test_models_trained_as_their_authors_did_are_comparable():
@@ -69,7 +69,7 @@ def test_comparable_keeps_one_protocol_per_attack():
     probes += [Probe(attack="pgd", eps=0.1, steps=10), Probe(test_rotation=0.0, n_images=50)]
     rows, notes = selection.comparable(frame([row(trial, probe) for probe in probes]))
     assert sorted(rows["steps"]) == [0, 40, 40]
-    assert notes == ["Shown (attack pgd): steps 40. Left out: 1 rows with steps 10."]
+    assert notes == ["Shown (attack pgd): steps 40. Left out: 1 row with steps 10."]
 
 
 def test_comparable_prefers_more_images_among_equally_frequent_protocols():
@@ -100,11 +100,11 @@ def test_of_equally_frequent_protocols_the_usual_one_is_kept(usual, unusual):
     ((name, value),), (other,) = usual.items(), unusual.values()
     rows, notes = selection.comparable(frame([row(trial, probe) for probe in probes]))
     assert rows[name].to_list() == [value]
-    assert f"Left out: 1 rows with {name} {selection._plain(other)}." in notes[0]
+    assert f"Left out: 1 row with {name} {selection._plain(other)}." in notes[0]
     probes.append(probes[0].model_copy(update={"eps": 0.2}))
     rows, notes = selection.comparable(frame([row(trial, probe) for probe in probes]))
     assert rows[name].to_list() == [other] * 2
-    assert f"Left out: 1 rows with {name} {selection._plain(value)}." in notes[0]
+    assert f"Left out: 1 row with {name} {selection._plain(value)}." in notes[0]
 
 
 def test_units_of_eps_are_never_mixed_across_attacks():
@@ -113,7 +113,7 @@ def test_units_of_eps_are_never_mixed_across_attacks():
     probes += [Probe(attack="fgsm", eps=0.1), Probe()]
     rows, notes = selection.comparable(frame([row(trial, probe) for probe in probes]))
     assert sorted(rows["attack"]) == ["none", "pgd", "pgd"]
-    assert notes == ["Shown: eps_unit normalised. Left out: 1 rows with eps_unit pixel."]
+    assert notes == ["Shown: eps_unit normalised. Left out: 1 row with eps_unit pixel."]
 
 
 def test_shifts_are_never_mixed_across_attacks():
