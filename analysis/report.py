@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import altair as alt
 import polars as pl
-import vl_convert
 
 from analysis import methods, page, panels, tables, theme, worst
 from analysis.claims import Outcome, Verdict
@@ -48,8 +47,10 @@ def report(
     loaded: Loaded,
     worst_case: Comparable | None = None,
     outcomes: Sequence[Outcome] = (),
+    bundle: str = "",
 ) -> str:
-    """The page. `missing` says for each figure that could not be drawn what it needs."""
+    """The page. `missing` says for each figure that could not be drawn what it needs; `bundle` is
+    the script that draws the others alive, Vega's own."""
     first = dict(list(drawn.items())[:1])
     sections = [_figure(name, figure) for name, figure in first.items()]
     if outcomes:
@@ -69,7 +70,7 @@ def report(
         header=_header(loaded.rows, links, outcomes),
         pick=_buttons(drawn.values()) if drawn else "",
         body="\n".join(sections),
-        scripts=_scripts(drawn.values()) if drawn else "",
+        scripts=_scripts(drawn.values(), bundle) if drawn else "",
     )
 
 
@@ -254,7 +255,7 @@ def _list(lines: Iterable[str]) -> str:
     return "<ul>" + "\n".join(f"<li>{html.escape(line)}</li>" for line in lines) + "</ul>"
 
 
-def _scripts(drawn: Iterable[Drawn]) -> str:
+def _scripts(drawn: Iterable[Drawn], bundle: str) -> str:
     constants = {
         "COLOURS": theme.DARK,
         "VIRIDIS": theme.VIRIDIS,
@@ -265,7 +266,7 @@ def _scripts(drawn: Iterable[Drawn]) -> str:
     lines = "\n".join(f"const {name} = {_json(value)};" for name, value in constants.items())
     # The bundle needs a script of its own: its minified names would collide with ours.
     return (
-        f'<script type="module">{_inline(vl_convert.javascript_bundle())}</script>\n'  # type: ignore[call-arg]
+        f'<script type="module">{_inline(bundle)}</script>\n'
         f'<script type="module">{lines}\n{page.SCRIPT}</script>'
     )
 
