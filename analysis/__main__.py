@@ -9,9 +9,9 @@ from concurrent.futures import Executor
 import polars as pl
 import vl_convert
 
-from analysis import claims, pictures, tables, worst
+from analysis import claims, pictures, star, tables, worst
 from analysis.figures import FIGURES, Figure
-from analysis.load import Loaded, NoResults, read
+from analysis.load import Loaded, NoResults, gather
 from analysis.report import Drawn, report
 from analysis.selection import NotMeasured
 from rotgrid import storage
@@ -53,18 +53,18 @@ def draw(locations: Sequence[str], out: str) -> str:
     Raises:
         NoResults: there is not one valid row.
     """
-    loaded = read(*locations, whole=WHOLE)
-    if loaded.rows.is_empty():
+    loaded = gather(*locations, whole=WHOLE)
+    if not star.height(loaded.rows):
         raise NoResults("\n".join(["there are no results to draw", *loaded.problems]))
     with pictures.beside() as pool:
         bundle = pool.submit(vl_convert.javascript_bundle)  # type: ignore[call-arg]
         drawn, missing = drawings(loaded, pool)
         printed = pictures.printed(pool, [figure.svg for figure in drawn.values()])
-        outcomes = claims.judge(loaded.rows.drop_nulls("correct"))  # they compare image by image
+        outcomes = claims.judge(star.outcomes(loaded.rows))  # they compare image by image
         for line in [*loaded.problems, *(f"{n} not drawn: {why}" for n, why in missing.items())]:
             print(line, file=sys.stderr)
         try:
-            worst_case = worst.worst_case(loaded.rows)
+            worst_case = worst.worst_case(star.narrow(loaded.rows, worst.READS))
             put_table(out, "worst_case", worst_case.rows)
         except NotMeasured:
             worst_case = None
@@ -102,7 +102,10 @@ def drawings(
     asked, missing = {}, {}
     for name, figure in figures.items():
         try:
-            chart = figure.draw(loaded.rows, *(getattr(loaded, table) for table in figure.needs))
+            chart = figure.draw(
+                star.narrow(loaded.rows, *figure.reads),
+                *(getattr(loaded, table) for table in figure.needs),
+            )
         except (NotMeasured, ValueError) as error:  # ValueError: too many or mixed rows
             missing[name] = str(error)
         else:

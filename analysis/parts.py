@@ -4,13 +4,11 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
-from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.fs as pafs
-import pyarrow.parquet as pq
 
 from rotgrid import results, storage
 from rotgrid.results import SCHEMA_VERSION, SCHEMAS, TableName
@@ -18,7 +16,7 @@ from rotgrid.results import SCHEMA_VERSION, SCHEMAS, TableName
 Place = str | os.PathLike[str]
 AT_ONCE = 40
 """Parts in a batch: their columns are thinned before the next are read."""
-VERSION = b"rotgrid.schema_version"
+VERSION = "rotgrid.schema_version"
 
 
 def batches(place: Place, table: TableName) -> Iterator[tuple[pl.DataFrame, list[str]]]:
@@ -32,6 +30,20 @@ def batches(place: Place, table: TableName) -> Iterator[tuple[pl.DataFrame, list
         for names in _batches(new):
             rows, skipped = _read(place, names, table)
             yield rows, [f"{os.fspath(place)}: {line}" for line in skipped]
+
+
+def height(place: Place, table: TableName) -> int:
+    """How many rows the parts of a local folder have by their own account; 0 if one is damaged."""
+    filesystem, folder = storage.locate(place)
+    paths = [f"{folder}/{name}" for name in storage.names(place, table, ".parquet")]
+    if not paths or not isinstance(filesystem, pafs.LocalFileSystem):
+        return 0
+    try:
+        return int(
+            pl.scan_parquet(paths, missing_columns="insert").select(pl.len()).collect().item()
+        )
+    except (pl.exceptions.PolarsError, OSError):
+        return 0
 
 
 def empty(table: TableName) -> pl.DataFrame:
@@ -49,40 +61,6 @@ def newest(rows: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
         .sort("finished_at", descending=True, nulls_last=True, maintain_order=True)
     )
     return rows[by_age.unique(key, keep="first", maintain_order=True).sort(key)["_row"]]
-
-
-class Folded(NamedTuple):
-    """Rows of which the columns that have one value for all are stored once."""
-
-    varying: pl.DataFrame
-    same: pl.DataFrame
-    """One row."""
-
-
-def fold(rows: pl.DataFrame) -> Folded:
-    """Some rows, folded."""
-    nested = [name for name, dtype in rows.schema.items() if dtype.is_nested()]
-    plain = pl.exclude(nested)
-    alike = rows.select(
-        plain.eq_missing(plain.first()).all(), *(pl.col(name).is_null().all() for name in nested)
-    )
-    same = [name for name in rows.columns if alike[name].item()]
-    return Folded(rows.drop(same), rows.head(1).select(same))
-
-
-def unfold(parts: Sequence[Folded], columns: Sequence[str]) -> pl.DataFrame:
-    """All rows below each other; a column that has one value for all needs next to no memory."""
-    often = [name for name in columns if all(name in part.same.columns for part in parts)]
-    values = pl.concat(part.same.select(often) for part in parts)
-    same = fold(values).same
-    frames = [part.varying.with_columns(_literals(part.same.drop(same.columns))) for part in parts]
-    varying = [name for name in columns if name not in same.columns]
-    rows = pl.concat(frame.select(varying) for frame in frames)
-    return rows.with_columns(_literals(same)).select(columns)
-
-
-def _literals(one: pl.DataFrame) -> list[pl.Expr]:
-    return [pl.lit(column[0], column.dtype).alias(column.name) for column in one]
 
 
 def fit(rows: pl.DataFrame) -> pl.Series:
@@ -145,10 +123,10 @@ def _read(place: Place, names: Sequence[str], table: TableName) -> tuple[pl.Data
 def _whole(paths: Iterable[str]) -> bool:
     """Whether all files were written by this version of the schema."""
     try:
-        versions = {(pq.read_metadata(path).metadata or {}).get(VERSION) for path in paths}
-    except (pa.ArrowException, OSError):
+        versions = {pl.read_parquet_metadata(path).get(VERSION) for path in paths}
+    except (pl.exceptions.PolarsError, OSError):
         return False
-    return versions == {str(SCHEMA_VERSION).encode()}
+    return versions == {str(SCHEMA_VERSION)}
 
 
 def _frame(table: pa.Table) -> pl.DataFrame:

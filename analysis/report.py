@@ -19,6 +19,7 @@ from analysis import methods, page, panels, tables, theme, worst
 from analysis.claims import Outcome, Verdict
 from analysis.load import Loaded
 from analysis.selection import Comparable
+from analysis.star import Rows
 from rotgrid import __version__
 
 CLICK = "mrk"
@@ -90,9 +91,7 @@ def _about(
     return about
 
 
-def _header(
-    rows: pl.DataFrame, links: Iterable[tuple[str, str]], outcomes: Sequence[Outcome]
-) -> str:
+def _header(rows: Rows, links: Iterable[tuple[str, str]], outcomes: Sequence[Outcome]) -> str:
     notices = "".join(
         f'<p class="notice" role="note">{html.escape(line[0].upper() + line[1:])}.</p>'
         for line in methods.notices(rows)
@@ -230,7 +229,7 @@ def _checks(loaded: Loaded) -> str:
     return words + (_wide("failed checks", tables.as_html(failed)) if len(failed) else "")
 
 
-def _provenance(rows: pl.DataFrame, grids: Sequence[str]) -> str:
+def _provenance(rows: Rows, grids: Sequence[str]) -> str:
     versions = (
         f"Drawn by rotgrid {__version__}, polars {pl.__version__}, altair {alt.__version__}, "
         f"vl-convert {version('vl-convert-python')}. Grids: {', '.join(grids) or 'unknown'}."
