@@ -61,11 +61,22 @@ def boxed(
             boxes.append(None)
             continue
         places = [box for box in _places(x, y, text) if box.within(width, height)]
-        hidden = [sum(box.overlap(other) for other in taken) for box in places]
-        best = hidden.index(min(hidden)) if places else 0
-        boxes.append(places[best] if places else next(_places(x, y, text)))
-        taken.append(boxes[-1])  # type: ignore[arg-type]
+        box = _freest(places, taken) if places else next(_places(x, y, text))
+        boxes.append(box)
+        taken.append(box)
     return boxes
+
+
+def _freest(places: Sequence[Box], taken: Sequence[Box]) -> Box:
+    """The first place that hides nothing, or else least."""
+    least, best = math.inf, places[0]
+    for box in places:
+        hidden = sum(box.overlap(other) for other in taken)
+        if hidden < least:
+            least, best = hidden, box
+        if not hidden:
+            break
+    return best
 
 
 def _places(x: float, y: float, text: str) -> Iterator[Box]:

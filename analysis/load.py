@@ -87,7 +87,7 @@ def _unique(places: Sequence[Place], table: results.TableName) -> tuple[pl.DataF
     """Each row once, and a line for every skipped file."""
     frames, found = [parts.empty(table)], []
     for place in places:
-        for rows, skipped in parts.batches(place, table):
+        for rows, skipped in parts.batches(place, table, lambda rows: rows):
             frames.append(rows)
             found += skipped
     return parts.newest(pl.concat(frames), results.KEYS[table]), found
@@ -136,22 +136,30 @@ def gather(*locations: Place, whole: int | None = None) -> Loaded:
 def _evaluations(places: Sequence[Place], whole: int | None) -> tuple[Rows, list[str]]:
     """The rows, with a column `fits`, and a line for every skipped file and empty place."""
     height, most = 0, float("inf") if whole is None else whole
-    many = whole is not None and sum(parts.height(place, "evaluations") for place in places) > most
-    frames = [_checked(parts.empty("evaluations"))]
+    many = sum(parts.height(place, "evaluations") for place in places) > most
     stars: list[star.Star] = []
+    frames = [_checked(parts.empty("evaluations"))]
     found: list[str] = []
     for place in places:
         before = height, len(found)
-        for rows, skipped in parts.batches(place, "evaluations"):
+        for rows, skipped in parts.batches(place, "evaluations", _apart if many else _checked):
             found += skipped
-            height += rows.height
-            frames.append(_checked(rows))
-            if many or height > most:
-                stars += [star.apart(frame) for frame in frames if len(frame)]
+            height += star.height(rows)
+            if isinstance(rows, star.Star):
+                stars.append(rows)
+            else:
+                frames.append(rows)
+            if height > most:
+                stars += [star.apart(frame, frame["fits"]) for frame in frames if len(frame)]
                 frames = []
         if before == (height, len(found)):
             found.append(f"{os.fspath(place)}: no evaluations")
     return star.joined(stars) if stars else pl.concat(frames), found
+
+
+def _apart(rows: pl.DataFrame) -> Rows:
+    """The same, taken apart at once."""
+    return star.apart(rows, parts.fit(rows)) if len(rows) else _checked(rows)
 
 
 def _checked(rows: pl.DataFrame) -> pl.DataFrame:

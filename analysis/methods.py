@@ -35,7 +35,7 @@ def notices(rows: Rows) -> list[str]:
 def notes(rows: Rows) -> list[str]:
     """The protocol: data, networks, training, attacks, and how intervals are made."""
     if isinstance(rows, pl.DataFrame):
-        rows = rows.with_columns(star.COUNTED)
+        rows = star.counted(rows)
     networks = star.distinct(rows, star.SHARED["_trial"])
     probes = star.distinct(rows, star.SHARED["_probe"])
     images = star.distinct(rows, ["data", "train_size", "n"])

@@ -2,8 +2,10 @@
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -14,22 +16,32 @@ from rotgrid import results, storage
 from rotgrid.results import SCHEMA_VERSION, SCHEMAS, TableName
 
 Place = str | os.PathLike[str]
-AT_ONCE = 40
+AT_ONCE = 20
 """Parts in a batch: their columns are thinned before the next are read."""
+BESIDE = 2
+"""Batches read at a time."""
+Made = TypeVar("Made")
 VERSION = "rotgrid.schema_version"
 
 
-def batches(place: Place, table: TableName) -> Iterator[tuple[pl.DataFrame, list[str]]]:
-    """All rows of a place, some parts at a time, with a line for every skipped file.
+def batches(
+    place: Place, table: TableName, then: Callable[[pl.DataFrame], Made]
+) -> Iterator[tuple[Made, list[str]]]:
+    """All rows of a place, some parts at a time and what `then` makes of them, with a line for
+    every skipped file.
 
     Safe while others write and compact: rows may come twice, see `newest`.
     """
+
+    def made(names: Sequence[str]) -> tuple[Made, list[str]]:
+        rows, skipped = _read(place, names, table)
+        return then(rows), [f"{os.fspath(place)}: {line}" for line in skipped]
+
     seen: set[str] = set()
-    while new := [name for name in storage.names(place, table, ".parquet") if name not in seen]:
-        seen.update(new)  # then look again: what is gone by now is in a file that has come
-        for names in _batches(new):
-            rows, skipped = _read(place, names, table)
-            yield rows, [f"{os.fspath(place)}: {line}" for line in skipped]
+    with ThreadPoolExecutor(BESIDE) as pool:
+        while new := [n for n in storage.names(place, table, ".parquet") if n not in seen]:
+            seen.update(new)  # then look again: what is gone by now is in a file that has come
+            yield from pool.map(made, _batches(new))
 
 
 def height(place: Place, table: TableName) -> int:
@@ -65,6 +77,7 @@ def newest(rows: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
 
 def fit(rows: pl.DataFrame) -> pl.Series:
     """Whether 0 <= n_correct <= n, and `correct` (where given) has n bits, n_correct of them 1."""
+    rows = rows.select("n", "n_correct", "correct").rechunk()
     k, n = pl.col("n_correct"), pl.col("n")
     ones = pl.lit(_ones(rows["correct"]))
     length = pl.col("correct").bin.size().cast(pl.Int64)
@@ -78,8 +91,11 @@ def _ones(bits: pl.Series) -> pl.Series:
     packed = bits.fill_null(b"").to_arrow().cast(pa.large_binary())
     _, offsets, content = packed.buffers()
     ends = np.frombuffer(offsets, np.int64)[packed.offset :][: len(packed) + 1]
-    data = np.frombuffer(content or b"", np.uint8)[ends[0] : ends[-1]]
-    before = np.concatenate([[0], np.cumsum(np.bitwise_count(data), dtype=np.int64)])
+    counts = np.bitwise_count(np.frombuffer(content or b"", np.uint8)[ends[0] : ends[-1]])
+    lengths = np.diff(ends)
+    if len(lengths) and (lengths == lengths[0]).all():
+        return pl.Series("ones", counts.reshape(len(lengths), -1).sum(1, dtype=np.int64))
+    before = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
     return pl.Series("ones", np.diff(before[ends - ends[0]]))
 
 

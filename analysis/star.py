@@ -22,8 +22,6 @@ SHARED = {
 """The columns of each small table, by the column of `facts` that says where a row has them."""
 CLASSES = ["class_n", "class_n_correct"]
 OWN = ["n_correct", "seconds", "finished_at", "fits"]
-COUNTED = pl.col("class_n").is_not_null().alias("_counted")
-"""Whether a row came with counts per class; they are kept of rows without attack on pixels."""
 
 
 class Star(NamedTuple):
@@ -38,17 +36,26 @@ class Star(NamedTuple):
 Rows = pl.DataFrame | Star
 
 
-def apart(rows: pl.DataFrame) -> Star:
-    """Rows of results with a column `fits`, sorted by trial and probe."""
-    rows = rows.with_columns(COUNTED)
+def apart(rows: pl.DataFrame, fits: pl.Series) -> Star:
+    """Rows of results, and whether their counts fit; sorted by trial and probe."""
+    classes = rows.select(CLASSES)
+    known = classes["class_n"].is_not_null()
+    rows = rows.drop("correct", "distances", *CLASSES).rechunk()  # together they are fast
+    rows = rows.with_columns(fits.alias("fits"), known.alias("_counted"))
     facts, shared = rows.select(OWN), {}
     for place, columns in SHARED.items():
         shared[place], at = _numbered(rows.select(columns))
         facts = facts.with_columns(at.alias(place))
-    kept = rows.select(((pl.col("eps") == 0) & pl.col("_counted")).fill_null(False)).to_series()
-    shared["_classes"] = rows.filter(kept).select(CLASSES)
+    kept = (rows["eps"] == 0).fill_null(False) & rows["_counted"]
+    shared["_classes"] = classes.filter(kept)
     numbers = pl.when(kept).then(kept.cum_sum().cast(pl.UInt32) - 1)
     return Star(facts.with_columns(_classes=numbers).sort("_trial", "_probe"), shared)
+
+
+def counted(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with a column that says whether they know their counts per class; these are kept of
+    rows without attack on pixels only."""
+    return rows.with_columns(rows["class_n"].is_not_null().alias("_counted"))
 
 
 def joined(stars: Sequence[Star]) -> Star:
@@ -184,7 +191,8 @@ def _numbered(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
     on = rows.columns if distinct[first].is_duplicated().any() else [first]
     numbers = distinct.with_row_index("_number").select(*on, "_number")
     found = rows.join(numbers, on=on, how="left", maintain_order="left", nulls_equal=True)
-    return distinct, found["_number"]
+    copied = pl.col(pl.String) + ""  # as it is, a text holds on to those of all rows
+    return distinct.with_columns(copied), found["_number"]
 
 
 def _of_rows(values: pl.Series, place: str) -> pl.Expr:

@@ -86,14 +86,14 @@ def test_batches_do_not_part_a_trial(tmp_path, monkeypatch):
     for part in (tmp_path / "evaluations").iterdir():
         part.with_name(f"{part.stem}-again.parquet").write_bytes(part.read_bytes())
         part.rename(part.with_name(f"{part.stem}-first.parquet"))
-    found = [rows for rows, _ in parts.batches(tmp_path, "evaluations")]
+    found = [rows for rows, _ in parts.batches(tmp_path, "evaluations", lambda rows: rows)]
     assert [rows["trial"].n_unique() for rows in found] == [1] * 6
     assert [rows.height for rows in found] == [2] * 6
 
 
 def test_parts_that_come_while_others_are_read_are_read_too(tmp_path):
     store(tmp_path, [row(TRIALS[0], Probe())])
-    reading = parts.batches(tmp_path, "evaluations")
+    reading = parts.batches(tmp_path, "evaluations", lambda rows: rows)
     assert next(reading)[0].height == 1
     store(tmp_path, [row(trial, Probe()) for trial in TRIALS])
     assert sum(rows.height for rows, _ in reading) == 5
