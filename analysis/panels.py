@@ -254,10 +254,11 @@ def finished(
         if isinstance(frame, pl.DataFrame):
             fits(frame)
     words = " ".join([heading.text, *heading.subtitle])
-    chart = alt.concat(*panels, columns=columns, spacing=theme.GAP)
+    about = {"title": heading, "description": words, "config": theme.config()}
+    chart = alt.concat(*panels, columns=columns, spacing=theme.GAP, **about)
     if data is not None:
         chart.data = data
-    return chart.properties(title=heading, description=words, config=theme.config())
+    return chart
 
 
 def done(

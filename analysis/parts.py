@@ -1,5 +1,6 @@
 """Parquet parts -> frames: many at once where they are whole, one by one where they are not."""
 
+import functools
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -58,6 +59,7 @@ def height(place: Place, table: TableName) -> int:
         return 0
 
 
+@functools.cache
 def empty(table: TableName) -> pl.DataFrame:
     """A table without rows."""
     return _frame(SCHEMAS[table].empty_table())
