@@ -10,7 +10,7 @@ import polars as pl
 import vl_convert
 
 from analysis import claims, pictures, star, tables, worst
-from analysis.figures import FIGURES, Figure
+from analysis.figures import COLUMNS, FIGURES, Figure
 from analysis.load import Loaded, NoResults, gather
 from analysis.report import Drawn, report
 from analysis.selection import NotMeasured
@@ -101,11 +101,9 @@ def drawings(
     """
     asked, missing = {}, {}
     for name, figure in figures.items():
+        rows = star.narrow(loaded.rows, *figure.reads, columns=COLUMNS)
         try:
-            chart = figure.draw(
-                star.narrow(loaded.rows, *figure.reads),
-                *(getattr(loaded, table) for table in figure.needs),
-            )
+            chart = figure.draw(rows, *(getattr(loaded, table) for table in figure.needs))
         except (NotMeasured, ValueError) as error:  # ValueError: too many or mixed rows
             missing[name] = str(error)
         else:

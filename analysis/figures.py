@@ -26,6 +26,7 @@ from analysis.figures_pixels import (
 )
 from analysis.figures_rotation import figure01, figure02, figure03, figure12
 from analysis.figures_tradeoff import frontier, overview, tradeoff
+from analysis.load import FIELDS
 
 
 class Figure(NamedTuple):
@@ -50,6 +51,18 @@ def of(*models: str) -> pl.Expr:
     return pl.col("model").is_in(models)
 
 
+COLUMNS = [
+    "trial",
+    "probe",
+    *FIELDS,
+    "parameters",
+    "n",
+    "n_correct",
+    "correct",
+    "distances",
+    "flags",
+]
+"""What figures read of a row."""
 PAIR = of("stdcnn", "gcnn")
 TURNED_ALIKE = SAME_RANGE, NO_ADVERSARY
 FIGURES = {

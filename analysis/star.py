@@ -81,21 +81,22 @@ def height(rows: Rows) -> int:
     return rows.facts.height if isinstance(rows, Star) else rows.height
 
 
-def whole(rows: Rows) -> pl.DataFrame:
-    """The rows as one frame, with the columns of results and those that were added."""
+def whole(rows: Rows, columns: Sequence[str] = ()) -> pl.DataFrame:
+    """The rows as one frame, with these columns or those of results and what was added."""
     if isinstance(rows, pl.DataFrame):
-        return rows
-    frame = _side_by_side(rows)
+        return rows.select(columns) if columns else rows
+    frame = _side_by_side(rows, columns)
     schema = parts.empty("evaluations").schema
-    absent = {name: pl.lit(None, schema[name]) for name in schema if name not in frame.columns}
     added = [name for name in ("fits", "flags") if name in frame.columns]
-    return frame.with_columns(**absent).select(*schema, *added)
+    columns = columns or [*schema, *added]
+    absent = {name: pl.lit(None, schema[name]) for name in columns if name not in frame.columns}
+    return frame.with_columns(**absent).select(columns)
 
 
-def narrow(rows: Rows, *predicates: pl.Expr) -> pl.DataFrame:
-    """The rows that meet all predicates, as one frame."""
+def narrow(rows: Rows, *predicates: pl.Expr, columns: Sequence[str] = ()) -> pl.DataFrame:
+    """The rows that meet all predicates, as one frame with these columns or all."""
     if isinstance(rows, pl.DataFrame):
-        return rows.filter(*predicates)
+        return whole(rows.filter(*predicates), columns)
     across = []
     for predicate in predicates:  # those about one small table are decided there
         names = set(predicate.meta.root_names())
@@ -108,7 +109,7 @@ def narrow(rows: Rows, *predicates: pl.Expr) -> pl.DataFrame:
     for predicate in across:
         values = _side_by_side(rows, predicate.meta.root_names())
         rows = rows._replace(facts=rows.facts.filter(values.select(predicate).to_series()))
-    return whole(rows)
+    return whole(rows, columns)
 
 
 def outcomes(rows: Rows) -> pl.DataFrame:
@@ -213,10 +214,13 @@ def _keyed(star: Star, columns: Sequence[str]) -> tuple[pl.DataFrame, dict[str, 
 
 
 def _side_by_side(star: Star, columns: Sequence[str] = ()) -> pl.DataFrame:
-    """The rows with these columns or all."""
-    chosen = pl.col(columns) if columns else pl.all()
-    frames = [star.facts]
+    """The rows with those of these columns that a star has, or all."""
+    frames = [star.facts.select(name for name in star.facts.columns if _asked(name, columns))]
     for place, table in star.shared.items():
-        mine = [name for name in table.columns if not columns or name in columns]
+        mine = [name for name in table.columns if _asked(name, columns)]
         frames.append(table.select(pl.col(mine).gather(star.facts[place])))
-    return pl.concat(frames, how="horizontal").select(chosen)
+    return pl.concat((frame for frame in frames if frame.width), how="horizontal")
+
+
+def _asked(name: str, columns: Sequence[str]) -> bool:
+    return name in columns or not columns

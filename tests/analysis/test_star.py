@@ -9,7 +9,7 @@ import pytest
 
 from analysis import claims, methods, parts, star, worst
 from analysis.__main__ import draw
-from analysis.figures import FIGURES
+from analysis.figures import COLUMNS, FIGURES
 from analysis.load import Loaded, gather
 from analysis.selection import NotMeasured
 from rotgrid import results, storage
@@ -144,11 +144,12 @@ def test_a_figure_is_the_same_from_the_rows_that_it_reads(everything, apart, nam
     """From a star all but the outcomes of single images; from a frame they, too."""
     figure, tables = FIGURES[name], [everything[need] for need in FIGURES[name].needs]
     expected = drawn(figure, everything["rows"], tables)
-    assert drawn(figure, star.narrow(everything["rows"], *figure.reads), tables) == expected
+    read = star.narrow(everything["rows"], *figure.reads, columns=COLUMNS)
+    assert drawn(figure, read, tables) == expected
     thin = everything["rows"].with_columns(
         pl.lit(None, everything["rows"].schema[name]).alias(name) for name in IMAGES[:2]
     )
-    narrowed = star.narrow(apart, *figure.reads).sort(KEY)
+    narrowed = star.narrow(apart, *figure.reads, columns=COLUMNS).sort(KEY)
     assert drawn(figure, narrowed, tables) == drawn(figure, thin, tables)
 
 
