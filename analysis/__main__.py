@@ -107,12 +107,15 @@ def drawings(
         except (NotMeasured, ValueError) as error:  # ValueError: too many or mixed rows
             missing[name] = str(error)
         else:
-            spec = chart.to_dict(validate=False)  # the tests do, and it takes longest
+            spec = chart.to_dict(validate=False)  # which takes longest; the tests do it
             svg = pool.submit(vl_convert.vegalite_to_svg, spec)
             asked[name] = figure.heading, spec, svg, tables.of(chart)
-    drawn = {
-        name: Drawn(head, spec, svg.result(), of) for name, (head, spec, svg, of) in asked.items()
-    }
+    drawn = {}
+    for name, (heading, spec, svg, table) in asked.items():
+        try:
+            drawn[name] = Drawn(heading, spec, svg.result(), table)
+        except ValueError as error:
+            missing[name] = str(error)
     return drawn, missing
 
 
