@@ -3,19 +3,19 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 
 import polars as pl
 import vl_convert
 
-from analysis import claims, tables, worst
-from analysis.figures import FIGURES, Figure
-from analysis.load import Loaded, NoResults, read
+from analysis import claims, pictures, star, tables, worst
+from analysis.figures import COLUMNS, FIGURES, Figure
+from analysis.load import Loaded, NoResults, gather
 from analysis.report import Drawn, report
 from analysis.selection import NotMeasured
 from rotgrid import storage
 
-PPI = 150
 WHOLE = 1_000_000
 """Of more rows the outcomes of single images, which need most of the memory, are not kept."""
 
@@ -53,32 +53,34 @@ def draw(locations: Sequence[str], out: str) -> str:
     Raises:
         NoResults: there is not one valid row.
     """
-    loaded = read(*locations, whole=WHOLE)
-    if loaded.rows.is_empty():
+    loaded = gather(*locations, whole=WHOLE)
+    if not star.height(loaded.rows):
         raise NoResults("\n".join(["there are no results to draw", *loaded.problems]))
-    drawn, missing = drawings(loaded)
-    outcomes = claims.judge(loaded.rows)
-    for line in [*loaded.problems, *(f"{name} not drawn: {why}" for name, why in missing.items())]:
-        print(line, file=sys.stderr)
-    try:
-        worst_case = worst.worst_case(loaded.rows)
-        put_table(out, "worst_case", worst_case.rows)
-    except NotMeasured:
-        worst_case = None
-    for name, figure in drawn.items():
-        put_figure(out, name, figure)
-    storage.put(out, "claims.json", claims.as_json(outcomes).encode())
-    storage.put(out, "claims.md", claims.as_markdown(outcomes).encode())
-    page = report(drawn, missing, loaded, worst_case, outcomes)
-    storage.put(out, "report.html", page.encode())
+    with pictures.beside() as pool:
+        bundle = pool.submit(vl_convert.javascript_bundle)  # type: ignore[call-arg]
+        drawn, missing = drawings(loaded, pool)
+        printed = pictures.printed(pool, [figure.svg for figure in drawn.values()])
+        outcomes = claims.judge(star.outcomes(loaded.rows))
+        for line in [*loaded.problems, *(f"{n} not drawn: {why}" for n, why in missing.items())]:
+            print(line, file=sys.stderr)
+        try:
+            worst_case = worst.worst_case(star.narrow(loaded.rows, worst.READS))
+            put_table(out, "worst_case", worst_case.rows)
+        except NotMeasured:
+            worst_case = None
+        storage.put(out, "claims.json", claims.as_json(outcomes).encode())
+        storage.put(out, "claims.md", claims.as_markdown(outcomes).encode())
+        page = report(drawn, missing, loaded, worst_case, outcomes, bundle.result())
+        for (name, figure), (pdf, png) in zip(drawn.items(), printed, strict=True):
+            put_figure(out, name, figure, pdf, png)
+        storage.put(out, "report.html", page.encode())
     return os.path.join(out, "report.html") if "://" not in out else f"{out}/report.html"
 
 
-def put_figure(out: str, name: str, figure: Drawn) -> None:
+def put_figure(out: str, name: str, figure: Drawn, pdf: bytes, png: bytes) -> None:
     """Write a figure as vectors, for print and as pixels, and its numbers."""
-    storage.put(out, f"figures/{name}.svg", figure.svg.encode())
-    storage.put(out, f"figures/{name}.pdf", vl_convert.svg_to_pdf(figure.svg))
-    storage.put(out, f"figures/{name}.png", vl_convert.svg_to_png(figure.svg, ppi=PPI))
+    for kind, picture in (("svg", figure.svg.encode()), ("pdf", pdf), ("png", png)):
+        storage.put(out, f"figures/{name}.{kind}", picture)
     if figure.table is not None:
         put_table(out, name, figure.table)
 
@@ -90,22 +92,31 @@ def put_table(out: str, name: str, table: pl.DataFrame) -> None:
     storage.put(out, f"tables/{name}.tex", tables.latex(table).encode())
 
 
-def drawings(loaded: Loaded) -> tuple[dict[str, Drawn], dict[str, str]]:
-    """Every figure that the rows allow, and for every other one what it needs."""
-    drawn, missing = {}, {}
-    for name, figure in FIGURES.items():
+def drawings(
+    loaded: Loaded, pool: Executor, figures: Mapping[str, Figure] = FIGURES
+) -> tuple[dict[str, Drawn], dict[str, str]]:
+    """Every figure that the rows allow, and for every other one what it needs.
+
+    Each is laid out once, in the pool, while the next is prepared.
+    """
+    asked, missing = {}, {}
+    for name, figure in figures.items():
+        rows = star.narrow(loaded.rows, *figure.reads, columns=COLUMNS)
         try:
-            drawn[name] = drawing(figure, loaded)
+            chart = figure.draw(rows, *(getattr(loaded, table) for table in figure.needs))
         except (NotMeasured, ValueError) as error:  # ValueError: too many or mixed rows
             missing[name] = str(error)
+        else:
+            spec = chart.to_dict(validate=False)  # which takes longest; the tests do it
+            svg = pool.submit(vl_convert.vegalite_to_svg, spec)
+            asked[name] = figure.heading, spec, svg, tables.of(chart)
+    drawn = {}
+    for name, (heading, spec, svg, table) in asked.items():
+        try:
+            drawn[name] = Drawn(heading, spec, svg.result(), table)
+        except ValueError as error:
+            missing[name] = str(error)
     return drawn, missing
-
-
-def drawing(figure: Figure, loaded: Loaded) -> Drawn:
-    """One figure in all forms; it is laid out once, and PDF and PNG are made of that."""
-    chart = figure.draw(loaded.rows, *(getattr(loaded, table) for table in figure.needs))
-    spec = chart.to_dict()
-    return Drawn(figure.heading, spec, vl_convert.vegalite_to_svg(spec), tables.of(chart))
 
 
 if __name__ == "__main__":

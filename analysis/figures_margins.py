@@ -49,7 +49,9 @@ def cube(rows: pl.DataFrame) -> alt.ConcatChart:
     rows = cubes.few_eps(rows).join(apart, on="test_rotation", how="semi")
     rows, left_out = cubes.few_ranges(selection.at_least_two(rows, "train_rotation", needs))
     data = summary(rows, ["model", "variant", "train_rotation", "test_rotation", "attack", "eps"])
-    data = data.with_columns(_percent=(100 * pl.col("accuracy")).round(0).cast(pl.Int64))
+    data = panels.fits(data).with_columns(
+        _percent=(100 * pl.col("accuracy")).round(0).cast(pl.Int64)
+    )
     models, levels = theme.in_order(data["model"]), sorted(set(data["eps"]))
     drawn = [cubes.panel(data, model, attack, eps) for model in models for eps in levels]
     question = "Which range matters, that of training or that of testing?"

@@ -71,18 +71,30 @@ def boxed(
         if text is None:
             boxes.append(None)
             continue
-        others = [box for box in taken if not box.lies_on([(x, y)])]
-        costs = {
-            box: (
-                sum(box.overlap(other) for other in taken),
-                ring + CROSSED * _crossed((x, y), box, others),
-            )
-            for ring, box in _places(x, y, text)
-            if box.within(width, height)
-        }
-        boxes.append(min(costs, key=costs.__getitem__) if costs else next(_places(x, y, text))[1])
-        taken.append(boxes[-1])  # type: ignore[arg-type]
+        box = _best(text, (x, y), taken, width, height)
+        boxes.append(box)
+        taken.append(box)
     return boxes
+
+
+def _best(
+    text: str, point: tuple[float, float], taken: Sequence[Box], width: float, height: float
+) -> Box:
+    """The place that hides least, and of those the nearest with the fewest crossings."""
+    others = [box for box in taken if not box.lies_on([point])]
+    least, best = (math.inf, math.inf), next(_places(*point, text))[1]
+    for ring, box in _places(*point, text):
+        if not box.within(width, height):
+            continue
+        cost = (
+            sum(box.overlap(other) for other in taken),
+            ring + CROSSED * _crossed(point, box, others),
+        )
+        if cost < least:
+            least, best = cost, box
+        if cost == (0, ring):
+            break  # none that follows is nearer
+    return best
 
 
 def _crossed(point: tuple[float, float], box: Box, others: Sequence[Box]) -> int:

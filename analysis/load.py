@@ -8,7 +8,8 @@ from typing import NamedTuple
 import polars as pl
 import pyarrow as pa
 
-from analysis import flags, parts
+from analysis import flags, parts, star
+from analysis.star import Rows
 from rotgrid import failures, grid, results, storage
 from rotgrid.spec import Probe, Trial
 
@@ -29,7 +30,7 @@ class NoResults(LookupError):
 class Loaded(NamedTuple):
     """All that is known about some results locations."""
 
-    rows: pl.DataFrame
+    rows: Rows
     """A row per (trial, probe); `n_correct` fits `n` and `correct`; `flags` say what the trial
     fails (`analysis.flags`)."""
     problems: list[str]
@@ -52,14 +53,14 @@ def load(*locations: Place) -> pl.DataFrame:
     Columns and types are those of `rotgrid.results`, also if there is no row or no such folder;
     and `flags`, see `Loaded`. Ask `problems` what was left out.
     """
-    return read(*locations).rows
+    return star.whole(gather(*locations).rows)
 
 
 def problems(*locations: Place) -> list[str]:
     """Everything wrong or missing, together: skipped files, duplicates, impossible counts, failed
     trials, planned trials and probes without rows, and networks that fail checks. Empty if all is
     well."""
-    return read(*locations).problems
+    return gather(*locations).problems
 
 
 def training(*locations: Place) -> pl.DataFrame:
@@ -86,65 +87,79 @@ def _unique(places: Sequence[Place], table: results.TableName) -> tuple[pl.DataF
     """Each row once, and a line for every skipped file."""
     frames, found = [parts.empty(table)], []
     for place in places:
-        for rows, skipped in parts.batches(place, table):
+        for rows, skipped in parts.batches(place, table, lambda rows: rows):
             frames.append(rows)
             found += skipped
     return parts.newest(pl.concat(frames), results.KEYS[table]), found
 
 
 def read(*locations: Place, whole: int | None = None) -> Loaded:
+    """`gather`, with all rows in one frame."""
+    loaded = gather(*locations, whole=whole)
+    return loaded._replace(rows=star.whole(loaded.rows))
+
+
+def gather(*locations: Place, whole: int | None = None) -> Loaded:
     """Rows, problems and names of grids in one pass.
 
-    Of more than `whole` evaluations the outcomes of single images are checked but not kept, nor
-    are the counts per class of attacks on pixels; the rows are then sorted by their keys.
+    More than `whole` evaluations come as a `Star`. The outcomes of single images are then checked
+    but not kept, nor are the counts per class of attacks on pixels; the rows are sorted by their
+    keys.
     """
     found = [line for place in locations for line in _unreadable(place)]
     places = [place for place in locations if not _unreadable(place)]
     evaluations, skipped = _evaluations(places, whole)
-    lean = whole is not None and evaluations.height > whole
     tables: dict[results.TableName, pl.DataFrame] = {}
     for table in ("training", "diagnostics", "equivariance"):
         tables[table], more = _unique(places, table)
         skipped += more
-    valid, wrong = _valid(evaluations, lean)
+    valid, wrong = _valid(evaluations)
     found += [*skipped, *wrong]
     found += [line for place in places for line in _failed(place)]
     grids = [(place, name) for place in places for name in storage.names(place, "grids", ".yaml")]
-    pairs = valid.select("trial", "probe")
-    found += [line for place, name in grids for line in _missing(place, name, pairs)]
+    found += [line for place, name in grids for line in _missing(place, name, valid)]
     names = [PurePosixPath(name).stem for _, name in grids]
-    networks = valid.select("trial").unique()
+    networks = star.distinct(valid, ["trial"])
     checks, epochs, layers = (
         table.join(networks, on="trial", how="semi", maintain_order="left")
         for table in (tables["diagnostics"], tables["training"], tables["equivariance"])
     )
-    failed = flags.failed(valid, checks, epochs)
-    flagged = _flagged(valid, flags.flagged(networks, failed, checks))
+    failed = flags.failed(star.outcomes(valid), checks, epochs)
+    flagged = star.with_of_trials(valid, flags.flagged(networks, failed, checks))
     found += _not_believed(flagged)
-    if lean:
-        found.append(f"{valid.height:,} {MANY_WORDS}")
+    if isinstance(valid, star.Star):
+        found.append(f"{star.height(valid):,} {MANY_WORDS}")
     unique_problems, unique_names = list(dict.fromkeys(found)), list(dict.fromkeys(names))
     return Loaded(flagged, unique_problems, unique_names, checks, failed, epochs, layers)
 
 
-def _evaluations(places: Sequence[Place], whole: int | None) -> tuple[pl.DataFrame, list[str]]:
+def _evaluations(places: Sequence[Place], whole: int | None) -> tuple[Rows, list[str]]:
     """The rows, with a column `fits`, and a line for every skipped file and empty place."""
-    empty = _checked(parts.empty("evaluations"))
-    frames, height = [empty], 0
-    folded: list[parts.Folded] = []
+    height, most = 0, float("inf") if whole is None else whole
+    many = sum(parts.height(place, "evaluations") for place in places) > most
+    stars: list[star.Star] = []
+    frames = [_checked(parts.empty("evaluations"))]
     found: list[str] = []
     for place in places:
         before = height, len(found)
-        for rows, skipped in parts.batches(place, "evaluations"):
+        for rows, skipped in parts.batches(place, "evaluations", _apart if many else _checked):
             found += skipped
-            height += rows.height
-            frames.append(_checked(rows))
-            if whole is not None and height > whole:
-                folded += [parts.fold(_thinned(frame)) for frame in frames if len(frame)]
+            height += star.height(rows)
+            if isinstance(rows, star.Star):
+                stars.append(rows)
+            else:
+                frames.append(rows)
+            if height > most:
+                stars += [star.apart(frame, frame["fits"]) for frame in frames if len(frame)]
                 frames = []
         if before == (height, len(found)):
             found.append(f"{os.fspath(place)}: no evaluations")
-    return parts.unfold(folded, empty.columns) if folded else pl.concat(frames), found
+    return star.joined(stars) if stars else pl.concat(frames), found
+
+
+def _apart(rows: pl.DataFrame) -> Rows:
+    """The same, taken apart at once."""
+    return star.apart(rows, parts.fit(rows)) if len(rows) else _checked(rows)
 
 
 def _checked(rows: pl.DataFrame) -> pl.DataFrame:
@@ -152,49 +167,21 @@ def _checked(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(fits=parts.fit(rows))
 
 
-def _thinned(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows without what many have no room for, whole trials in the order of their keys, so
-    that all of them together need no sorting."""
-    unattacked = pl.col("eps") == 0
-    return rows.with_columns(
-        *(pl.when(unattacked).then(name).alias(name) for name in ("class_n", "class_n_correct")),
-        *(pl.lit(None, rows.schema[name]).alias(name) for name in ("correct", "distances")),
-    ).sort(results.KEYS["evaluations"], maintain_order=True)
-
-
-def _valid(rows: pl.DataFrame, lean: bool) -> tuple[pl.DataFrame, list[str]]:
+def _valid(rows: Rows) -> tuple[Rows, list[str]]:
     """The rows that count, and lines on the others."""
     found = []
-    unique = parts.newest(rows, results.KEYS["evaluations"])
-    if repeated := rows.height - unique.height:
+    unique = star.newest(rows, results.KEYS["evaluations"])
+    if repeated := star.height(rows) - star.height(unique):
         found.append(f"{repeated} rows repeat a (trial, probe); the newest of each is kept")
-    current = unique
-    if not lean or _under_two_keys(unique):
-        current = parts.newest(unique, FIELDS)
-    if older := unique.height - current.height:
+    current = unique if star.told_apart(unique, FIELDS) else star.newest(unique, FIELDS)
+    if older := star.height(unique) - star.height(current):
         found.append(
             f"{older} rows repeat a measurement under another key (made by another revision or "
             "recipe of the same name); the newest of each is kept"
         )
-    wrong = current.filter(~pl.col("fits"))
-    valid = current if wrong.is_empty() else current.filter("fits")
-    return valid.drop("fits"), found + [_impossible(row) for row in wrong.iter_rows(named=True)]
-
-
-def _under_two_keys(rows: pl.DataFrame) -> bool:
-    """Whether a trial or a probe has two keys."""
-    return any(
-        bool(rows[rows[key].arg_unique()].select(*fields).is_duplicated().any())
-        for key, fields in (("trial", Trial.model_fields), ("probe", Probe.model_fields))
-    )
-
-
-def _flagged(rows: pl.DataFrame, networks: pl.DataFrame) -> pl.DataFrame:
-    """The rows with the flags of their networks."""
-    trials = rows.select("trial")
-    return rows.with_columns(
-        trials.join(networks, on="trial", how="left", maintain_order="left")["flags"]
-    )
+    wrong = star.narrow(current, ~pl.col("fits"))
+    found += [_impossible(row) for row in wrong.iter_rows(named=True)]
+    return star.fitting(current), found
 
 
 def _unreadable(place: Place) -> list[str]:
@@ -214,9 +201,10 @@ def _impossible(row: Mapping[str, object]) -> str:
     )
 
 
-def _not_believed(rows: pl.DataFrame) -> Iterator[str]:
+def _not_believed(rows: Rows) -> Iterator[str]:
     """The networks that fail checks."""
-    networks = rows[rows["trial"].arg_unique()].filter(pl.col("flags") != "")
+    networks = star.distinct(rows, ["trial", *Trial.model_fields, "flags"])
+    networks = networks.filter(pl.col("flags") != "").unique("trial", maintain_order=True)
     for row in networks.head(NAMED_AT_MOST).iter_rows(named=True):
         yield (
             f"{_network(row)}, trial {row['trial']}: accuracy under attack not to be believed: "
@@ -233,7 +221,7 @@ def _failed(place: Place) -> Iterator[str]:
         yield f"{os.fspath(place)}: {who} failed (trial {key}): {reason}"
 
 
-def _missing(place: Place, name: str, measured: pl.DataFrame) -> Iterator[str]:
+def _missing(place: Place, name: str, measured: Rows) -> Iterator[str]:
     """What the launched grid plans but no row answers."""
     where = f"{os.fspath(place)}: {name}"
     try:
@@ -245,8 +233,8 @@ def _missing(place: Place, name: str, measured: pl.DataFrame) -> Iterator[str]:
     trials = {trial.key(): trial for trial in plan.trials}
     pairs = [(key, probe.key()) for key, t in trials.items() for probe in plan.trials[t]]
     planned = pl.DataFrame(pairs, schema={"trial": pl.String, "probe": pl.String}, orient="row")
-    lacking = planned.join(measured, on=["trial", "probe"], how="anti", maintain_order="left")
-    begun = set(planned.join(measured, on="trial", how="semi")["trial"])
+    lacking = star.lacking(measured, planned)
+    begun = set(star.distinct(measured, ["trial"])["trial"])
     counts = dict(lacking.group_by("trial", maintain_order=True).len().iter_rows())
     absent = [trials[key] for key in counts if key not in begun]
     partial = {trials[key]: count for key, count in counts.items() if key in begun}

@@ -2,8 +2,9 @@
 
 import polars as pl
 
-from analysis import captions, theme
+from analysis import captions, star, theme
 from analysis.load import Loaded
+from analysis.star import Rows
 from rotgrid.recipes import RECIPES
 from rotgrid.spec import VARIANTS
 
@@ -26,18 +27,18 @@ ALWAYS = [
 ]
 
 
-def notices(rows: pl.DataFrame) -> list[str]:
+def notices(rows: Rows) -> list[str]:
     """What a reader must know before any number."""
-    return [QUICKSTART] if "mnist5k" in set(rows["data"]) else []
+    return [QUICKSTART] if "mnist5k" in set(star.distinct(rows, ["data"])["data"]) else []
 
 
-def notes(rows: pl.DataFrame) -> list[str]:
+def notes(rows: Rows) -> list[str]:
     """The protocol: data, networks, training, attacks, and how intervals are made."""
-    networks = rows[rows["trial"].arg_unique()]
-    probes = rows.select("probe", "n", counted=pl.col("class_n").is_not_null())
-    at = probes.with_row_index("at").unique(probes.columns, maintain_order=True)["at"]
-    probes = rows[at].with_columns(probes[at]["counted"])
-    images = rows.select("data", "train_size", "n").unique(maintain_order=True)
+    if isinstance(rows, pl.DataFrame):
+        rows = star.counted(rows)
+    networks = star.distinct(rows, star.SHARED["_trial"])
+    probes = star.distinct(rows, star.SHARED["_probe"])
+    images = star.distinct(rows, ["data", "train_size", "n"])
     return [
         *(_data(part) for part in images.partition_by("data")),
         "Networks: " + "; ".join(_networks(networks)) + ".",
@@ -49,9 +50,9 @@ def notes(rows: pl.DataFrame) -> list[str]:
 
 def checked(loaded: Loaded) -> str:
     """How many networks were checked, and how many of all fail."""
-    counts = [
-        table["trial"].n_unique() for table in (loaded.diagnostics, loaded.rows, loaded.failed)
-    ]
+    networks = star.distinct(loaded.rows, ["trial"])
+    tables = loaded.diagnostics, networks, loaded.failed
+    counts = [table["trial"].n_unique() for table in tables]
     return (
         "Networks checked for masked gradients: {:,} of {:,}. Networks whose accuracy under "
         "attack is not to be believed: {:,}."
@@ -60,40 +61,39 @@ def checked(loaded: Loaded) -> str:
 
 def failed(loaded: Loaded) -> pl.DataFrame:
     """What each network fails, with the largest value found and its limit."""
-    networks = loaded.rows.select(*NETWORK, "trial").unique()
+    networks = star.distinct(loaded.rows, [*NETWORK, "trial"])
     return networks.join(loaded.failed, on="trial").sort(*NETWORK, "trial", "check")
 
 
-def provenance(rows: pl.DataFrame) -> pl.DataFrame:
+def provenance(rows: Rows) -> pl.DataFrame:
     """Which version, commit, machine and device made how many rows, and when."""
-    by = ["rotgrid_version", "git_commit", "torch_version", "device", "host"]
     moment = "%Y-%m-%d %H:%M UTC"
-    return (
-        rows.group_by(by)
-        .agg(
-            rows=pl.len(),
-            trials=pl.col("trial").n_unique(),
-            first=pl.col("finished_at").min().dt.strftime(moment),
-            last=pl.col("finished_at").max().dt.strftime(moment),
-        )
-        .sort(by)
+    return star.tally(
+        rows,
+        star.SHARED["_machine"],
+        rows=pl.len(),
+        trials=pl.col("trial").n_unique(),
+        first=pl.col("finished_at").min().dt.strftime(moment),
+        last=pl.col("finished_at").max().dt.strftime(moment),
     )
 
 
-def counts(rows: pl.DataFrame) -> list[tuple[str, str]]:
+def counts(rows: Rows) -> list[tuple[str, str]]:
     """What was measured, as numbers with their names."""
+    networks = star.distinct(rows, ["trial", "model", "seed", "train_rotation"])
+    turns = star.distinct(rows, ["test_rotation"])
     return [
         *(
             (f"{count:,}", noun if count == 1 else f"{noun}s")
             for noun, count in (
-                ("trained network", rows["trial"].n_unique()),
-                ("measurement", rows.height),
-                ("model", rows["model"].n_unique()),
-                ("seed", rows["seed"].n_unique()),
+                ("trained network", networks["trial"].n_unique()),
+                ("measurement", star.height(rows)),
+                ("model", networks["model"].n_unique()),
+                ("seed", networks["seed"].n_unique()),
             )
         ),
-        (values(rows["train_rotation"], "±{:g}°"), "rotation in training"),
-        (values(rows["test_rotation"], "±{:g}°"), "rotation in tests"),
+        (values(networks["train_rotation"], "±{:g}°"), "rotation in training"),
+        (values(turns["test_rotation"], "±{:g}°"), "rotation in tests"),
     ]
 
 
@@ -167,4 +167,4 @@ def _searched(rows: pl.DataFrame) -> bool:
     """Whether the attack found the eps at which each image breaks; rows that do not know their
     counts per class are older than that."""
     search = rows["attack"][0] in SEARCHES and rows["label_rule"][0] == "true"
-    return search and bool(rows["counted"].all())
+    return search and bool(rows["_counted"].all())

@@ -131,7 +131,7 @@ def differences(
     """`compare` of the rows that `first` selects with those that `second` does, a row per
     condition that both have, sorted; `p` is two-sided."""
     found = []
-    for key, part in rows.group_by(conditions):
+    for key, part in rows.drop_nulls("correct").group_by(conditions):
         left, right = bits(part.filter(first)), bits(part.filter(second))
         if not left.keys() & right.keys():
             continue

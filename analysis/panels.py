@@ -226,6 +226,19 @@ def against_eps(data: pl.DataFrame, attack: str, width: int = theme.WIDTH) -> al
     return chart.transform_filter(alt.FieldEqualPredicate(field="attack", equal=attack))
 
 
+def fits(data: pl.DataFrame) -> pl.DataFrame:
+    """The rows, if a figure may hold so many.
+
+    Raises:
+        ValueError: they are too many to be embedded in a page; aggregate more.
+    """
+    if data.height > MOST_ROWS:
+        raise ValueError(
+            f"{data.height} rows are more than the {MOST_ROWS} that a figure may hold"
+        )
+    return data
+
+
 def finished(
     panels: Sequence[alt.LayerChart],
     data: pl.DataFrame | None,
@@ -238,15 +251,14 @@ def finished(
         ValueError: the frame is too large to be embedded in a page; aggregate more.
     """
     for frame in [data, *(panel.data for panel in panels)]:
-        if isinstance(frame, pl.DataFrame) and frame.height > MOST_ROWS:
-            raise ValueError(
-                f"{frame.height} rows are more than the {MOST_ROWS} that a figure may hold"
-            )
+        if isinstance(frame, pl.DataFrame):
+            fits(frame)
     words = " ".join([heading.text, *heading.subtitle])
-    chart = alt.concat(*panels, columns=columns, spacing=theme.GAP)
+    about = {"title": heading, "description": words, "config": theme.config()}
+    chart = alt.concat(*panels, columns=columns, spacing=theme.GAP, **about)
     if data is not None:
         chart.data = data
-    return chart.properties(title=heading, description=words, config=theme.config())
+    return chart
 
 
 def done(

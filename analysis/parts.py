@@ -1,39 +1,65 @@
 """Parquet parts -> frames: many at once where they are whole, one by one where they are not."""
 
+import functools
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
-from typing import NamedTuple
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.fs as pafs
-import pyarrow.parquet as pq
 
 from rotgrid import results, storage
 from rotgrid.results import SCHEMA_VERSION, SCHEMAS, TableName
 
 Place = str | os.PathLike[str]
-AT_ONCE = 40
+AT_ONCE = 20
 """Parts in a batch: their columns are thinned before the next are read."""
-VERSION = b"rotgrid.schema_version"
+BESIDE = 2
+"""Batches read at a time."""
+Made = TypeVar("Made")
+VERSION = "rotgrid.schema_version"
 
 
-def batches(place: Place, table: TableName) -> Iterator[tuple[pl.DataFrame, list[str]]]:
-    """All rows of a place, some parts at a time, with a line for every skipped file.
+def batches(
+    place: Place, table: TableName, then: Callable[[pl.DataFrame], Made]
+) -> Iterator[tuple[Made, list[str]]]:
+    """All rows of a place, some parts at a time and what `then` makes of them, with a line for
+    every skipped file.
 
     Safe while others write and compact: rows may come twice, see `newest`.
     """
+
+    def made(names: Sequence[str]) -> tuple[Made, list[str]]:
+        rows, skipped = _read(place, names, table)
+        return then(rows), [f"{os.fspath(place)}: {line}" for line in skipped]
+
     seen: set[str] = set()
-    while new := [name for name in storage.names(place, table, ".parquet") if name not in seen]:
-        seen.update(new)  # then look again: what is gone by now is in a file that has come
-        for names in _batches(new):
-            rows, skipped = _read(place, names, table)
-            yield rows, [f"{os.fspath(place)}: {line}" for line in skipped]
+    with ThreadPoolExecutor(BESIDE) as pool:
+        while new := [n for n in storage.names(place, table, ".parquet") if n not in seen]:
+            seen.update(new)  # then look again: what is gone by now is in a file that has come
+            yield from pool.map(made, _batches(new))
 
 
+def height(place: Place, table: TableName) -> int:
+    """How many rows the parts of a local folder have by their own account; 0 if one is damaged."""
+    filesystem, folder = storage.locate(place)
+    paths = [f"{folder}/{name}" for name in storage.names(place, table, ".parquet")]
+    if not paths or not isinstance(filesystem, pafs.LocalFileSystem):
+        return 0
+    try:
+        return int(
+            pl.scan_parquet(paths, missing_columns="insert").select(pl.len()).collect().item()
+        )
+    except (pl.exceptions.PolarsError, OSError):
+        return 0
+
+
+@functools.cache
 def empty(table: TableName) -> pl.DataFrame:
     """A table without rows."""
     return _frame(SCHEMAS[table].empty_table())
@@ -51,42 +77,9 @@ def newest(rows: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
     return rows[by_age.unique(key, keep="first", maintain_order=True).sort(key)["_row"]]
 
 
-class Folded(NamedTuple):
-    """Rows of which the columns that have one value for all are stored once."""
-
-    varying: pl.DataFrame
-    same: pl.DataFrame
-    """One row."""
-
-
-def fold(rows: pl.DataFrame) -> Folded:
-    """Some rows, folded."""
-    nested = [name for name, dtype in rows.schema.items() if dtype.is_nested()]
-    plain = pl.exclude(nested)
-    alike = rows.select(
-        plain.eq_missing(plain.first()).all(), *(pl.col(name).is_null().all() for name in nested)
-    )
-    same = [name for name in rows.columns if alike[name].item()]
-    return Folded(rows.drop(same), rows.head(1).select(same))
-
-
-def unfold(parts: Sequence[Folded], columns: Sequence[str]) -> pl.DataFrame:
-    """All rows below each other; a column that has one value for all needs next to no memory."""
-    often = [name for name in columns if all(name in part.same.columns for part in parts)]
-    values = pl.concat(part.same.select(often) for part in parts)
-    same = fold(values).same
-    frames = [part.varying.with_columns(_literals(part.same.drop(same.columns))) for part in parts]
-    varying = [name for name in columns if name not in same.columns]
-    rows = pl.concat(frame.select(varying) for frame in frames)
-    return rows.with_columns(_literals(same)).select(columns)
-
-
-def _literals(one: pl.DataFrame) -> list[pl.Expr]:
-    return [pl.lit(column[0], column.dtype).alias(column.name) for column in one]
-
-
 def fit(rows: pl.DataFrame) -> pl.Series:
     """Whether 0 <= n_correct <= n, and `correct` (where given) has n bits, n_correct of them 1."""
+    rows = rows.select("n", "n_correct", "correct").rechunk()
     k, n = pl.col("n_correct"), pl.col("n")
     ones = pl.lit(_ones(rows["correct"]))
     length = pl.col("correct").bin.size().cast(pl.Int64)
@@ -100,8 +93,11 @@ def _ones(bits: pl.Series) -> pl.Series:
     packed = bits.fill_null(b"").to_arrow().cast(pa.large_binary())
     _, offsets, content = packed.buffers()
     ends = np.frombuffer(offsets, np.int64)[packed.offset :][: len(packed) + 1]
-    data = np.frombuffer(content or b"", np.uint8)[ends[0] : ends[-1]]
-    before = np.concatenate([[0], np.cumsum(np.bitwise_count(data), dtype=np.int64)])
+    counts = np.bitwise_count(np.frombuffer(content or b"", np.uint8)[ends[0] : ends[-1]])
+    lengths = np.diff(ends)
+    if len(lengths) and (lengths == lengths[0]).all():
+        return pl.Series("ones", counts.reshape(len(lengths), -1).sum(1, dtype=np.int64))
+    before = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
     return pl.Series("ones", np.diff(before[ends - ends[0]]))
 
 
@@ -145,10 +141,10 @@ def _read(place: Place, names: Sequence[str], table: TableName) -> tuple[pl.Data
 def _whole(paths: Iterable[str]) -> bool:
     """Whether all files were written by this version of the schema."""
     try:
-        versions = {(pq.read_metadata(path).metadata or {}).get(VERSION) for path in paths}
-    except (pa.ArrowException, OSError):
+        versions = {pl.read_parquet_metadata(path).get(VERSION) for path in paths}
+    except (pl.exceptions.PolarsError, OSError):
         return False
-    return versions == {str(SCHEMA_VERSION).encode()}
+    return versions == {str(SCHEMA_VERSION)}
 
 
 def _frame(table: pa.Table) -> pl.DataFrame:

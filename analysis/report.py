@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 import altair as alt
 import polars as pl
-import vl_convert
 
 from analysis import methods, page, panels, tables, theme, verdicts, worst
 from analysis.claims import Outcome
 from analysis.load import Loaded
 from analysis.selection import Comparable
+from analysis.star import Rows
 from rotgrid import __version__
 
 CLICK = "mrk"
@@ -40,8 +40,10 @@ def report(
     loaded: Loaded,
     worst_case: Comparable | None = None,
     outcomes: Sequence[Outcome] = (),
+    bundle: str = "",
 ) -> str:
-    """The page. `missing` says for each figure that could not be drawn what it needs."""
+    """The page. `missing` says for each figure that could not be drawn what it needs; `bundle` is
+    the script that draws the others alive, Vega's own."""
     first = dict(list(drawn.items())[:1])
     sections = [_figure(name, figure) for name, figure in first.items()]
     if outcomes:
@@ -61,7 +63,7 @@ def report(
         header=_header(loaded.rows, links, outcomes),
         pick=_buttons(drawn.values()) if drawn else "",
         body="\n".join(sections),
-        scripts=_scripts(drawn.values()) if drawn else "",
+        scripts=_scripts(drawn.values(), bundle) if drawn else "",
     )
 
 
@@ -81,9 +83,7 @@ def _about(
     return about
 
 
-def _header(
-    rows: pl.DataFrame, links: Iterable[tuple[str, str]], outcomes: Sequence[Outcome]
-) -> str:
+def _header(rows: Rows, links: Iterable[tuple[str, str]], outcomes: Sequence[Outcome]) -> str:
     notices = "".join(
         f'<p class="notice" role="note">{html.escape(line[0].upper() + line[1:])}.</p>'
         for line in methods.notices(rows)
@@ -177,7 +177,7 @@ def _checks(loaded: Loaded) -> str:
     return words + (_wide("failed checks", tables.as_html(failed)) if len(failed) else "")
 
 
-def _provenance(rows: pl.DataFrame, grids: Sequence[str]) -> str:
+def _provenance(rows: Rows, grids: Sequence[str]) -> str:
     versions = (
         f"Drawn by rotgrid {__version__}, polars {pl.__version__}, altair {alt.__version__}, "
         f"vl-convert {version('vl-convert-python')}. Grids: {', '.join(grids) or 'unknown'}."
@@ -202,7 +202,7 @@ def _list(lines: Iterable[str]) -> str:
     return "<ul>" + "\n".join(f"<li>{html.escape(line)}</li>" for line in lines) + "</ul>"
 
 
-def _scripts(drawn: Iterable[Drawn]) -> str:
+def _scripts(drawn: Iterable[Drawn], bundle: str) -> str:
     constants = {
         "COLOURS": theme.DARK,
         "VIRIDIS": theme.VIRIDIS,
@@ -213,7 +213,7 @@ def _scripts(drawn: Iterable[Drawn]) -> str:
     lines = "\n".join(f"const {name} = {_json(value)};" for name, value in constants.items())
     # The bundle needs a script of its own: its minified names would collide with ours.
     return (
-        f'<script type="module">{_inline(vl_convert.javascript_bundle())}</script>\n'  # type: ignore[call-arg]
+        f'<script type="module">{_inline(bundle)}</script>\n'
         f'<script type="module">{lines}\n{page.SCRIPT}</script>'
     )
 

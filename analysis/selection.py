@@ -25,6 +25,8 @@ SETTING = (
 What a recipe sets for each model separately counts as equal for all models that follow it.
 """
 OF_RECIPE = ("epochs", "batch_size", "learning_rate")
+AS_OF = ("model", "recipe", *OF_RECIPE)
+"""What decides whether a network follows its recipe."""
 PROTOCOL = (
     "n_images",
     "steps",
@@ -135,13 +137,17 @@ def most_frequent(
 ) -> Comparable:
     """The rows with the most frequent combination of `columns` in each group, and notes on the
     rest. Of equally frequent ones that with the most defaults is kept, then the larger."""
-    compared = as_of_first_model(rows)
+    by, columns = list(by), list(columns)
+    kinds = rows.group_by({*AS_OF, *by, *columns}).len()
+    compared = as_of_first_model(kinds)
     defaults = [pl.col(name) == LATER[name] for name in columns if name in LATER]
-    counts = compared.group_by([*by, *columns]).len()
+    counts = compared.group_by([*by, *columns]).agg(pl.col("len").sum())
     counts = counts.with_columns(_defaults=pl.sum_horizontal(0, *defaults))
     counts = counts.sort("len", "_defaults", *columns, descending=True)
     kept = counts.group_by(by, maintain_order=True).first() if by else counts.head(1)
     left = counts.join(kept, on=[*by, *columns], how="anti").sort([*by, *columns])
+    if left.is_empty():
+        return Comparable(rows, [])
     notes = []
     for other in left.iter_rows(named=True):
         same = kept.filter(*(pl.col(name) == other[name] for name in by)).row(0, named=True)
@@ -152,13 +158,14 @@ def most_frequent(
         count = f"{other['len']} {'row' if other['len'] == 1 else 'rows'}"
         notes.append(f"Shown{group}: {shown}. Left out: {count} with {hidden}.")
     at = compared.with_row_index("_row").join(kept, on=[*by, *columns], how="semi")["_row"]
-    return Comparable(rows[at.sort()], notes)
+    alike = kinds[at].drop("len")
+    return Comparable(rows.join(alike, on=alike.columns, how="semi", maintain_order="left"), notes)
 
 
 def as_of_first_model(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows with each value that a recipe sets for a model replaced by what the same recipe
     sets for the first model: settings compare equal if they follow the recipe alike."""
-    keys = ["model", "recipe", *OF_RECIPE]
+    keys = list(AS_OF)
     kinds = rows.select(keys).unique()
     replaced = [_as_of_first_model(kind) for kind in kinds.iter_rows(named=True)]
     table = kinds.with_columns(

@@ -1,7 +1,8 @@
 """The numbers behind a figure as text: frame -> Markdown, CSV, LaTeX or HTML."""
 
+import functools
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import altair as alt
 import polars as pl
@@ -88,18 +89,21 @@ def _header(name: str) -> str:
     return f"{name} (%)" if theme.is_share(name) else name
 
 
-def _cells(table: pl.DataFrame, escape: Callable[[str], str]) -> list[list[str]]:
-    return [
-        [escape(_cell(name, value)) for name, value in zip(table.columns, row, strict=True)]
-        for row in table.iter_rows()
-    ]
+def _cells(table: pl.DataFrame, escape: Callable[[str], str]) -> Iterator[tuple[str, ...]]:
+    """The cells of each row; of long tables every value of a column is written once."""
+    columns = []
+    for column in table:
+        share = theme.is_share(column.name)
+        written = functools.cache(lambda value, share=share: escape(_cell(value, share)))
+        columns.append([written(value) for value in column])
+    return zip(*columns, strict=True)
 
 
-def _cell(name: str, value: object) -> str:
+def _cell(value: object, share: bool) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{100 * value:.2f}" if theme.is_share(name) else f"{value:g}"
+        return f"{100 * value:.2f}" if share else f"{value + 0.0:g}"  # no -0
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else str(value)

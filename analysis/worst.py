@@ -8,6 +8,7 @@ from analysis.statistics import of_classes, summary
 
 RANGE = ("test_rotation", "test_translation")
 CONDITIONS = ("model", "variant", "adversary", "train_rotation", "attack", *RANGE)
+READS = pl.col("attack").is_in(["none", *SPATIAL])
 MEASURES = ("accuracy", "wilson_lower", "wilson_upper", "n")
 WORDS = (
     "Average: every image under one random turn and shift, where that was measured. Worst: an "

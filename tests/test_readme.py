@@ -3,15 +3,15 @@
 import itertools
 import re
 import shlex
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
 import pytest
-import vl_convert
 
 import analysis
-from analysis import claims
-from analysis.__main__ import PPI, drawing
+from analysis import claims, pictures
+from analysis.__main__ import drawings
 from analysis.figures import FIGURES
 from analysis.load import read
 from rotgrid import experiment, grid, launch, models, results, storage
@@ -152,9 +152,10 @@ def test_claims_are_judged_by_the_stored_rows(outcomes):
 )
 def test_pictures_are_as_large_as_what_the_stored_rows_give(picture, figure, place):
     """If this fails: python -m analysis docs/PLACE --out report, and take figures/FIGURE.png"""
-    svg = drawing(FIGURES[figure], read(ROOT / "docs" / place)).svg
+    with ThreadPoolExecutor(1) as pool:
+        found, _ = drawings(read(ROOT / "docs" / place), pool, {figure: FIGURES[figure]})
+        ((_, drawn),) = pictures.printed(pool, [found[figure].svg])
     size = slice(16, 24)  # width and height of a PNG
-    drawn = vl_convert.svg_to_png(svg, ppi=PPI)
     assert (ROOT / f"docs/{picture}.png").read_bytes()[size] == drawn[size]
 
 

@@ -11,11 +11,13 @@ import os
 import shutil
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 import pytest
+import vl_convert
 
-from analysis.__main__ import drawing
+from analysis.__main__ import drawings
 from analysis.claims import Outcome
 from analysis.figures import FIGURES
 from analysis.flags import FAILED
@@ -135,10 +137,12 @@ def page(full, tmp_path_factory):
     """The address of a report of a full study."""
     failed = pl.DataFrame(schema=FAILED)
     loaded = Loaded(full, [], ["quick"], table_of("diagnostics", []), failed)
-    drawn = {name: drawing(FIGURES[name], loaded) for name in SHOWN}
+    with ThreadPoolExecutor() as pool:
+        drawn, _ = drawings(loaded, pool, {name: FIGURES[name] for name in SHOWN})
     path = tmp_path_factory.mktemp("page") / "report.html"
     wide = pl.DataFrame({f"{of}_wilson_{end}": [0.95] * 3 for of in "abcdefgh" for end in "xy"})
-    path.write_text(report(drawn, {}, loaded, Comparable(wide, []), OUTCOMES))
+    bundle = vl_convert.javascript_bundle()
+    path.write_text(report(drawn, {}, loaded, Comparable(wide, []), OUTCOMES, bundle=bundle))
     return path.as_uri()
 
 

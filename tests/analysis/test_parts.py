@@ -1,6 +1,5 @@
 import numpy as np
 import polars as pl
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,42 +57,28 @@ def test_rows_in_order_are_not_copied():
     assert parts.newest(rows, ["a", "b"]) is rows
 
 
-@pytest.mark.parametrize("same", ["", "a", "abc"])
-def test_what_is_folded_unfolds(same):
-    frames = [
-        pl.DataFrame(
-            {
-                "key": [start, start + 1],
-                "a": ["one", "one"],
-                "b": [None, None] if "b" in same else [None, start],
-                "c": [0.5, 0.5] if "c" in same else [float(start)] * 2,
-                "d": [[1], None],
-            },
-            schema_overrides={"b": pl.Int64},
-        )
-        for start in (0, 2)
-    ]
-    folded = [parts.fold(frame) for frame in frames]
-    assert "a" in folded[0].same.columns
-    assert parts.unfold(folded, frames[0].columns).equals(pl.concat(frames))
-    backward = [*reversed(frames[0].columns)]
-    assert parts.unfold(folded, backward).columns == backward
-
-
 def test_batches_do_not_part_a_trial(tmp_path, monkeypatch):
     store(tmp_path, [row(trial, Probe()) for trial in TRIALS])
     monkeypatch.setattr(parts, "AT_ONCE", 2)
     for part in (tmp_path / "evaluations").iterdir():
         part.with_name(f"{part.stem}-again.parquet").write_bytes(part.read_bytes())
         part.rename(part.with_name(f"{part.stem}-first.parquet"))
-    found = [rows for rows, _ in parts.batches(tmp_path, "evaluations")]
+    found = [rows for rows, _ in parts.batches(tmp_path, "evaluations", lambda rows: rows)]
     assert [rows["trial"].n_unique() for rows in found] == [1] * 6
     assert [rows.height for rows in found] == [2] * 6
 
 
+def test_rows_are_counted_by_their_own_account_unless_a_part_is_damaged(tmp_path):
+    assert parts.height(tmp_path, "evaluations") == 0
+    store(tmp_path, [row(trial, Probe(test_rotation=x)) for trial in TRIALS for x in (0.0, 9.0)])
+    assert parts.height(tmp_path, "evaluations") == 12
+    (tmp_path / "evaluations" / "torn.parquet").write_bytes(b"no")
+    assert parts.height(tmp_path, "evaluations") == 0
+
+
 def test_parts_that_come_while_others_are_read_are_read_too(tmp_path):
     store(tmp_path, [row(TRIALS[0], Probe())])
-    reading = parts.batches(tmp_path, "evaluations")
+    reading = parts.batches(tmp_path, "evaluations", lambda rows: rows)
     assert next(reading)[0].height == 1
     store(tmp_path, [row(trial, Probe()) for trial in TRIALS])
     assert sum(rows.height for rows, _ in reading) == 5

@@ -1,13 +1,15 @@
 import base64
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 
 import polars as pl
 import pytest
+import vl_convert
 
 from analysis import flags
-from analysis.__main__ import drawing
+from analysis.__main__ import drawings
 from analysis.claims import Outcome
 from analysis.figures import FIGURES
 from analysis.load import Loaded
@@ -32,9 +34,11 @@ def page(full):
     diagnostics = table_of("diagnostics", checks(trial, zero_gradient=0.25, repeat=0.0))
     failed = flags.failed(full, diagnostics, table_of("training", []))
     loaded = Loaded(full, ["a <problem>"], ["quick"], diagnostics, failed)
-    drawn = {name: drawing(FIGURES[name], loaded) for name in SHOWN}
+    with ThreadPoolExecutor() as pool:
+        drawn, _ = drawings(loaded, pool, {name: FIGURES[name] for name in SHOWN})
     worst = Comparable(pl.DataFrame({"attack": ["rotation-grid"]}), ["Left <out>."])
-    return report(drawn, {"figure99": "needs rows with luck"}, loaded, worst, OUTCOMES)
+    bundle = vl_convert.javascript_bundle()
+    return report(drawn, {"figure99": "needs rows with luck"}, loaded, worst, OUTCOMES, bundle)
 
 
 @pytest.fixture(scope="module")
