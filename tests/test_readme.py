@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from scipy import stats
 
 import analysis
 from analysis import claims, pictures
@@ -20,6 +21,7 @@ from rotgrid.spec import VARIANTS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+WORDS = " ".join(README.split())
 DOCUMENTS = README + (ROOT / ".github/CONTRIBUTING.md").read_text()
 
 
@@ -174,7 +176,59 @@ def test_measured_numbers_are_those_of_the_stored_rows():
         assert line in README
 
 
-@pytest.mark.parametrize("name", ["baseline", "architectures", "calibration"])
+def over_seeds(rows, **which):
+    """Mean, least and most over three seeds."""
+    found = rows.filter(**which).with_columns(share=100 * pl.col("n_correct") / pl.col("n"))
+    assert found["seed"].sort().to_list() == [0, 1, 2]
+    mean, least, most = (getattr(found["share"], of)() for of in ("mean", "min", "max"))
+    return f"{mean:.1f}% ({least:.1f} to {most:.1f})"
+
+
+def recipes_table():
+    """The table of docs/recipes: a line per kind of training."""
+    rows = analysis.load(ROOT / "docs/recipes")
+    fast = [("fast", p, e) for e in (2, 4) for p in ("float32", "bfloat16")]
+    kinds = [
+        (model, "none", *kind)
+        for model in ("stdcnn", "gcnn")
+        for kind in [("paper", "float32", 10), *fast]
+    ]
+    kinds += [("stdcnn", "fgsm", *kind) for kind in [("paper", "float32", 10), *fast[2:]]]
+    lines = []
+    for model, adversary, recipe, precision, epochs in kinds:
+        own = rows.filter(
+            model=model, adversary=adversary, recipe=recipe, precision=precision, epochs=epochs
+        )
+        cells = [f"`{model}`", adversary, recipe, precision, str(epochs)]
+        for x in (0.0, 180.0):
+            cells.append(over_seeds(own, train_rotation=x, attack="none"))
+            cells.append(over_seeds(own, train_rotation=x, attack="fmn-pgd", eps=0.1))
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def lowered(attack, eps):
+    """bfloat16 minus float32 in points, of pairs that differ in nothing else: mean, its 95 %
+    interval by Student's t, and their number."""
+    rows = analysis.load(ROOT / "docs/recipes").filter(recipe="fast", attack=attack, eps=eps)
+    rows = rows.with_columns(share=100 * pl.col("n_correct") / pl.col("n"))
+    kind = ["model", "adversary", "train_rotation", "epochs", "seed"]
+    pairs = rows.pivot(on="precision", index=kind, values="share")
+    gaps = (pairs["bfloat16"] - pairs["float32"]).to_numpy()
+    low, high = stats.t.interval(0.95, len(gaps) - 1, gaps.mean(), stats.sem(gaps))
+    return f"{gaps.mean():+.1f} ({low:+.1f} to {high:+.1f})", len(gaps)
+
+
+def test_the_recipes_do_what_the_readme_says():
+    for line in (lines := recipes_table()):
+        assert line in README
+    assert len(lines) == 13
+    (clean, pairs), (attacked, _) = lowered("none", 0.0), lowered("fmn-pgd", 0.1)
+    assert f"over {pairs} pairs of networks it changes accuracy by {clean} points" in WORDS
+    assert f"under `fmn-pgd` at eps 0.1 by {attacked}" in WORDS
+
+
+@pytest.mark.parametrize("name", ["baseline", "architectures", "calibration", "recipes"])
 def test_stored_rows_are_those_of_the_grid(name):
     assert analysis.problems(ROOT / "docs" / name) == []
     assert grid.read(ROOT / f"docs/{name}/grids/{name}.yaml").trials == (
