@@ -191,8 +191,8 @@ class MagnitudeNorm(nn.Module):
     def forward(self, maps: Maps) -> Maps:
         """Rescale every complex number."""
         size = magnitudes(maps, 1e-4)
-        if self.training:  # statistics of many numbers: in float32 whatever the maps are
-            both = torch.var_mean(size.float(), (0, 3, 4), correction=0)
+        if self.training:  # as precise as the running ones, whatever the maps are
+            both = torch.var_mean(size.to(self.running_var), (0, 3, 4), correction=0)
             var, mean = (numbers.unsqueeze(1) for numbers in both)
             self.track(mean.detach(), var.detach())
         else:

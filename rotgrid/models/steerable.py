@@ -172,7 +172,11 @@ class NormBatchNorm(nn.Module):
         if self.training:
             with torch.no_grad():
                 points = vectors[:, 0, 0].numel()
-                variance = vectors.float().square().sum((0, 2, 3, 4)) / 2 / max(points - 1, 1)
+                variance = (
+                    vectors.to(self.running_var).square().sum((0, 2, 3, 4))
+                    / 2
+                    / max(points - 1, 1)
+                )
                 self.running_var.lerp_(variance, 0.1)
         scale = self.weight / (self.running_var + 1e-5).sqrt()
         return vectors * scale[:, None, None, None]
