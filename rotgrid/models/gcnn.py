@@ -40,6 +40,8 @@ class P4Conv(Expanded):
     leaves the 4 input orientations out of the fan-in).
     """
 
+    memory_format = torch.channels_last
+    """Of the filters, and so of the maps: what the other layers of a network are fast on."""
     source: Tensor
 
     def __init__(
@@ -58,6 +60,8 @@ class P4Conv(Expanded):
         weights = self.weight.flatten(1)[:, None].expand(-1, 4, -1)
         filters = weights.gather(2, self.source.expand(out_channels, -1, -1))
         planar = filters.view(4 * out_channels, size, size, -1).permute(0, 3, 1, 2)
+        if self.memory_format is torch.contiguous_format:
+            planar = planar.clone(memory_format=self.memory_format)
         return planar, self.bias.repeat_interleave(4)
 
     def convolve(self, maps: Tensor) -> Tensor:

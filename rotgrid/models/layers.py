@@ -72,7 +72,7 @@ class _ConvolveImage(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(images, weight)
         ctx.padding = padding
-        return F.conv2d(images, channels_last(weight), bias, padding=padding)
+        return F.conv2d(images, weight, bias, padding=padding)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
@@ -81,21 +81,12 @@ class _ConvolveImage(torch.autograd.Function):
         of_weight = of_bias = of_images = None
         if any(wanted):
             _, of_weight, of_bias = torch.ops.aten.convolution_backward(
-                gradient, images.to(gradient.dtype), channels_last(weight).to(gradient.dtype),
+                gradient, images.to(gradient.dtype), weight.to(gradient.dtype),
                 [len(weight)], [1, 1], [ctx.padding] * 2, [1, 1], False, [0, 0], 1, wanted,
             )  # fmt: skip
         if ctx.needs_input_grad[0]:  # in bfloat16 the sum would be worth little
             of_images = spread(gradient.to(weight.dtype), weight, ctx.padding).to(images.dtype)
         return of_images, of_weight, of_bias, None
-
-
-def channels_last(weight: Tensor) -> Tensor:
-    """Filters of one-channel images, with the strides that make torch lay out maps channels-last.
-
-    The order in memory is the same either way.
-    """
-    _, _, height, width = weight.shape
-    return weight.contiguous().as_strided(weight.shape, (height * width, 1, width, 1))
 
 
 def spread(gradient: Tensor, weight: Tensor, padding: int) -> Tensor:

@@ -12,6 +12,7 @@ Departs from it in one way: the statistics of batch norm are the running ones, a
 
 from typing import ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -68,6 +69,9 @@ class P4CNN(nn.Module):
         self.layer6 = layer(convolution(width, width, 3))  # 4 x 4
         self.top = convolution(width, 10, 4)
         start_as_chainer(self.top)
+        for module in self.modules():
+            if isinstance(module, P4Conv):  # batch norm leaves maps over the group in this format
+                module.memory_format = torch.contiguous_format
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of the images."""
