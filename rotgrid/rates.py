@@ -22,22 +22,23 @@ from rotgrid.work import MULTIPLY_ADDS, PASSES, Network, Work
 RATES_FILE = Path(platformdirs.user_cache_dir("rotgrid"), "rates.json")
 
 REFERENCE_RATES: dict[str, float] = {
-    "stdcnn": 16e9,
-    "gcnn": 28e9,
-    "hnet": 45e9,
-    "ptn": 27e9,
-    "roteqnet": 40e9,
-    "capsnet": 28e9,
-    "z2cnn": 12e9,
-    "p4cnn": 19e9,
-    "tipooling": 24e9,
-    "cyclic": 16e9,
-    "dren": 16e9,
-    "steerable": 22e9,
+    "stdcnn": 24e9,
+    "gcnn": 55e9,
+    "hnet": 63e9,
+    "ptn": 33e9,
+    "roteqnet": 54e9,
+    "capsnet": 42e9,
+    "z2cnn": 16e9,
+    "p4cnn": 26e9,
+    "tipooling": 32e9,
+    "cyclic": 23e9,
+    "dren": 26e9,
+    "steerable": 32e9,
     "emcaps": 0.9e9,
-    "madrycnn": 28e9,
+    "madrycnn": 73e9,
 }
-"""Multiply-adds per second in training, measured on one core of an AMD EPYC server (2026)."""
+"""Multiply-adds per second in training, measured on one core of an Intel Xeon server with AVX-512
+(2026); on older ones it is less."""
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
