@@ -265,6 +265,7 @@ PINNED = {
     "architectures": (12, 252),
     "attacks": (12, 108),
     "calibration": (1, 7),
+    "recipes": (78, 624),
 }
 
 
