@@ -179,8 +179,8 @@ def prepare(threads: int, gpu_share: float) -> torch.device:
 def keep_freed_memory() -> None:
     """Let this process keep the memory that it frees, up to a gigabyte, for what comes next.
 
-    glibc gives the large blocks of one training step back to the kernel and asks for them again in
-    the next; a thousand page faults per step took a tenth of the time of a small network.
+    glibc may give the large blocks of one training step back to the kernel and ask for them again
+    in the next: thousands of page faults a step took up to a tenth of the time, in some processes.
     """
     with contextlib.suppress(OSError, AttributeError):  # not glibc
         libc = ctypes.CDLL("libc.so.6")

@@ -9,13 +9,10 @@ overhead: our epoch against forward, backward and step on a fixed batch.
 growth: seconds by the number of training images, of eps in a sweep, of measurements, of networks.
 
 Ratios are above 1 where ours is faster. Ways take turns in one process, on the same data; medians
-of CPU seconds. That process keeps its memory (`experiment.keep_freed_memory`), for the peers too;
-`as it comes` is the common loop by itself, in a process that does not.
+of CPU seconds. Memory is kept by the process (`experiment.keep_freed_memory`), for the peers too.
 """
 
 import argparse
-import subprocess
-import sys
 import tempfile
 import time
 
@@ -100,26 +97,10 @@ def against_the_common_loop(digits, seconds):
                 p: ours(trial_of(model, precision=p, **fields), images, labels) for p in PRECISIONS
             }
             found = medians(ways, seconds)
-            found["common, as it comes"] = as_it_comes(model, adversary, seconds)
             for name, took in found.items():
                 ratio = found["common"] / took
                 print(f"| `{model}`, {adversary}, {name} | {N / took:,.0f} | {ratio:.2f} |",
                       flush=True)  # fmt: skip
-
-
-def as_it_comes(model, adversary, seconds):
-    """CPU seconds of the common loop's epoch in a process of its own, with glibc's defaults."""
-    command = [sys.executable, __file__, "common", model, adversary, str(seconds / 3)]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-
-
-def common(model, adversary, seconds):
-    """What that process does."""
-    torch.set_num_threads(1)
-    digits, attack = data.load("mnist5k"), {"none": None, "fgsm": peers.fgsm}[adversary]
-    net = {"stdcnn": peers.StdCNN, "gcnn": peers.PlainGCNN}[model]()
-    way = theirs(net, digits.train_images[:N], digits.train_labels[:N], attack)
-    print(medians({"common": way}, seconds)["common"])
 
 
 def overhead(digits, seconds):
@@ -195,7 +176,4 @@ def main():
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["common"]:
-        common(*sys.argv[2:4], float(sys.argv[4]))
-    else:
-        main()
+    main()
