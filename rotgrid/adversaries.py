@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rotgrid.attacks import pgd
-from rotgrid.attacks.fgsm import step_along
+from rotgrid.attacks.fgsm import ascent_direction, step_along
 from rotgrid.attacks.threat import (
     frozen,
     input_gradient,
@@ -93,9 +93,7 @@ def fgsm_unwaited(model: nn.Module, images: Tensor, labels: Tensor, eps: float) 
 
     What is not finite makes the loss of the epoch NaN, and that ends the training.
     """
-    with frozen(model):
-        _, gradient = unchecked_gradient(model, images, labels, "ce")
-    return step_along(images, gradient.sign(), eps)
+    return step_along(images, ascent_direction(model, images, labels, unchecked_gradient), eps)
 
 
 def fgsm_from_random(

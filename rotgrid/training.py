@@ -151,11 +151,14 @@ def optimiser(
     """The optimiser of the trial's recipe, and the schedule of its learning rate per step."""
     recipe = recipe_of(trial.recipe, trial.model)
     weights = list(model.parameters())
-    on_gpu = weights[0].device.type == "cuda"
-    # A recorded step reads the rate from the GPU.
-    rate = torch.tensor(trial.learning_rate, device=weights[0].device)
-    settings: dict[str, Any] = {"weight_decay": recipe.weight_decay, "fused": True}
-    settings["lr"] = rate if on_gpu else trial.learning_rate
+    device = weights[0].device
+    on_gpu = device.type == "cuda"
+    settings: dict[str, Any] = {
+        "weight_decay": recipe.weight_decay,
+        "fused": True,
+        # A recorded step reads the rate from the GPU.
+        "lr": torch.tensor(trial.learning_rate, device=device) if on_gpu else trial.learning_rate,
+    }
     optimizer: torch.optim.Optimizer
     if recipe.optimizer == "sgd":
         optimizer = torch.optim.SGD(weights, momentum=recipe.momentum, **settings)

@@ -1,8 +1,14 @@
 """FGSM: one step along the sign of the gradient (Goodfellow et al. 2015, section 4)."""
 
+from collections.abc import Callable
+from typing import Literal
+
 from torch import Tensor
 
 from rotgrid.attacks.threat import Model, frozen, input_gradient, require_valid
+
+GradientOf = Callable[[Model, Tensor, Tensor, Literal["ce"]], tuple[Tensor, Tensor]]
+"""`input_gradient`, or one that does not look whether it is finite."""
 
 
 def fgsm(model: Model, images: Tensor, labels: Tensor, *, eps: float) -> Tensor:
@@ -24,10 +30,12 @@ def fgsm(model: Model, images: Tensor, labels: Tensor, *, eps: float) -> Tensor:
     return step_along(images, ascent_direction(model, images, labels), eps)
 
 
-def ascent_direction(model: Model, images: Tensor, labels: Tensor) -> Tensor:
+def ascent_direction(
+    model: Model, images: Tensor, labels: Tensor, gradient_of: GradientOf = input_gradient
+) -> Tensor:
     """The sign of the gradient at the images: one serves every eps."""
     with frozen(model):
-        _, gradient = input_gradient(model, images, labels, "ce")
+        _, gradient = gradient_of(model, images, labels, "ce")
     return gradient.sign()
 
 

@@ -13,7 +13,6 @@ lanes of a vector: the difference is lost to lanes that hold no channel.
 
 import argparse
 import statistics
-import time
 from collections import Counter, defaultdict
 
 import torch
@@ -26,8 +25,10 @@ from rotgrid.spec import Trial
 from rotgrid.stepping import stepper
 from rotgrid.training import optimiser
 
+from timing import medians
+
 PAPER = ("stdcnn", "gcnn", "hnet", "ptn", "roteqnet", "capsnet:narrow")
-BATCH, STEPS = 64, 15
+BATCH, STEPS, LEAST_SECONDS = 64, 15, 0.2
 aten = torch.ops.aten
 KINDS = {
     "convolution_backward": "conv. backward",
@@ -64,15 +65,9 @@ def step_of(name, precision):
     return lambda: step(images, labels, 0.0, torch.Generator())
 
 
-def median(work, steps=STEPS):
+def median(work):
     """Median CPU seconds."""
-    work()
-    times = []
-    for _ in range(steps):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return statistics.median(times)
+    return medians({"work": work}, LEAST_SECONDS)["work"]
 
 
 def shares(step):
@@ -121,7 +116,7 @@ def flops(work):
 
 def alone(calls):
     """Operations per second of convolutions, each repeated by itself."""
-    took = sum(median(lambda f=f, a=a: f(*a), 7) for f, a in calls)
+    took = sum(median(lambda f=f, a=a: f(*a)) for f, a in calls)
     return sum(flops(lambda f=f, a=a: f(*a)) for f, a in calls) / took
 
 
