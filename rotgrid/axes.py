@@ -7,14 +7,14 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from rotgrid.document import Tree, Where
 from rotgrid.spec import Record
 
 MOST_CELLS = 2_000_000
-"""A grid with more cells is taken for a mistake."""
+"""A block with more cells, or a grid, is taken for a mistake."""
 
 Axes = Mapping[str, list[tuple[object, Where]]]
 """For each field its values, each with the place it stands at."""
@@ -27,7 +27,8 @@ def axes_of(
     record: type[Record],
     quiet: bool = False,
 ) -> Axes:
-    """The valid values of the fields of `record`; problems go to the tree unless `quiet`."""
+    """The valid values of the fields of `record`, each once; problems go to the tree unless
+    `quiet`."""
     axes: dict[str, list[tuple[object, Where]]] = {}
     for field, value in fields.items():
         if field not in record.model_fields:
@@ -38,10 +39,12 @@ def axes_of(
         places = [(value, where)]
         if isinstance(value, list):
             places = [(item, (*where, i)) for i, item in enumerate(value)]
+        valid: dict[Any, Where] = {}
         for v, at in places:
-            seen = axes.get(field, [])
-            if field_is_valid(tree, record, field, v, at, quiet) and v not in [w for w, _ in seen]:
-                axes[field] = [*seen, (v, at)]
+            if field_is_valid(tree, record, field, v, at, quiet):
+                valid.setdefault(v, at)
+        if valid:
+            axes[field] = list(valid.items())
     return axes
 
 
@@ -74,7 +77,8 @@ def adapter(record: type[Record], field: str) -> TypeAdapter[Any]:
     """The validator of one field by itself."""
     if (record, field) not in _adapters:
         info = record.model_fields[field]
-        _adapters[record, field] = TypeAdapter(Annotated[info.annotation, info])  # type: ignore[arg-type]
+        finite = ConfigDict(allow_inf_nan=False)
+        _adapters[record, field] = TypeAdapter(Annotated[info.annotation, info], config=finite)  # type: ignore[arg-type]
     return _adapters[record, field]
 
 
@@ -116,9 +120,8 @@ def size(axes: Axes) -> int:
     return total
 
 
-def check_size(tree: Tree, axes: Axes, path: Where, probe_cells: int = 1) -> bool:
-    """Whether the combinations are few enough to be meant."""
-    cells = size(axes) * probe_cells
+def check_size(tree: Tree, cells: int, path: Where) -> bool:
+    """Whether so many combinations are few enough to be meant."""
     if cells > MOST_CELLS:
         tree.problem(path, f"has {cells:,} cells, more than the {MOST_CELLS:,} that are allowed")
     return cells <= MOST_CELLS

@@ -7,6 +7,7 @@ once and answers the probes of both. `probes` of a block are blocks of the same 
 Nothing here imports torch or Ray, or reads anything but the text.
 """
 
+import functools
 import itertools
 import pathlib
 import re
@@ -18,26 +19,32 @@ from typing import Any
 import yaml
 from pydantic import Field
 
-from rotgrid.axes import axes_of, check_size, combine, known_keys, size
-from rotgrid.document import GridError, Problem, Tree, Where, parse_tree
-from rotgrid.spec import Probe, Record, Trial
+from rotgrid.axes import Axes, axes_of, check_size, combine, known_keys, size
+from rotgrid.document import Dumper, GridError, Problem, Tree, Where, parse_tree
+from rotgrid.spec import Attack, Probe, Record, Trial, reads
 
 
 class Resources(Record):
     """What one trial may use. They do not affect results and are in no key."""
 
-    cpu: int = Field(default=1, ge=1, description="CPU cores, and threads of torch, per trial")
+    cpu: int = Field(
+        default=1, ge=1, le=1024, description="CPU cores, and threads of torch, per trial"
+    )
     gpu: float = Field(
-        default=0.0, ge=0, description="GPUs per trial: 0, a whole number, or a fraction 1/k"
+        default=0.0, ge=0, description="GPU of a trial: 0 (none), 1, or a share 1/k such as 0.25"
     )
     minutes: float = Field(
         default=0.0,
         ge=0,
+        le=1_000_000,
         description="time limit of an attempt at a trial; 0: 10 times the most that is expected, "
         "at least an hour",
     )
     retries: int = Field(
-        default=3, ge=0, description="further attempts at a trial that fails or loses its node"
+        default=3,
+        ge=0,
+        le=1000,
+        description="further attempts at a trial that fails or loses its node",
     )
 
 
@@ -108,8 +115,9 @@ def parse(text: str, file: str = "grid.yaml", overrides: Sequence[str] = ()) -> 
     if not isinstance(document.get("description", ""), str):
         tree.problem(("description",), "should be text")
     name = document.get("name", pathlib.Path(file).stem)
-    if not (isinstance(name, str) and re.fullmatch(r"\w[\w.-]*", name)):
-        tree.problem(("name",), "names files: should be letters, digits, . _ and -", got=name)
+    if not (isinstance(name, str) and re.fullmatch(r"\w[\w.-]{,99}", name)):
+        text = "names files: should be up to 100 letters, digits, . _ and -"
+        tree.problem(("name",), text, got=name)
     resources = read_resources(tree, document.get("resources", {}))
     defaults = document.get("defaults", {})
     if not isinstance(defaults, dict):
@@ -121,16 +129,20 @@ def parse(text: str, file: str = "grid.yaml", overrides: Sequence[str] = ()) -> 
     if not isinstance(blocks, list) or not blocks:
         tree.problem(("blocks",), "a grid needs `blocks`, a list with at least one block")
         blocks = []
-    trials: dict[Trial, tuple[Probe, ...]] = {}
+    asked: dict[Trial, list[int]] = {}
+    groups: list[tuple[Probe, ...]] = []
     cells = 0
     for index, block in enumerate(blocks):
-        cells += add_block(tree, trials, block, defaults, ("blocks", index))
+        cells += add_block(tree, asked, groups, block, defaults, ("blocks", index))
+        if not check_size(tree, cells, ("blocks",)):
+            break
+    unread_default(tree, blocks, defaults)
     tree.raise_problems()
     return Plan(
         name=str(name),
         description=document.get("description", ""),
         resources=resources,
-        trials=trials,
+        trials=united(asked, groups),
         cells=cells,
         document={"name": name, **document},
     )
@@ -138,12 +150,17 @@ def parse(text: str, file: str = "grid.yaml", overrides: Sequence[str] = ()) -> 
 
 def add_block(
     tree: Tree,
-    trials: dict[Trial, tuple[Probe, ...]],
+    asked: dict[Trial, list[int]],
+    groups: list[tuple[Probe, ...]],
     block: object,
     defaults: Mapping[str, object],
     at: Where,
 ) -> int:
-    """Unite one block with `trials`; the number of cells it has as written."""
+    """Note the trials of a block and, for each, which of the `groups` of probes it is asked for.
+
+    Returns:
+        The number of cells that the block has as written.
+    """
     if not isinstance(block, dict):
         tree.problem(at, "a block is a mapping of training fields, with `probes`")
         return 0
@@ -156,53 +173,83 @@ def add_block(
     }
     if "model" not in {**defaults, **block}:
         tree.problem(at, "a block needs `model`")
-    probes, probe_cells = probes_of(tree, block.get("probes", {}), (*at, "probes"))
-    if "model" not in axes or not check_size(tree, axes, at, probe_cells):
+    if "adversary_eps" in block and not adversarial(axes):
+        unread(tree, (*at, "adversary_eps"), "adversary", ["none"])
+    probe_axes = probe_axes_of(tree, block.get("probes", {}), (*at, "probes"))
+    cells = size(axes) * sum(size(each) for each, _ in probe_axes)
+    if not check_size(tree, cells, at):
         return 0
-    unite(tree, trials, combine(tree, axes, at, Trial), probes)
-    return size(axes) * probe_cells
+    probes = [(p, where) for each, where in probe_axes for p in combine(tree, each, where, Probe)]
+    if "model" not in axes:
+        return 0
+    resolved: dict[tuple[str, float], int] = {}
+    for trial in combine(tree, axes, at, Trial):
+        group = (trial.data, trial.train_rotation)
+        if group not in resolved:
+            resolved[group] = len(groups)
+            groups.append(resolve(tree, probes, trial))
+        asked.setdefault(trial, []).append(resolved[group])
+    return cells
 
 
-def probes_of(tree: Tree, value: object, at: Where) -> tuple[list[tuple[Probe, Where]], int]:
-    """The probes of a block, not yet resolved, with their places; and the cells they make."""
-    blocks = (
-        [(block, (*at, i)) for i, block in enumerate(value)] if isinstance(value, list) else []
-    )
+def probe_axes_of(tree: Tree, value: object, at: Where) -> list[tuple[Axes, Where]]:
+    """The values of the fields of each probe block, with its place."""
     if value == []:
         tree.problem(at, "an empty list measures nothing")
-    if not isinstance(value, list):
-        blocks = [(value, at)]
-    probes: list[tuple[Probe, Where]] = []
-    cells = 0
-    for block, where in blocks:
+    places = [(value, at)]
+    if isinstance(value, list):
+        places = [(block, (*at, i)) for i, block in enumerate(value)]
+    found: list[tuple[Axes, Where]] = []
+    for block, where in places:
         if not isinstance(block, dict):
             tree.problem(where, "a probe block is a mapping of probe fields")
             continue
         known_keys(tree, block, where, tuple(Probe.model_fields))
         axes = axes_of(tree, block, where, Probe)
-        cells += size(axes)
-        if check_size(tree, axes, where):
-            probes += [(probe, where) for probe in combine(tree, axes, where, Probe)]
-    return probes, cells
+        attacks: list[Attack] = [a for a, _ in axes.get("attack", [])]  # type: ignore[misc]
+        if "attack" not in block:
+            attacks = ["none"]
+        for field in axes:
+            if attacks and not any(reads(attack, field) for attack in attacks):
+                unread(tree, (*where, field), "attack", attacks)
+        found.append((axes, where))
+    return found
 
 
-def unite(
-    tree: Tree,
-    trials: dict[Trial, tuple[Probe, ...]],
-    new: Iterable[Trial],
-    probes: Sequence[tuple[Probe, Where]],
-) -> None:
-    """Add trials with their probes. Equal tuples are one object: a grid may have thousands."""
-    resolved: dict[tuple[str, float], tuple[Probe, ...]] = {}
-    united: dict[tuple[int, int], tuple[Probe, ...]] = {}
-    for trial in new:
-        group = (trial.data, trial.train_rotation)
-        if group not in resolved:
-            resolved[group] = resolve(tree, probes, trial)
-        before, more = trials.get(trial, ()), resolved[group]
-        if (pair := (id(before), id(more))) not in united:
-            united[pair] = tuple(dict.fromkeys(before + more))
-        trials[trial] = united[pair]
+def adversarial(axes: Axes) -> bool:
+    """Whether any of the trials trains with an adversary."""
+    return any(adversary != "none" for adversary, _ in axes.get("adversary", []))
+
+
+def unread_default(tree: Tree, blocks: Sequence[object], defaults: Mapping[str, object]) -> None:
+    """A default eps of the adversary is a problem where no block that takes it has one."""
+    taking = [b for b in blocks if isinstance(b, dict) and "adversary_eps" not in b]
+    at = ("defaults", "adversary_eps")
+    axes = [axes_of(tree, {**defaults, **block}, at, Trial, quiet=True) for block in taking]
+    if "adversary_eps" in defaults and not any(map(adversarial, axes)):
+        unread(tree, at, "adversary", ["none"])
+
+
+def unread(tree: Tree, path: Where, field: str, values: Sequence[str]) -> None:
+    """A field that nothing reads is a problem, but for one that an override set everywhere."""
+    if not tree.set_everywhere(path):
+        what = f"is not read: {field} is {' or '.join(values)}"
+        tree.problem(path, what, at_key=True)
+
+
+def united(
+    asked: Mapping[Trial, Sequence[int]], groups: Sequence[tuple[Probe, ...]]
+) -> dict[Trial, tuple[Probe, ...]]:
+    """Each trial with the probes of all groups that it is asked for, each probe once.
+
+    Trials that are asked for the same groups share one tuple: a grid may have thousands.
+    """
+
+    @functools.cache
+    def union(which: tuple[int, ...]) -> tuple[Probe, ...]:
+        return tuple(dict.fromkeys(itertools.chain.from_iterable(groups[i] for i in which)))
+
+    return {trial: union(tuple(dict.fromkeys(which))) for trial, which in asked.items()}
 
 
 def resolve(tree: Tree, probes: Iterable[tuple[Probe, Where]], trial: Trial) -> tuple[Probe, ...]:
@@ -226,18 +273,22 @@ def read_resources(tree: Tree, value: object) -> Resources:
     known_keys(tree, value, ("resources",), tuple(Resources.model_fields))
     axes = axes_of(tree, value, ("resources",), Resources)
     gpu = value.get("gpu", 0)
-    if isinstance(gpu, float | int) and gpu > 0 and gpu % 1:
+    if isinstance(gpu, float | int) and gpu > 0 and "gpu" in axes:
         share = Fraction(gpu).limit_denominator(64)
-        if gpu > 1 or abs(share - Fraction(gpu)) > 1e-6 or share.numerator != 1:
+        if gpu > 1:
+            tree.problem(
+                ("resources", "gpu"),
+                "a trial is one process on one GPU: 0, 1, or a share 1/k",
+                got=gpu,
+            )
+        elif abs(share - Fraction(gpu)) > 1e-6 or share.numerator != 1:
             tree.problem(("resources", "gpu"), "a share of a GPU is 1/k: 0.5, 0.25, 0.2", got=gpu)
-            return Resources()
     for field in Resources.model_fields:
         if isinstance(value.get(field), list):
             tree.problem(("resources", field), "is one number for all trials", got=value[field])
-            return Resources()
     return Resources.model_validate({field: values[0][0] for field, values in axes.items()})
 
 
 def dump(plan: Plan) -> str:
     """The effective grid (overrides applied) as YAML."""
-    return yaml.safe_dump(plan.document, sort_keys=False)
+    return yaml.dump(plan.document, Dumper=Dumper, sort_keys=False, allow_unicode=True)

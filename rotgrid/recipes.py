@@ -4,7 +4,7 @@ The contents of a recipe are part of the key of every trial.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -175,3 +175,10 @@ def recipe_of(name: RecipeName, model: str) -> Recipe:
     if name == "original":
         return ORIGINALS[model]
     return RECIPES[name].model_copy(update=FOR_MODEL.get((name, model)))
+
+
+def canonical(name: RecipeName, model: str) -> RecipeName:
+    """The first recipe with the same contents for that model: `original` is `paper` for some."""
+    contents = recipe_of(name, model)
+    names: tuple[RecipeName, ...] = get_args(RecipeName)
+    return next(other for other in names if recipe_of(other, model) == contents)

@@ -11,10 +11,17 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
-from rotgrid.recipes import RecipeName, recipe_of
+from rotgrid.recipes import RecipeName, canonical, recipe_of
 
 T = TypeVar("T")
 
@@ -117,7 +124,7 @@ FIXED: dict[Attack, dict[str, object]] = {
     "spatial-grid": NO_PIXELS,
     "worst-of-10": NO_PIXELS,
     "spatial-pgd": NO_SOURCE | {"attack_precision": "float32"},
-    "equivariance": NO_PIXELS,
+    "equivariance": NO_PIXELS | {"test_translation": 0.0},
     "diagnostics": ONE_LOSS | NO_SOURCE,
 }
 """The fields of a probe that an attack does not have, and what they are set to."""
@@ -133,6 +140,17 @@ LOSSES: dict[Attack, tuple[AttackLoss, ...]] = {
     "spatial-pgd": ("ce", "margin"),
 }
 """What an attack can climb, where there is a choice."""
+
+AT_LEAST_ONE: dict[Attack, tuple[str, ...]] = {
+    "noise": ("restarts",),
+    "sign-noise": ("restarts",),
+    "square": ("restarts",),
+    "fmn": ("steps",),
+    "strong": ("steps",),
+    "diagnostics": ("steps",),
+}
+"""The fields with which an attack makes no sense at 0. Elsewhere 0 steps look at the start alone,
+and 0 restarts are one start at the image."""
 
 PREDICTED: tuple[Attack, ...] = ("fgsm", "bim", "pgd")
 """The attacks that can take the predicted label for the true one."""
@@ -166,7 +184,13 @@ DATA: dict[DataName, Split] = {
 class Record(BaseModel):
     """A frozen record that refuses unknown fields and does not convert between types."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _without_negative_zero(cls, value: object) -> object:
+        """Equal values have equal texts, so that equal records have equal keys."""
+        return 0.0 if value == 0 and isinstance(value, float) else value
 
 
 def _as_text(value: object) -> object:
@@ -198,8 +222,8 @@ class Trial(Record):
     )
     recipe: RecipeName = Field(default="paper", description="named optimiser setting")
     epochs: int = Field(default=0, gt=0, le=10_000, description="passes over the training images")
-    batch_size: int = Field(default=0, gt=0, description="images per step")
-    learning_rate: float = Field(default=0.0, gt=0, description="(peak) step size")
+    batch_size: int = Field(default=0, gt=0, le=1_000_000, description="images per step")
+    learning_rate: float = Field(default=0.0, gt=0, le=1e12, description="(peak) step size")
     interpolation: Interpolation = Field(
         default="bilinear", description="how rotated images are resampled"
     )
@@ -223,6 +247,7 @@ class Trial(Record):
         if (variants := known(model := values.get("model"), VARIANTS)) is not None:
             values.setdefault("variant", variants[0])
             if (name := values.get("recipe", "paper")) in get_args(RecipeName):
+                values["recipe"] = canonical(name, model)
                 recipe = recipe_of(name, model)
                 for field in ("epochs", "batch_size", "learning_rate"):
                     values.setdefault(field, getattr(recipe, field))
@@ -325,6 +350,9 @@ class Probe(Record):
             raise mismatch("label_rule", f"is not a choice of {self.attack}", ("true",))
         if self.attack == "transfer" and not self.source:
             raise mismatch("source", "is needed by transfer", MODELS)
+        for field in AT_LEAST_ONE.get(self.attack, ()):
+            if not getattr(self, field):
+                raise mismatch(field, f"should be 1 or more for {self.attack}")
         return self
 
     def pixel_eps(self) -> float:
@@ -360,6 +388,11 @@ def without_later(record: Record) -> dict[str, object]:
     """The fields of a record, less those of `LATER` that are as before they came."""
     fields = record.model_dump()
     return {k: v for k, v in fields.items() if v != LATER.get(k, NotImplemented)}
+
+
+def reads(attack: Attack, field: str) -> bool:
+    """Whether a field of a probe makes a difference to an attack."""
+    return field not in FIXED[attack]
 
 
 def known(name: object, table: Mapping[Any, T]) -> T | None:

@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from rotgrid import data, rates
 from rotgrid.spec import Trial
 
 from launched import Launches
+
+settings.register_profile("rotgrid", deadline=None)  # a busy machine is no failure
+settings.load_profile("rotgrid")
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,8 @@
 import typing
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rotgrid import recipes, spec
@@ -81,6 +83,79 @@ def test_keys_are_the_same_on_every_machine():
     assert probe.key() == "e2db217dab45aa1a"
 
 
+TRIALS = [
+    ("02a7da395a617a38", {"model": "stdcnn"}),
+    ("02a7da395a617a38", {"model": "stdcnn", "recipe": "original", "train_rotation": -0.0}),
+    ("297fc7bd47fcb9d8", {"model": "hnet", "recipe": "fast", "seed": 3}),
+    ("6de606b931cbd899", {"model": "ptn", "recipe": "original"}),
+    ("006a99d9d2b084ee",
+     {"model": "roteqnet", "data": "mnist5k", "train_size": 500, "train_rotation": 180}),
+    ("97fdde5684c329f1", {"model": "capsnet", "variant": "narrow", "adversary": "fgsm"}),
+    ("300815ecdef6febb",
+     {"model": "stdcnn", "variant": "doubled", "adversary": "pgd", "adversary_eps": 0.1,
+      "recipe": "fast"}),
+    ("ffd6fcaea852d7af", {"model": "gcnn", "recipe": "original", "interpolation": "nearest"}),
+    ("5b2a99df8bcb69a1",
+     {"model": "steerable", "variant": "c8", "precision": "bfloat16", "epochs": 2,
+      "batch_size": 32, "learning_rate": 1e-3}),
+    ("c28a30adeb13ef37", {"model": "madrycnn", "adversary": "trades", "train_rotation": 22.5}),
+]  # fmt: skip
+PROBES = [
+    ("03be0cba972c104f", {}),
+    ("c5d85ff34f57a385", {"attack": "fgsm", "eps": 0.1}),
+    ("bc76cdf358474a68",
+     {"attack": "pgd", "eps": 0.3, "steps": 7, "restarts": 3, "loss": "margin"}),
+    ("bec76e9a308b4a51", {"attack": "apgd", "loss": "dlr"}),
+    ("edd2077ac591ea5c", {"attack": "noise", "restarts": 20, "test_rotation": 90}),
+    ("53f4d71e43cd67ca",
+     {"attack": "fgsm", "eps": 0.3, "eps_unit": "normalised", "label_rule": "predicted"}),
+    ("6a511d47bc2bcf03", {"attack": "rotation-grid", "test_rotation": 30, "n_images": 500}),
+    ("c093192f23c9fd4b", {"attack": "transfer", "source": "gcnn", "eps": 0.2}),
+    ("ec25f0baafc0dd38", {"attack": "equivariance", "test_rotation": 90}),
+    ("4e77cfb5bd3789cc",
+     {"attack": "spatial-pgd", "test_rotation": 30, "test_translation": 3, "eps": 0.05}),
+    ("5d7e6919c4bbc561", {"attack": "fmn", "steps": 100, "test_rotation": 180}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "fields"), TRIALS)
+def test_keys_of_stored_trials_do_not_move(key, fields):
+    assert Trial(**fields).key() == key
+
+
+@pytest.mark.parametrize(("key", "fields"), PROBES)
+def test_keys_of_stored_probes_do_not_move(key, fields):
+    assert Probe(**fields).resolve(Trial(model="gcnn", train_rotation=60)).key() == key
+
+
+ANY_TRIAL = st.builds(
+    Trial,
+    model=st.sampled_from(["stdcnn", "gcnn", "cyclic", "hnet"]),
+    recipe=st.sampled_from(["paper", "fast", "original"]),
+    train_rotation=st.sampled_from([0, 0.0, -0.0, 1e-9, 60]),
+    adversary=st.sampled_from(["none", "fgsm", "cusp"]),
+    adversary_eps=st.sampled_from([0.0, -0.0, 0.3]),
+    epochs=st.sampled_from([4, 10]),
+    learning_rate=st.sampled_from([0.005, 0.01]),
+    batch_size=st.just(64),
+)
+
+
+@given(ANY_TRIAL, ANY_TRIAL)
+def test_trials_are_equal_where_their_keys_are(one, other):
+    assert (one == other) == (one.key() == other.key())
+
+
+@given(st.sampled_from(spec.ATTACKS), st.sampled_from([0, -0.0, 0.1]), st.sampled_from([0, -0.0]))
+def test_what_an_attack_does_not_read_makes_no_other_probe(attack, eps, translation):
+    trial = Trial(model="gcnn")
+    source = {"source": "gcnn"} if attack == "transfer" else {}
+    plain = Probe(attack=attack, eps=0.1, **source).resolve(trial)
+    other = Probe(attack=attack, eps=eps, test_translation=translation, **source).resolve(trial)
+    assert (plain == other) == (plain.key() == other.key())
+    assert (plain == other) == (eps == 0.1 or not spec.reads(attack, "eps"))
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -91,6 +166,9 @@ def test_keys_are_the_same_on_every_machine():
         ({"model": "gcnn", "epochs": True}, "valid integer"),
         ({"model": "gcnn", "epochs": "3"}, "valid integer"),
         ({"model": "gcnn", "sed": 3}, "Extra inputs"),
+        ({"model": "gcnn", "learning_rate": float("inf")}, "finite number"),
+        ({"model": "gcnn", "train_rotation": float("nan")}, "finite number"),
+        ({"model": "gcnn", "batch_size": 10**9}, "less than or equal to 1000000"),
         ({"model": ["gcnn"]}, "'stdcnn', 'gcnn', .* or 'madrycnn'"),
         ({}, "Field required"),
     ],
@@ -175,6 +253,8 @@ def test_a_precision_that_came_later_leaves_old_networks_as_they_were():
         ({"attack": "apgd", "loss": "margin"}, "choose from ce, dlr"),
         ({"attack": "strong", "label_rule": "predicted"}, "not a choice of strong"),
         ({"attack": "transfer"}, "needed by transfer; choose from stdcnn"),
+        ({"attack": "fmn", "steps": 0}, "should be 1 or more for fmn"),
+        ({"attack": "noise", "restarts": 0}, "should be 1 or more for noise"),
     ],
 )
 def test_probes_whose_fields_do_not_fit_are_refused(fields, message):
