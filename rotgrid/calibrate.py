@@ -15,6 +15,7 @@ import torch
 
 from rotgrid import attacks, grid, rates
 from rotgrid.attacks.threat import at_once, frozen, input_gradient
+from rotgrid.console import tolerate_lost_output
 from rotgrid.data import pixels
 from rotgrid.document import GridError
 from rotgrid.experiment import load_on, prepare
@@ -134,4 +135,5 @@ def timed(step: Callable[[], object]) -> float:
 
 
 if __name__ == "__main__":
+    tolerate_lost_output()
     sys.exit(main())

@@ -24,6 +24,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from rotgrid import results, storage
+from rotgrid.console import tolerate_lost_output
 from rotgrid.results import COMPACTED, KEYS, SCHEMA_VERSION, SCHEMAS, Root, TableName
 
 FULL_BYTES = 128 << 20
@@ -236,4 +237,5 @@ def files(root: Root, folder: str) -> list[pafs.FileInfo]:
 
 
 if __name__ == "__main__":
+    tolerate_lost_output()
     sys.exit(main())

@@ -8,7 +8,6 @@ is asked to.
 import datetime
 import json
 import re
-import shlex
 import socket
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -176,7 +175,8 @@ def report(failures: Iterable[Failure], command: str) -> list[str]:
         hosts = ", ".join(sorted({failure.host for failure in group}))
         tried = max(failure.attempt for failure in group)
         lines.append(f"failed: {counted(len(group), 'trial')}: {first.exception}")
-        lines.append(f"  on {hosts}; {counted(tried, 'attempt')} at most; {networks(group)}")
+        most = f"{counted(tried, 'attempt')}" + (" at most" if len(group) > 1 else "")
+        lines.append(f"  on {hosts}; {most}; {networks(group)}")
         lines += [f"  {line}" for line in last_lines(first)]
         lines.append(f"  reproduce one:  {command} --only {first.key}")
     return lines
@@ -203,9 +203,3 @@ def networks(group: Iterable[Failure], most: int = 4) -> str:
 def counted(n: int, noun: str) -> str:
     """`1 trial`, `2 trials`."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
-def again(grid: str, results_in: str, *flags: str) -> str:
-    """The command that launches a grid once more."""
-    words = ["python", "-m", "rotgrid.launch", grid, "--results", results_in, *flags]
-    return shlex.join(words)

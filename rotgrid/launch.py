@@ -7,25 +7,29 @@ Exit codes: 0 all done, 1 internal error, 2 usage or invalid grid, 3 finished wi
 import argparse
 import dataclasses
 import functools
+import hashlib
 import math
 import os
-import shlex
 import signal
 import sys
 import time
+import traceback
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
-from rotgrid import cost, failures, grid, results, speed, storage
+from rotgrid import cost, failures, grid, inventory, speed, storage
+from rotgrid.console import command, tolerate_lost_output, wide
 from rotgrid.document import GridError
+from rotgrid.inventory import Inventory
 from rotgrid.progress import Tracker, duration
 from rotgrid.spec import Probe, Trial
 
 Todo = dict[Trial, tuple[Probe, ...]]
+MOST_SLOTS = 100_000
+KEYS = "`--plan --trials` and `rotgrid status --trials` list the keys"
 LIMIT, LEAST_LIMIT = 10.0, 3_600.0
 """Times the most seconds expected, and seconds: after so long an attempt is given up."""
 
@@ -45,6 +49,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="folder, s3:// or gs:// (default: <grid name> below $ROTGRID_RESULTS, or results)",
     )
     parser.add_argument("--plan", action="store_true", help="print what would be done, and stop")
+    parser.add_argument("--trials", action="store_true", help="--plan: list all, with their keys")
     parser.add_argument("--slots", metavar="N", type=count, help="--plan: trials at once")
     parser.add_argument("--price", metavar="X", type=price, help="--plan: of a GPU or core hour")
     parser.add_argument("--local", action="store_true", help="one trial at a time, without Ray")
@@ -56,16 +61,21 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=[],
         help="change the grid: blocks.*.seed=[0,1], blocks.NAME.epochs=2, resources.gpu=0.25",
     )
-    parser.add_argument("--only", metavar="KEY", help="one trial, in this process")
+    parser.add_argument(
+        "--only",
+        metavar="KEY",
+        type=key,
+        help="one trial, in this process: its key or the first digits",
+    )
     parser.add_argument("--retry-failed", action="store_true", help="try failed trials again")
     parser.add_argument("--no-report", action="store_true", help="do not draw the report")
     return parser.parse_args(arguments)
 
 
 def count(text: str) -> int:
-    """A whole number above 0."""
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    """A whole number from 1 to `MOST_SLOTS`."""
+    if not 1 <= (value := int(text)) <= MOST_SLOTS:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 to {MOST_SLOTS:,}")
     return value
 
 
@@ -76,39 +86,100 @@ def price(text: str) -> float:
     return value
 
 
+def key(text: str) -> str:
+    """A key of a trial, or how it begins."""
+    if not text or set(text) - set("0123456789abcdef"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a key, 16 hexadecimal digits: {KEYS}")
+    return text
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code."""
     args = parse_arguments(arguments)
     try:
-        plan = grid.read(args.grid, args.set)
-        below = os.environ.get("ROTGRID_RESULTS", "results").rstrip("/")
-        results_in = args.results or f"{below}/{plan.name}"
-        if "://" not in results_in:
-            results_in = os.path.abspath(results_in)
-        storage.locate(results_in)
+        plan = read_plan(args)
+        results_in = results_of(plan, args)
     except GridError as error:
         return fail(2, *map(str, error.problems))
     except ValueError as error:
         return fail(2, str(error))
-    if args.only:
-        chosen = {t: p for t, p in plan.trials.items() if t.key().startswith(args.only)}
-        if len(chosen) != 1:
-            where = "keys are in the rows, in failures/, and in what rotgrid.status prints"
-            return fail(2, f"--only {args.only}: the key of {len(chosen)} trials; {where}")
-        plan = dataclasses.replace(plan, trials=chosen)
+    except storage.StoreError as error:
+        return fail(5, f"{args.grid}: {error}")
     try:
-        todo, failed = missing(plan, results_in, retry=args.retry_failed or bool(args.only))
-    except OSError as error:
-        return fail(5, f"{results_in}: cannot read results: {error}")
+        return carry_out(plan, results_in, args)
+    except storage.StoreError as error:
+        return fail(5, f"{results_in}: {error}; what is finished is kept")
+
+
+def read_plan(args: argparse.Namespace) -> grid.Plan:
+    """The plan of the grid file, which may be a URI; of one trial if only that is asked for.
+
+    Raises:
+        GridError: all that is wrong with it.
+        ValueError: `--only` names no trial, or several.
+    """
+    if "://" in args.grid:
+        folder, _, name = args.grid.rpartition("/")
+        text = storage.get(folder, name)
+        if text is None:
+            raise ValueError(f"{args.grid}: there is no such file")
+        plan = grid.parse(text.decode(), args.grid, args.set)
+    else:
+        plan = grid.read(args.grid, args.set)
+    if args.only is None:
+        return plan
+    chosen = {t: p for t, p in plan.trials.items() if t.key().startswith(args.only)}
+    if len(chosen) == 1:
+        return dataclasses.replace(plan, trials=chosen)
+    some = ", ".join([trial.key() for trial in chosen][:4]) + (", ..." if len(chosen) > 4 else "")
+    what = f"{len(chosen)} trials have such a key: {some}" if chosen else "no trial has such a key"
+    raise ValueError(f"--only {args.only}: {what}; {KEYS}")
+
+
+def results_of(plan: grid.Plan, args: argparse.Namespace) -> str:
+    """Where results go, as a URI or an absolute path.
+
+    Raises:
+        ValueError: it is not a place that files can be in.
+    """
+    below = os.environ.get("ROTGRID_RESULTS", "results").rstrip("/")
+    results_in = args.results or f"{below}/{plan.name}"
+    if "://" not in results_in:
+        results_in = os.path.abspath(results_in)
+    storage.locate(results_in)
+    return str(results_in)
+
+
+def carry_out(plan: grid.Plan, results_in: str, args: argparse.Namespace) -> int:
+    """Show the plan, or run what it lacks and draw the report; the exit code.
+
+    Raises:
+        StoreError: results cannot be read or written.
+    """
+    stock = inventory.take(results_in)
+    for line in stock.damaged:
+        print(f"{line}; what it held is measured again", file=sys.stderr)
+    todo, failed = missing(plan, stock, retry=args.retry_failed or bool(args.only))
     if args.plan:
-        print_plan(plan, todo, failed, results_in, args)
+        print_plan(plan, todo, failed, stock, results_in, args)
         return 0
-    if not todo:
-        rows = plan.rows if not failed else f"{plan.rows} but for {len(failed)} failed trials'"
-        print(f"nothing to do: {len(plan.trials)} trials, {rows} rows are in {results_in}")
-    elif code := execute(plan, todo, results_in, args):
-        return code
+    if todo:
+        if code := execute(plan, todo, stock, results_in, args):
+            return code
+    else:
+        print(nothing_to_do(plan, failed, results_in))
     return conclude(plan, results_in, args, drawn=not todo)
+
+
+def nothing_to_do(plan: grid.Plan, failed: Todo, results_in: str) -> str:
+    """Why nothing runs: everything is done, or has failed for good."""
+    if not failed:
+        return f"nothing to do: {len(plan.trials)} trials, {plan.rows} rows are in {results_in}"
+    rows = plan.rows - sum(map(len, failed.values()))
+    return (
+        f"nothing to do: {rows} of {plan.rows} rows are in {results_in}; the others are of "
+        f"{failures.counted(len(failed), 'trial')} that failed"
+    )
 
 
 def fail(code: int, *lines: str) -> int:
@@ -118,28 +189,15 @@ def fail(code: int, *lines: str) -> int:
     return code
 
 
-def missing(plan: grid.Plan, results_in: str, retry: bool) -> tuple[Todo, Todo]:
+def missing(plan: grid.Plan, stock: Inventory, retry: bool) -> tuple[Todo, Todo]:
     """What has no row yet: of the trials to run, as they should be run, and of failed ones.
 
     With `retry` the failed trials are among those to run as well.
     """
-    rows, damaged = results.read(results_in, "evaluations", ["trial", "probe"])
-    for line in damaged:
-        print(f"{line}; what it held is measured again", file=sys.stderr)
-    done = results.probes_by_trial(rows)
-    final = {key for key, failure in failures.read(results_in).items() if failure.final}
-    todo: Todo = {}
-    failed: Todo = {}
-    for trial, probes in plan.trials.items():
-        key = trial.key()
-        seen = done.get(key, set())
-        left = tuple(probe for probe in probes if probe.key() not in seen) if seen else probes
-        if left and key in final:
-            failed[trial] = left
-        if left and (retry or key not in final):
-            todo[trial] = left
-    trained = trained_keys(results_in)
-    long = {t: cost.reference_seconds(t, p, t.key() in trained) for t, p in todo.items()}
+    lacking = inventory.lacking(plan, stock)
+    failed = {t: left for t, left in lacking.items() if stock.state(t, lacking) == "failed"}
+    todo = {t: left for t, left in lacking.items() if retry or t not in failed}
+    long = {t: cost.reference_seconds(t, p, t.key() in stock.trained) for t, p in todo.items()}
     return {trial: todo[trial] for trial in in_order(long)}, failed
 
 
@@ -152,16 +210,19 @@ def in_order(seconds: Mapping[Trial, float]) -> list[Trial]:
     return list(dict.fromkeys([*canaries, *longest]))
 
 
-def execute(plan: grid.Plan, todo: Todo, results_in: str, args: argparse.Namespace) -> int:
+def execute(
+    plan: grid.Plan, todo: Todo, stock: Inventory, results_in: str, args: argparse.Namespace
+) -> int:
     """Run the trials; 0, or the exit code of what made it impossible."""
-    expected = cost.estimate(todo, trained_keys(results_in), results_in, plan.resources)
-    kinds = {trial.key(): f"{trial.model} {trial.variant}" for trial in todo}
+    expected = cost.estimate(todo, stock.trained, results_in, plan.resources)
+    names = {trial.key(): f"{trial.model} {trial.variant}" for trial in todo}
+    here = args.local or bool(args.only)
     try:
-        if code := prepare(plan, todo, results_in):
+        if code := prepare(plan, todo, results_in, here):
             return code
-        with Tracker(expected.seconds, kinds) as tracker:
+        with Tracker(expected.seconds, names) as tracker:
             limits = time_limits(expected, plan.resources)
-            if args.local or args.only:
+            if here:
                 run_here(todo, results_in, plan.resources, tracker, limits)
             elif problem := run_there(todo, results_in, plan, tracker, limits, args.address):
                 return fail(5, problem)
@@ -177,23 +238,42 @@ def execute(plan: grid.Plan, todo: Todo, results_in: str, args: argparse.Namespa
     return 0
 
 
-def prepare(plan: grid.Plan, todo: Todo, results_in: str) -> int:
-    """See that data and results are there, and store the grid; 0, or an exit code."""
+def prepare(plan: grid.Plan, todo: Todo, results_in: str, here: bool) -> int:
+    """See that data, results and, if trials run `here`, the device are there, and store the grid;
+    0, or an exit code."""
     from rotgrid.data import DataError, load
+    from rotgrid.experiment import DeviceError, require_device
 
     if folder := os.environ.get("ROTGRID_DATA"):
         os.environ["ROTGRID_DATA"] = os.path.abspath(folder)  # workers run elsewhere
     try:
+        if here:
+            require_device(plan.resources.gpu)
         for name in dict.fromkeys(trial.data for trial in todo):
             load(name)
-        storage.put(results_in, f"grids/{plan.name}.yaml", grid.dump(plan).encode())
+        store_grid(plan, results_in)
     except DataError as error:
         return fail(4, str(error))
+    except DeviceError as error:
+        return fail(5, str(error))
     except storage.StoreError as error:
         return fail(5, f"{results_in}: {error}")
     rows = sum(map(len, todo.values()))
     print(f"{len(todo)} trials, {rows} rows to do -> {results_in}", file=sys.stderr)
     return 0
+
+
+def store_grid(plan: grid.Plan, results_in: str) -> None:
+    """Store the grid as it is launched, beside those of earlier launches with other settings.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    text = grid.dump(plan).encode()
+    name = f"grids/{plan.name}.yaml"
+    if storage.get(results_in, name) not in (None, text):
+        name = f"grids/{plan.name}-{hashlib.sha256(text).hexdigest()[:8]}.yaml"
+    storage.put(results_in, name, text)
 
 
 def time_limits(expected: cost.Estimate, resources: grid.Resources) -> dict[str, float]:
@@ -247,6 +327,7 @@ def run_here(
                 threads=resources.cpu,
                 gpu_share=resources.gpu,
                 until=time.monotonic() + limits[key],
+                progress=functools.partial(tracker.doing, key),
             )
             if (outcome := failures.attempt(work, trial, results_in, tries)) == "again":
                 tracker.again(key)
@@ -263,33 +344,45 @@ def conclude(plan: grid.Plan, results_in: str, args: argparse.Namespace, drawn: 
     out = report_folder(plan, results_in)
     if not drawn:
         speed.remember(results_in, plan.resources)
+    code = 0
     if not args.no_report and not (drawn and Path(out, "report.html").exists()):
-        from analysis import NoResults
-        from analysis.__main__ import draw
-
-        try:
-            draw([results_in], out)
-        except NoResults as error:
-            print(f"no report: {error}", file=sys.stderr)
+        code = draw_report(results_in, out)
     if Path(out, "report.html").exists():
         print(f"report: {Path(out, 'report.html')}")
     failed = failures.read(results_in)
     mine = [failed[trial.key()] for trial in plan.trials if trial.key() in failed]
     if not mine:
-        return 0
-    command = again(args)
-    report = failures.report(mine, command)
-    return fail(3, *report, f"try all again with:  {command} --retry-failed")
+        return code
+    report = failures.report(mine, again(args, only=None, retry_failed=False))
+    return fail(3, *report, f"try all again with:  {again(args, retry_failed=True)}")
 
 
-def again(args: argparse.Namespace) -> str:
-    """The command that asks for the same grid and results."""
-    words = ["python", "-m", "rotgrid.launch", args.grid]
-    words += ["--results", args.results] if args.results else []
+def draw_report(results_in: str, out: str) -> int:
+    """Draw the report of finished rows; 0, or 1 if the analysis itself failed."""
+    from analysis import NoResults
+    from analysis.__main__ import draw
+
+    try:
+        draw([results_in], out)
+    except (NoResults, storage.StoreError) as error:
+        print(f"no report: {error}", file=sys.stderr)
+    except Exception:
+        traceback.print_exc()
+        redraw = command("analysis", results_in, "--out", out)
+        return fail(1, "no report; all rows are kept. Draw it again with:", f"  {redraw}")
+    return 0
+
+
+def again(args: argparse.Namespace, **changed: object) -> str:
+    """The command that asks for the same once more, but for what is `changed`."""
+    given = {**vars(args), **changed}
+    words = [args.grid]
+    for name in ("results", "address", "only"):
+        words += [f"--{name}", given[name]] if given[name] else []
     words += [word for override in args.set for word in ("--set", override)]
-    words += ["--local"] if args.local else []
-    words += ["--address", args.address] if args.address else []
-    return shlex.join(words)
+    for name in ("local", "retry_failed", "no_report"):
+        words += ["--" + name.replace("_", "-")] if given[name] else []
+    return command("rotgrid.launch", *words)
 
 
 def report_folder(plan: grid.Plan, results_in: str) -> str:
@@ -299,22 +392,20 @@ def report_folder(plan: grid.Plan, results_in: str) -> str:
     )
 
 
-def trained_keys(results_in: str) -> set[str]:
-    """Keys of the trials whose weights are stored."""
-    stored = storage.names(results_in, "checkpoints", ".pt")
-    return {Path(name).stem for name in stored if not name.endswith(".training.pt")}
-
-
 def print_plan(
-    plan: grid.Plan, todo: Todo, failed: Todo, results_in: str, args: argparse.Namespace
+    plan: grid.Plan,
+    todo: Todo,
+    failed: Todo,
+    stock: Inventory,
+    results_in: str,
+    args: argparse.Namespace,
 ) -> None:
     """The plan as tables on stdout."""
-    trained = trained_keys(results_in)
-    to_train = sum(trial.key() not in trained for trial in todo)
+    to_train = sum(trial.key() not in stock.trained for trial in todo)
     left = sum(map(len, todo.values()))
     lacking = {**failed, **todo}
     done = plan.rows - sum(map(len, lacking.values()))
-    expected = cost.estimate(todo, trained, results_in, plan.resources)
+    expected = cost.estimate(todo, stock.trained, results_in, plan.resources)
     facts = Table(box=None, show_header=False, pad_edge=False)
     for name, value in (
         ("grid", f"{plan.name} {plan.description}".strip()),
@@ -323,6 +414,7 @@ def print_plan(
         ("rows", f"{plan.rows:,} (trial, probe) pairs"),
         ("cartesian", f"{plan.cells:,} networks if every cell trained its own"),
         ("done", f"{done:,} rows, {len(plan.trials) - len(lacking):,} trials"),
+        ("trained", f"{len(todo) - to_train:,} networks whose rows are missing"),
         ("failed", f"{len(failed):,} trials (--retry-failed tries them again)"),
         ("to do", f"{to_train:,} networks to train, {left:,} rows to measure"),
         *(prices(expected, plan.resources, args) if todo else ()),
@@ -333,13 +425,11 @@ def print_plan(
     for field, values in plan.axes().items():
         if not any(isinstance(value, str) for value in values):
             values = sorted(values)  # type: ignore[type-var]
-        axes.add_row(
-            field, ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
-        )
-    console = Console()
-    if not console.is_terminal:  # a script may read it: do not wrap
-        console.width = 240
+        axes.add_row(field, ", ".join(map(inventory.shown, values)))
+    console = wide()
     console.print(facts, axes, sep="\n\n", soft_wrap=False)
+    if args.trials:
+        console.print("", inventory.trials_table(plan, stock), sep="\n")
 
 
 def prices(
@@ -358,8 +448,8 @@ def prices(
     if args.price:
         money = expected.between(hours * args.price, "{:,.2f}".format)
         lines.append(("cost", f"{money} at {args.price:.2f} per {unit}"))
-    measure = shlex.join(["python", "-m", "rotgrid.calibrate", args.grid])
-    measure += " --gpu" if resources.gpu else ""
+    gpu = ["--gpu"] if resources.gpu else []
+    measure = command("rotgrid.calibrate", args.grid, *gpu)
     hint = f" (to measure this machine: {measure})" if speed.GUESS in expected.source else ""
     return [*lines, ("estimate", expected.source + hint)]
 
@@ -372,4 +462,5 @@ def figures(amount: float) -> str:
 
 
 if __name__ == "__main__":
+    tolerate_lost_output()
     sys.exit(main())

@@ -4,12 +4,13 @@ import heapq
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 LINE_SECONDS = 10.0
 """Between lines where there is no terminal, at least; on long runs a hundredth of the time."""
@@ -19,6 +20,9 @@ BAR_SECONDS = 1.0
 
 WAITING_SECONDS = 60.0
 """If nothing runs after so long, it is said."""
+
+NAMED = 6
+"""Running trials of which it is said what they are at; of more, their number."""
 
 OVERDUE = 0.1
 """Of what it has run: the least that a running trial is taken to need still."""
@@ -102,6 +106,17 @@ class Forecast:
         return -heap[0][0] if heap else 0.0
 
 
+class Bar(Progress):
+    """A progress bar, and lines below it."""
+
+    lines: Callable[[], Iterable[str]] = staticmethod(tuple)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The bar, then the lines."""
+        yield self.make_tasks_table(self.tasks)
+        yield from map(Text, self.lines())
+
+
 class Tracker:
     """Counts trials by their keys, and shows how far they are.
 
@@ -118,20 +133,23 @@ class Tracker:
         self.failed: set[str] = set()
         self.retries = 0
         self._trials = len(expected)
-        self._forecast = Forecast(expected, kinds or {})
+        self._names = kinds or {}
+        self._doing: dict[str, str] = {}
+        self._forecast = Forecast(expected, self._names)
         self._start = time.monotonic()
         self._shown = -LINE_SECONDS
-        console = Console(stderr=True)
+        console = Console(stderr=True, markup=False, emoji=False, highlight=False)
         self._live = console.is_terminal
-        self._bar = Progress(
+        self._bar = Bar(
             TextColumn("trials"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[state]}"),
+            TextColumn("{task.fields[state]}", markup=False),
             TimeElapsedColumn(),
             console=console,
             disable=not self._live,
         )
+        self._bar.lines = self._running_lines
         self._task = self._bar.add_task("", total=self._trials, state="starting")
 
     def __enter__(self) -> Self:
@@ -153,15 +171,29 @@ class Tracker:
         self._forecast.start(key)
         self.tick()
 
+    def doing(self, key: str, what: str) -> None:
+        """What a running trial is at, such as `epoch 3 of 10`."""
+        self._doing[key] = what
+        self.tick()
+
+    def say(self, line: str) -> None:
+        """One line for the user, above the bar if there is one."""
+        if self._live:
+            self._bar.console.print(Text(line), soft_wrap=True)
+        else:
+            print(line, file=sys.stderr)
+
     def again(self, key: str) -> None:
         """A running trial failed, and goes back to the queue."""
         self.running.discard(key)
+        self._doing.pop(key, None)
         self.retries += 1
         self._forecast.wait(key)
 
     def finished(self, key: str, failed: bool) -> None:
         """A trial has ended; what starts next, or a `tick`, shows it."""
         self.running.discard(key)
+        self._doing.pop(key, None)
         (self.failed if failed else self.done).add(key)
         self._forecast.end(key, learn=not failed)
 
@@ -179,7 +211,10 @@ class Tracker:
     def _show(self, last: bool = False) -> None:
         self._shown = time.monotonic()
         left = self.seconds_left()
-        state = f"{len(self.running)} running, {len(self.failed)} failed"
+        state = f"{len(self.running)} running"
+        if self._doing and not (self._live or last):
+            state += f" ({'; '.join(self._running_lines())})"
+        state += f", {len(self.failed)} failed"
         state += f", {self.retries} retried" if self.retries else ""
         state += f", about {duration(left)} left" if left is not None and not last else ""
         ended = len(self.done) + len(self.failed)
@@ -187,9 +222,17 @@ class Tracker:
             state += ", waiting for a node that has room"
         if self._live:
             self._bar.update(self._task, completed=ended, state=state)
+            self._bar.refresh()
         else:
             elapsed = duration(time.monotonic() - self._start)
             print(f"{ended}/{self._trials} trials, {state} ({elapsed})", file=sys.stderr)
+
+    def _running_lines(self) -> list[str]:
+        """Which trials run, by name and key, and what they are at; the first of many."""
+        known = [key for key in self._doing if key in self.running]
+        lines = [f"{self._names.get(k, '')} {k[:8]}: {self._doing[k]}" for k in known[:NAMED]]
+        more = len(self.running) - len(lines)
+        return [*map(str.strip, lines), *([f"{more} more"] if lines and more else [])]
 
 
 def duration(seconds: float) -> str:

@@ -1,81 +1,103 @@
-"""`python -m rotgrid.status RESULTS`: what is done, failed and missing, from the files alone."""
+"""`python -m rotgrid.status RESULTS`: what is done, failed and missing, from the files alone.
+
+Every grid that was launched here is a line, by the name of its file in RESULTS/grids; a launch
+with other settings (`--set`) has stored its own.
+
+Exit codes: 0 done, 2 no results, 5 results not reachable.
+"""
 
 import argparse
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from rich.console import Console
 from rich.table import Table
 
-from rotgrid import failures, grid, results, storage
+from rotgrid import failures, grid, inventory, storage
+from rotgrid.console import command, tolerate_lost_output, wide
 from rotgrid.document import GridError
+from rotgrid.inventory import STATES, Inventory
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code (0, or 2 if there are no results)."""
-    parser = argparse.ArgumentParser(prog="python -m rotgrid.status", description=__doc__)
+    """Run the command; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m rotgrid.status",
+        description=__doc__.partition("\n\n")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("results", metavar="RESULTS", help="folder, s3:// or gs://")
+    parser.add_argument("--trials", action="store_true", help="list all trials, with their keys")
     args = parser.parse_args(arguments)
     try:
-        files = storage.names(args.results, "grids", ".yaml")
-        rows, skipped = results.read(args.results, "evaluations", ["trial", "probe"])
-    except (OSError, ValueError) as error:
+        return report(args.results, args.trials)
+    except storage.StoreError as error:
         print(f"{args.results}: cannot read results: {error}", file=sys.stderr)
+        return 5
+    except ValueError as error:
+        print(error, file=sys.stderr)
         return 2
-    if not files and not rows.num_rows:
-        print(f"{args.results}: no launched grid and no rows", file=sys.stderr)
+
+
+def report(root: str, with_trials: bool) -> int:
+    """Print the status of a results location; the exit code."""
+    stock = inventory.take(root)
+    plans, problems = launched(root)
+    if not (plans or problems or stock.measured):
+        print(f"{root}: no launched grid and no rows", file=sys.stderr)
         return 2
-    measured = results.probes_by_trial(rows)
-    failed = failures.read(args.results)
-    final = {key: failure for key, failure in failed.items() if failure.final}
-    training = {
-        PurePosixPath(name).name.partition(".")[0]
-        for name in storage.names(args.results, "checkpoints", ".training.pt")
-    }
-    table = Table("grid", "trials", "done", "in training", "failed", "to do", "rows", box=None)
-    for name in files:
-        try:
-            plan = grid.parse((storage.get(args.results, name) or b"").decode(), name)
-        except GridError as error:
-            skipped.append(str(error))
-            continue
-        states = [
-            state(trial.key(), probes, measured, final.keys(), training)
-            for trial, probes in plan.trials.items()
-        ]
-        have = sum(
-            sum(probe.key() in measured.get(trial.key(), ()) for probe in probes)
-            for trial, probes in plan.trials.items()
-        )
-        counts = [states.count(s) for s in ("done", "in training", "failed", "to do")]
-        table.add_row(plan.name, str(len(states)), *map(str, counts), f"{have:,}/{plan.rows:,}")
-    Console().print(table)
-    command = failures.again(f"{args.results}/{files[0]}" if files else "GRID.yaml", args.results)
-    for line in failures.report(final.values(), command):
+    console = wide()
+    console.print(summary(plans, stock))
+    for name, plan in plans.items() if with_trials else ():
+        console.print(f"\n{name}:", inventory.trials_table(plan, stock), sep="\n")
+    for line in failed(root, plans, stock):
         print(line)
-    if len(failed) > len(final):
-        again = failures.counted(len(failed) - len(final), "trial")
-        print(f"to be tried again: {again} that failed")
-    for line in skipped:
+    for line in (*problems, *stock.damaged):
         print(line, file=sys.stderr)
     return 0
 
 
-def state(
-    key: str,
-    probes: Sequence[grid.Probe],
-    measured: dict[str, set[str]],
-    failed: Collection[str],
-    training: set[str],
-) -> str:
-    """Of one trial: `done`, `failed`, `in training` or `to do`."""
-    if {probe.key() for probe in probes} <= measured.get(key, set()):
-        return "done"
-    if key in failed:
-        return "failed"
-    return "in training" if key in training else "to do"
+def launched(root: str) -> tuple[dict[str, grid.Plan], list[str]]:
+    """The plans of the stored grids by the names of their files, and what is wrong with others."""
+    plans, problems = {}, []
+    for name in storage.names(root, "grids", ".yaml"):
+        try:
+            text = (storage.get(root, name) or b"").decode()
+            plans[PurePosixPath(name).stem] = grid.parse(text, name)
+        except (GridError, UnicodeDecodeError) as error:
+            problems.append(str(error))
+    return plans, problems
+
+
+def summary(plans: dict[str, grid.Plan], stock: Inventory) -> Table:
+    """How many trials of each grid are in which state, and how many rows there are."""
+    table = Table("grid", "trials", *STATES, "rows", box=None)
+    for name, plan in plans.items():
+        left = inventory.lacking(plan, stock)
+        states = [stock.state(trial, left) for trial in plan.trials]
+        rows = f"{plan.rows - sum(map(len, left.values())):,}/{plan.rows:,}"
+        table.add_row(name, str(len(states)), *(str(states.count(s)) for s in STATES), rows)
+    return table
+
+
+def failed(root: str, plans: dict[str, grid.Plan], stock: Inventory) -> list[str]:
+    """What failed for good, by the grid that has the trial, and how to see it again."""
+    keys = {name: {trial.key() for trial in plan.trials} for name, plan in plans.items()}
+    by_grid: dict[str, list[failures.Failure]] = {}
+    for key, failure in stock.failed.items():
+        if failure.final:
+            owner = next((name for name in reversed(keys) if key in keys[name]), "")
+            by_grid.setdefault(owner, []).append(failure)
+    lines = []
+    for owner, group in by_grid.items():
+        file = f"{root}/grids/{owner}.yaml" if owner else "GRID.yaml"
+        lines += failures.report(group, command("rotgrid.launch", file, "--results", root))
+    again = sum(not failure.final for failure in stock.failed.values())
+    if again:
+        lines.append(f"to be tried again: {failures.counted(again, 'trial')} that failed")
+    return lines
 
 
 if __name__ == "__main__":
+    tolerate_lost_output()
     sys.exit(main())

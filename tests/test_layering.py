@@ -13,12 +13,14 @@ ORDER = [
     "spec",
     "grouping",
     "document",
+    "console",
     "axes",
     "grid",
     "schema",
     "storage",
     "results",
     "failures",
+    "inventory",
     "work",
     "rates",
     "speed",
@@ -42,6 +44,7 @@ ORDER = [
     "launch",
     "status",
     "compact",
+    "__main__",
 ]
 """The modules of rotgrid; each imports only from those before it."""
 
