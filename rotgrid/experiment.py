@@ -2,24 +2,20 @@
 
 import contextlib
 import ctypes
-import datetime
 import functools
-import platform
-import subprocess
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-import rotgrid
 from rotgrid import deadline, storage
 from rotgrid import results as tables
 from rotgrid.cost import portions
 from rotgrid.data import Dataset, load
 from rotgrid.evaluation import measure
 from rotgrid.models import build, count_parameters
+from rotgrid.provenance import provenance
 from rotgrid.recipes import recipe_of
 from rotgrid.spec import VARIANTS, DataName, ModelName, Probe, Trial, digest
 from rotgrid.storage import Root
@@ -192,37 +188,3 @@ def keep_freed_memory() -> None:
 def load_on(name: DataName, device: torch.device) -> Dataset:
     """A data set on a device, loaded once per process."""
     return load(name).to(device)
-
-
-def provenance(device: torch.device) -> dict[str, object]:
-    """Where rows come from."""
-    return {
-        "rotgrid_version": rotgrid.__version__,
-        "git_commit": git_commit(),
-        "torch_version": torch.__version__,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "host": platform.node(),
-        "finished_at": datetime.datetime.now(datetime.UTC),
-    }
-
-
-@functools.cache
-def git_commit() -> str:
-    """The commit of the checkout that rotgrid runs from, or `unknown`."""
-    folder = Path(__file__).parent
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(folder), *words],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        ).stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", __file__)
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", str(folder))
-        return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"

@@ -25,6 +25,7 @@ ORDER = [
     "cost",
     "progress",
     "deadline",
+    "provenance",
     "data",
     "rotation",
     "models",
