@@ -3,7 +3,7 @@
 import contextlib
 import ctypes
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -25,6 +25,10 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Options of glibc's mallopt(3)."""
 
 
+class DeviceError(RuntimeError):
+    """This machine, or its torch, lacks what a trial computes on."""
+
+
 def run(
     trial: Trial,
     probes: Iterable[Probe],
@@ -33,6 +37,7 @@ def run(
     threads: int = 1,
     gpu_share: float = 0.0,
     until: float = deadline.NEVER,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> int:
     """Train the network of `trial`, or load its weights, and measure the probes not yet measured.
 
@@ -46,12 +51,14 @@ def run(
         threads: CPU threads of torch.
         gpu_share: 0 computes on the CPU, anything else on the first visible GPU.
         until: reading of `time.monotonic` at which to stop.
+        progress: told what begins, such as an epoch or an attack.
 
     Returns:
         The number of rows written.
 
     Raises:
         DataError, DivergedError, FloatingPointError: see `data`, `training`, `attacks`.
+        DeviceError: there is no GPU.
         StoreError: the results cannot be read or written.
         TimeLimitError: it is past `until`; what is finished is stored.
     """
@@ -162,13 +169,25 @@ def prepare(threads: int, gpu_share: float) -> torch.device:
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
+    require_device(gpu_share)
     if gpu_share <= 0:
         return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise RuntimeError("the trial asks for a GPU and torch sees none")
     if gpu_share < 1:  # a trial that wants more than its share fails alone
         torch.cuda.set_per_process_memory_fraction(gpu_share)
     return torch.device("cuda")
+
+
+def require_device(gpu: float) -> None:
+    """See that this process has what a trial computes on; 0 is the CPU, anything else a GPU.
+
+    Raises:
+        DeviceError: torch sees no GPU.
+    """
+    if gpu > 0 and not torch.cuda.is_available():
+        raise DeviceError(
+            f"each trial asks for {gpu:g} GPU and torch {torch.__version__} sees none: "
+            "change `resources` in the grid, or add --set resources.gpu=0"
+        )
 
 
 @functools.cache
@@ -184,7 +203,7 @@ def keep_freed_memory() -> None:
             libc.mallopt(option, 1 << 30)
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=1)
 def load_on(name: DataName, device: torch.device) -> Dataset:
-    """A data set on a device, loaded once per process."""
+    """A data set on a device; the process keeps the one that it used last."""
     return load(name).to(device)
