@@ -9,22 +9,21 @@ per actor; images reach each node once, through Ray's object store.
 import contextlib
 import errno
 import functools
-import hashlib
-import importlib.metadata
 import json
 import logging
+import math
 import os
+import platform
 import re
 import signal
 import socket
-import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 os.environ.update(  # read by Ray on import or start
     {
@@ -45,19 +44,26 @@ os.environ.update(  # read by Ray on import or start
 import ray
 import yaml
 from ray import tune
+from ray._common.utils import get_ray_address_file  # no public way
+from ray._private.services import canonicalize_bootstrap_address
+from ray.autoscaler.sdk import request_resources
+from ray.experimental.internal_kv import _internal_kv_get
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search.basic_variant import BasicVariantGenerator
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from rotgrid import data, deadline, failures, storage
+from rotgrid import data, deadline, failures, provenance, storage
 from rotgrid.failures import CANARIES, HOPELESS, Attempts
 from rotgrid.grid import Resources
 from rotgrid.progress import Tracker
 from rotgrid.spec import Probe, Trial, digest
 from rotgrid.storage import StoreError
 
-CONNECT_SECONDS = 10.0
+CONNECT_SECONDS = 4.0
+"""For a cluster to answer, twice: a connection, and a word of Ray's protocol."""
+HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+"""How HTTP/2, which Ray speaks, begins: the preface, and an empty frame of settings."""
 FULL = re.compile(rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EROFS})\]")
 """Of errors that waiting does not help."""
 DIED = "ProcessDied: the process was killed, ran out of memory, or its node was lost"
@@ -65,12 +71,26 @@ BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")
 """What `ray up` leaves on the head; Ray has no other way to ask."""
 NODE_SECONDS = 180.0
 """For a node to answer before the start."""
+GROWTH_SECONDS = 900.0
+"""For an autoscaler to add a node that a trial fits on."""
+REPORT_SECONDS, REPORT_SHARE = 1.0, 0.01
+"""Between words of a trial to the driver, at least; and of its time, at most."""
 STORE_SECONDS = 30.0
 """How long results may be out of reach before the launch stops."""
 
 
 class ClusterError(RuntimeError):
     """Ray cannot be reached, or its nodes cannot do what the plan asks for."""
+
+
+class Check(NamedTuple):
+    """What a node must agree to before it runs a trial."""
+
+    results_in: str
+    marker: str
+    """A file in `results_in`, for the time of the launch."""
+    versions: tuple[tuple[str, str], ...]
+    gpu: float
 
 
 @dataclass
@@ -89,6 +109,8 @@ class Launch:
     """Keys of trials whose process was ended because it ignored its limit."""
     stopped: str = ""
     """Why the results cannot be written, if they cannot."""
+    refused: str = ""
+    """Which node cannot run trials, and why, if there is one."""
 
     @property
     def tries(self) -> Attempts:
@@ -114,13 +136,32 @@ class Watch(tune.Callback):
         launch.running[key] = (time.monotonic(), trial)
         launch.tracker.started(key)
 
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: list[TuneTrial],
+        trial: TuneTrial,
+        result: Mapping[str, Any],
+        **info: object,
+    ) -> None:
+        """A trial says what it is at, or what the user should know."""
+        tracker = _launches[self.launch].tracker
+        for line in result.get("said", ()):
+            tracker.say(line)
+        if text := result.get("doing"):
+            tracker.doing(trial.config["key"], text)
+
     def on_trial_complete(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: object
     ) -> None:
-        """A trial ended by itself, well or with a final failure."""
+        """A trial ended by itself, well or with a final failure, or its node cannot run it."""
         launch, key = _launches[self.launch], trial.config["key"]
         launch.running.pop(key, None)
-        launch.tracker.finished(key, trial.last_result.get("outcome") != "done")
+        if refused := trial.last_result.get("refused"):
+            launch.refused = launch.refused or refused
+            launch.tracker.again(key)
+        else:
+            launch.tracker.finished(key, trial.last_result.get("outcome") != "done")
         forget(trial)
 
     def on_trial_recover(
@@ -155,7 +196,7 @@ class Watch(tune.Callback):
 
 
 class Stop(tune.Stopper):
-    """Ends the launch when results cannot be written."""
+    """Ends the launch when results cannot be written, or a node cannot run trials."""
 
     def __init__(self, launch: str) -> None:
         self.launch = launch
@@ -166,7 +207,8 @@ class Stop(tune.Stopper):
 
     def stop_all(self) -> bool:
         """Whether to end."""
-        return bool(_launches[self.launch].stopped)
+        launch = _launches[self.launch]
+        return bool(launch.stopped or launch.refused)
 
 
 class InTurn(FIFOScheduler):
@@ -270,30 +312,73 @@ def run_trial(config: Mapping[str, Any], shared: Mapping[str, Any]) -> None:
     until = time.monotonic() + limit
 
     def work() -> None:
-        agree(shared["versions"])
-        for name, content in shared["images"].items():
-            provide(name, content)
+        provide(trial.data, shared["images"][trial.data])
         cpu, gpu = shared["resources"]
-        experiment.run(trial, probes, root, threads=cpu, gpu_share=gpu, until=until)
+        here = {"threads": cpu, "gpu_share": gpu, "until": until, "progress": messenger.doing}
+        experiment.run(trial, probes, root, **here)
 
     def stuck(trace: str) -> None:
         failures.record(root, trial, tries, "TimeLimitError: hangs", trace)
 
+    if refused := unfit(shared["check"], shared["images"][trial.data]):
+        tune.report({"outcome": "refused", "refused": refused})
+        return
+    provenance.adopt(shared["stamp"])
     before = failures.find(root, trial.key())
     if before is not None and before.launch == tries.launch and before.final:
         tune.report({"outcome": "failed"})  # its watchdog had the last word
         return
-    with deadline.watchdog(limit, stuck):
-        outcome = failures.attempt(work, trial, root, tries)
+    outcome = "again"
+    with Messenger() as messenger:
+        try:
+            with deadline.watchdog(limit, stuck):
+                outcome = failures.attempt(work, trial, root, tries)
+        finally:
+            if messenger.lines or outcome != "again":
+                messenger.report(outcome)
     if outcome == "again":
         raise RuntimeError("recorded in failures/; to be tried again in a new process")
-    tune.report({"outcome": outcome})
 
 
-@functools.cache
+class Messenger(logging.Handler):
+    """Takes what a trial does, and what rotgrid warns of meanwhile, to `Watch.on_trial_result`."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+        self._next = 0.0
+
+    def __enter__(self) -> Self:
+        logging.getLogger("rotgrid").addHandler(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        logging.getLogger("rotgrid").removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a warning for the next report."""
+        self.lines.append(self.format(record))
+
+    def doing(self, text: str) -> None:
+        """Say what the trial does, unless it has just said something."""
+        if time.monotonic() >= self._next:
+            self.report("running", doing=text)
+
+    def report(self, outcome: str, **more: str) -> None:
+        """Wait until the driver has heard; if that takes long, report more seldom."""
+        if said := list(dict.fromkeys(self.lines)):
+            more["said"] = said  # type: ignore[assignment]
+        self.lines.clear()
+        before = time.monotonic()
+        tune.report({"outcome": outcome, **more})
+        now = time.monotonic()
+        self._next = now + max(REPORT_SECONDS, (now - before) / REPORT_SHARE)
+
+
+@functools.lru_cache(maxsize=1)
 def provide(name: str, content: ray.ObjectRef) -> None:
-    """Take a data set from the object store, once per process."""
-    data.provide(name, ray.get(content))  # type: ignore[arg-type]
+    """Take a data set from the object store, in the place of the one before."""
+    data.provide(name, ray.get(content, timeout=NODE_SECONDS))  # type: ignore[arg-type]
 
 
 def run(
@@ -310,28 +395,34 @@ def run(
     machine alone. What happens to each trial is in `results_in` and `tracker`.
 
     Raises:
-        ClusterError: no cluster, or none whose nodes can do what is asked for.
+        ClusterError: no cluster, or a node of it, now or later, cannot do what is asked for;
+            finished trials are kept.
         StoreError: results can no longer be written; finished trials are kept.
         KeyboardInterrupt: finished trials are kept.
     """
     launch = Launch(results_in, resources, tracker, limits)
     connect(address)
+    check = Check(results_in, f".launch.{launch.id}", tuple(versions().items()), resources.gpu)
     try:
-        require(resources)
+        require(resources, tracker.say)
+        storage.put(results_in, check.marker, b"")
         images = {
             name: ray.put(data.arrays(data.load(name)))
             for name in dict.fromkeys(trial.data for trial in todo)
         }
-        inspect_nodes(results_in, resources, images)
+        inspect_nodes(check, resources, images)
         _launches[launch.id] = launch
         with tempfile.TemporaryDirectory(prefix="rotgrid-") as scratch:
-            tuner(todo, launch, images, scratch).fit()
+            tuner(todo, launch, check, images, scratch).fit()
     finally:
-        with uninterrupted():
+        with uninterrupted(), contextlib.suppress(StoreError):
             _launches.pop(launch.id, None)
             ray.shutdown()
+            storage.delete(results_in, check.marker)
     if launch.stopped:
         raise StoreError(launch.stopped)
+    if launch.refused:
+        raise ClusterError(f"{launch.refused}\nWhat is finished is kept; launch again to go on.")
 
 
 @contextlib.contextmanager
@@ -347,6 +438,7 @@ def uninterrupted() -> Iterator[None]:
 def tuner(
     todo: Mapping[Trial, Sequence[Probe]],
     launch: Launch,
+    check: Check,
     images: Mapping[Any, ray.ObjectRef],
     scratch: str,
 ) -> tune.Tuner:
@@ -370,7 +462,8 @@ def tuner(
         "tries": launch.tries,
         "probes": {names[which]: text for which, text in probes.items()},
         "images": dict(images),
-        "versions": versions(),
+        "check": check,
+        "stamp": provenance.stamp(),
     }
     share = {"cpu": launch.resources.cpu, "gpu": launch.resources.gpu}
     return tune.Tuner(
@@ -403,9 +496,17 @@ def trial_key(trial: TuneTrial) -> str:
 
 
 def connect(address: str | None) -> None:
-    """Start or join Ray, quietly."""
+    """Start or join Ray, quietly.
+
+    Raises:
+        ClusterError: says where the address came from.
+    """
+    named = address or os.environ.get("RAY_ADDRESS", "")
     try:
-        reach(address)
+        if "://" in named:
+            raise ValueError("run the launch on a machine of the cluster, with --address auto")
+        if found := canonicalize_bootstrap_address(address):  # type: ignore[arg-type]
+            reach(found)
         ray.init(
             address=address,
             log_to_driver=False,
@@ -413,32 +514,75 @@ def connect(address: str | None) -> None:
             include_dashboard=False,
         )
     except (OSError, ValueError, RuntimeError) as error:
-        where = f"at {address}" if address else "on this machine"
-        raise ClusterError(f"no Ray cluster {where}: {error}") from error
+        raise ClusterError(f"no Ray cluster {source(address)}: {error}") from error
 
 
-def reach(address: str | None) -> None:
-    """Refuse an address that nobody answers at once; Ray itself would try for many minutes."""
-    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
-    if host and port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+def source(address: str | None) -> str:
+    """Which cluster was to be used, and what says so."""
+    if address not in (None, "", "auto"):
+        return f"at {address} (--address)"
+    if (named := os.environ.get("RAY_ADDRESS")) not in (None, "", "auto"):
+        return f"at {named} (environment variable RAY_ADDRESS)"
+    file = Path(get_ray_address_file(None))
+    if file.exists():
+        return (
+            f"at {file.read_text().strip()} ({file}; if that Ray has ended, remove the file, or "
+            "add --address local for a new one)"
+        )
+    return "on this machine"
 
 
-def require(resources: Resources) -> None:
-    """Refuse what no node can give, now or when the cluster grows, instead of waiting forever."""
-    kinds = [node["Resources"] for node in ray.nodes() if node["Alive"]] + growth()
+def reach(address: str) -> None:
+    """Refuse an address where no Ray answers soon; Ray itself would try for many minutes.
+
+    Raises:
+        OSError: nobody answers, or somebody else.
+    """
+    host, _, port = address.rpartition(":")
+    place = (host.strip("[]"), int(port))
+    with socket.create_connection(place, timeout=CONNECT_SECONDS) as connection:
+        if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
+            return
+        connection.sendall(HELLO)
+        with connection.makefile("rb") as answer:
+            if answer.read(4)[3:] != b"\4":
+                raise ConnectionError("what answers there is not Ray")
+
+
+def require(resources: Resources, say: Callable[[str], object]) -> None:
+    """Refuse what no node can give, now or when the cluster grows, instead of waiting forever.
+
+    Where an autoscaler does not tell which nodes it may add, it is asked for one, and has
+    `GROWTH_SECONDS`; `say` is told of it.
+    """
+    trouble = lacking(nodes_now() + (kinds := growth()), resources)
+    if trouble and not kinds and grows():
+        say(f"waiting up to {GROWTH_SECONDS / 60:g} min for the cluster to grow: {trouble}")
+        trouble = wait_for_growth(resources)
+    if trouble:
+        raise ClusterError(trouble)
+
+
+def nodes_now() -> list[dict[str, float]]:
+    """Resources of the nodes of the cluster."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def lacking(kinds: Sequence[Mapping[str, float]], resources: Resources) -> str:
+    """Why no node of these kinds can run a trial, or nothing if one can."""
     for name, key, wanted in (("cpu", "CPU", resources.cpu), ("gpu", "GPU", resources.gpu)):
         most = max((kind.get(key, 0) for kind in kinds), default=0)
         if wanted > most:
-            raise ClusterError(
+            return (
                 f"each trial asks for {wanted:g} {key} and no node has more than {most:g}: "
                 f"change `resources` in the grid, or add --set resources.{name}={int(most)}"
             )
     if not any(fits(kind, resources) for kind in kinds):
-        raise ClusterError(
+        return (
             f"each trial asks for {resources.cpu:g} CPU and {resources.gpu:g} GPU together, "
             "and no node has both: change `resources` in the grid"
         )
+    return ""
 
 
 def fits(kind: Mapping[str, float], resources: Resources) -> bool:
@@ -456,12 +600,36 @@ def growth() -> list[dict[str, float]]:
     return [dict(kind["resources"]) for kind in kinds if kind.get("max_workers", 1)]
 
 
-def inspect_nodes(
-    results_in: str, resources: Resources, images: Mapping[Any, ray.ObjectRef]
-) -> None:
+def grows() -> bool:
+    """Whether the cluster has an autoscaler, such as KubeRay's.
+
+    One of version 1 reports nodes by the names of their groups; what only watches, as where `ray
+    start` alone was called, by their ids.
+    """
+    if _internal_kv_get("__autoscaler_v2_enabled", namespace=b"__autoscaler") == b"1":
+        return True
+    status = json.loads(_internal_kv_get("__autoscaling_status") or "{}")
+    kinds = (status.get("autoscaler_report") or {}).get("active_nodes") or {}
+    return any(not re.fullmatch("node_[0-9a-f]+", kind) for kind in kinds)
+
+
+def wait_for_growth(resources: Resources) -> str:
+    """Ask for a node that a trial fits on; why it does not come, or nothing."""
+    until = time.monotonic() + GROWTH_SECONDS
+    share = {"CPU": resources.cpu, "GPU": math.ceil(resources.gpu)}
+    request_resources(bundles=[{name: amount for name, amount in share.items() if amount}])
+    try:
+        while (trouble := lacking(nodes_now(), resources)) and time.monotonic() < until:
+            time.sleep(1)
+    finally:
+        request_resources(bundles=[])
+    return trouble
+
+
+def inspect_nodes(check: Check, resources: Resources, images: Mapping[Any, ray.ObjectRef]) -> None:
     """Have every node that can run a trial write results, read this process's, fetch the images.
 
-    Nodes that join later are held to the same versions by `run_trial`.
+    `run_trial` asks the same of nodes that join later.
 
     Raises:
         ClusterError: names each node that cannot, and why.
@@ -469,23 +637,15 @@ def inspect_nodes(
     alive = [node for node in ray.nodes() if node["Alive"]]
     if len(alive) == 1:  # this process has done all that already
         return
-    marker = f".launch.{uuid.uuid4().hex}"
-    storage.put(results_in, marker, b"")
     task = ray.remote(num_cpus=0, max_retries=0)(inspect_here)
     asked = []
     for node in alive:
         if not fits(node["Resources"], resources):
             continue
         there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        reply = task.options(scheduling_strategy=there).remote(
-            results_in, marker, versions(), dict(images)
-        )
+        reply = task.options(scheduling_strategy=there).remote(check, list(images.values()))
         asked.append((f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})", reply))
-    try:
-        troubles = [line for name, reply in asked for line in answers(name, reply)]
-    finally:
-        storage.delete(results_in, marker)
-    if troubles:
+    if troubles := [line for name, reply in asked for line in answers(name, reply)]:
         raise ClusterError("\n".join(troubles))
 
 
@@ -500,58 +660,78 @@ def answers(name: str, reply: ray.ObjectRef) -> Iterable[str]:
     return [f"node {name}: {line}" for line in found]
 
 
-def inspect_here(
-    results_in: str,
-    marker: str,
-    expected: Mapping[str, str],
-    images: Mapping[Any, ray.ObjectRef],
-) -> list[str]:
+def unfit(check: Check, images: ray.ObjectRef) -> str:
+    """Why this node cannot run a trial on these images, or nothing if it can."""
+    where = f"node {platform.node()} ({ray.util.get_node_ip_address()})"
+    return "\n".join(f"{where}: {line}" for line in inspect_here(check, [images]))
+
+
+def inspect_here(check: Check, images: Iterable[ray.ObjectRef]) -> list[str]:
     """What is wrong with this node, in words."""
-    found = []
-    try:
-        agree(expected)
-    except ClusterError as error:
-        found.append(str(error))
-    try:
-        storage.check(results_in)
-        if not storage.exists(results_in, marker):
-            found.append(
-                f"{results_in} is another folder there than here: results must be where all "
-                "nodes can write, a shared folder or s3:// or gs://"
-            )
-    except OSError as error:
-        found.append(f"{results_in}: {error}")
-    for name, content in images.items():
-        if not ray.get(content, timeout=NODE_SECONDS):
-            found.append(f"cannot fetch the images of {name}")
-    return found
-
-
-def agree(expected: Mapping[str, str]) -> None:
-    """Refuse to compute with other versions than those of the launch.
-
-    Raises:
-        ClusterError: names what differs.
-    """
-    here = versions()
-    differ = [f"{name} {here[name]}, not {expected[name]}" for name in here
-              if here[name] != expected[name]]  # fmt: skip
-    if differ:
-        raise ClusterError(
-            f"this node has {'; '.join(differ)} as the launch: install the same on all nodes "
-            "(`ray up` does), and leave the code alone while a launch runs"
-        )
+    return [*troubles(check), *filter(None, map(unfetched, images))]
 
 
 @functools.cache
+def troubles(check: Check) -> tuple[str, ...]:
+    """What keeps this process from running any trial of a launch."""
+    asked = (differing(check.versions), elsewhere(check), no_device(check.gpu))
+    return tuple(filter(None, asked))
+
+
+def elsewhere(check: Check) -> str:
+    """Why results cannot be written from here, or nothing."""
+    root = check.results_in
+    try:
+        if trouble := unreachable(root):
+            return f"{root}: {trouble}"
+        if storage.exists(root, check.marker):
+            return ""
+    except OSError as error:
+        return f"{root}: {error}"
+    return (
+        f"{root} is another folder there than here: results must be where all nodes can write, "
+        "a shared folder or s3:// or gs://"
+    )
+
+
+def no_device(gpu: float) -> str:
+    """Why this process cannot compute on what a trial asks for, or nothing."""
+    from rotgrid.experiment import DeviceError, require_device
+
+    try:
+        require_device(gpu)
+    except DeviceError as error:
+        return str(error)
+    return ""
+
+
+@functools.lru_cache(maxsize=1)
+def unfetched(images: ray.ObjectRef) -> str:
+    """Why images cannot be fetched, or nothing."""
+    try:
+        ray.get(images, timeout=NODE_SECONDS)
+    except ray.exceptions.RayError as error:
+        return f"cannot fetch the images: {str(error).strip().splitlines()[0]}"
+    return ""
+
+
+def differing(expected: Iterable[tuple[str, str]]) -> str:
+    """Which versions here are not those of the launch, or nothing."""
+    here = versions()
+    differ = [f"{name} {here[name]}, not {other}" for name, other in expected
+              if here[name] != other]  # fmt: skip
+    if not differ:
+        return ""
+    return (
+        f"this node has {'; '.join(differ)} as the launch: install the same on all nodes "
+        "(`ray up` does), and leave the code alone while a launch runs"
+    )
+
+
 def versions() -> dict[str, str]:
     """What all nodes must have in common, by name."""
-    code = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        code.update(path.read_bytes())
     return {
-        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+        **provenance.versions(),
         "ray": ray.__version__,
-        "torch": importlib.metadata.version("torch").partition("+")[0],
-        "rotgrid's code": code.hexdigest()[:12],
+        "rotgrid's code": provenance.files(),
     }

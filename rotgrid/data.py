@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import io
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -68,6 +69,7 @@ class Dataset:
 
 
 _provided: dict[str, Dataset] = {}
+"""At most one."""
 
 
 def arrays(dataset: Dataset) -> dict[str, np.ndarray]:
@@ -77,12 +79,21 @@ def arrays(dataset: Dataset) -> dict[str, np.ndarray]:
 
 
 def provide(name: DataName, content: Mapping[str, np.ndarray]) -> None:
-    """Let `load` in this process give this content, which another process has verified.
+    """Let `load` in this process give this content, which another process has verified, and no
+    other that was given before.
 
-    It is copied: arrays in memory that processes share are read-only in name only, and torch
-    would write into them.
+    Nothing is copied: the arrays may be read-only and shared with other processes, and rotgrid
+    never writes into a data set.
     """
-    _provided[name] = Dataset(name, **{k: torch.from_numpy(v.copy()) for k, v in content.items()})
+    _provided.clear()
+    _provided[name] = Dataset(name, **{k: tensor(array) for k, array in content.items()})
+
+
+def tensor(array: np.ndarray) -> Tensor:
+    """A tensor of the same memory, which must not be written to; torch cannot forbid it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(array)
 
 
 def load(name: DataName) -> Dataset:

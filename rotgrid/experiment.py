@@ -2,24 +2,20 @@
 
 import contextlib
 import ctypes
-import datetime
 import functools
-import platform
-import subprocess
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-import rotgrid
 from rotgrid import deadline, storage
 from rotgrid import results as tables
 from rotgrid.cost import portions
 from rotgrid.data import Dataset, load
 from rotgrid.evaluation import measure
 from rotgrid.models import build, count_parameters
+from rotgrid.provenance import provenance
 from rotgrid.recipes import recipe_of
 from rotgrid.spec import VARIANTS, DataName, ModelName, Probe, Trial, digest
 from rotgrid.storage import Root
@@ -27,6 +23,10 @@ from rotgrid.training import fit, serialize, stored
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Options of glibc's mallopt(3)."""
+
+
+class DeviceError(RuntimeError):
+    """This machine, or its torch, lacks what a trial computes on."""
 
 
 def run(
@@ -37,6 +37,7 @@ def run(
     threads: int = 1,
     gpu_share: float = 0.0,
     until: float = deadline.NEVER,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> int:
     """Train the network of `trial`, or load its weights, and measure the probes not yet measured.
 
@@ -50,12 +51,14 @@ def run(
         threads: CPU threads of torch.
         gpu_share: 0 computes on the CPU, anything else on the first visible GPU.
         until: reading of `time.monotonic` at which to stop.
+        progress: told what begins, such as an epoch or an attack.
 
     Returns:
         The number of rows written.
 
     Raises:
         DataError, DivergedError, FloatingPointError: see `data`, `training`, `attacks`.
+        DeviceError: there is no GPU.
         StoreError: the results cannot be read or written.
         TimeLimitError: it is past `until`; what is finished is stored.
     """
@@ -166,13 +169,25 @@ def prepare(threads: int, gpu_share: float) -> torch.device:
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
+    require_device(gpu_share)
     if gpu_share <= 0:
         return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise RuntimeError("the trial asks for a GPU and torch sees none")
     if gpu_share < 1:  # a trial that wants more than its share fails alone
         torch.cuda.set_per_process_memory_fraction(gpu_share)
     return torch.device("cuda")
+
+
+def require_device(gpu: float) -> None:
+    """See that this process has what a trial computes on; 0 is the CPU, anything else a GPU.
+
+    Raises:
+        DeviceError: torch sees no GPU.
+    """
+    if gpu > 0 and not torch.cuda.is_available():
+        raise DeviceError(
+            f"each trial asks for {gpu:g} GPU and torch {torch.__version__} sees none: "
+            "change `resources` in the grid, or add --set resources.gpu=0"
+        )
 
 
 @functools.cache
@@ -188,41 +203,7 @@ def keep_freed_memory() -> None:
             libc.mallopt(option, 1 << 30)
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=1)
 def load_on(name: DataName, device: torch.device) -> Dataset:
-    """A data set on a device, loaded once per process."""
+    """A data set on a device; the process keeps the one that it used last."""
     return load(name).to(device)
-
-
-def provenance(device: torch.device) -> dict[str, object]:
-    """Where rows come from."""
-    return {
-        "rotgrid_version": rotgrid.__version__,
-        "git_commit": git_commit(),
-        "torch_version": torch.__version__,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "host": platform.node(),
-        "finished_at": datetime.datetime.now(datetime.UTC),
-    }
-
-
-@functools.cache
-def git_commit() -> str:
-    """The commit of the checkout that rotgrid runs from, or `unknown`."""
-    folder = Path(__file__).parent
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(folder), *words],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        ).stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", __file__)
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", str(folder))
-        return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"

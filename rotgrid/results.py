@@ -27,7 +27,7 @@ from rotgrid import storage
 from rotgrid.spec import LATER, Probe, Record, Trial
 from rotgrid.storage import Root
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Later versions added columns to earlier ones, whose parts are read all the same."""
 TableName = Literal["evaluations", "training", "equivariance", "diagnostics"]
 
@@ -71,6 +71,12 @@ PROVENANCE = [
     Column("rotgrid_version", pa.string(), "", "version that produced the row"),
     Column(
         "git_commit", pa.string(), "", "commit of the checkout, `-dirty` if changed, or unknown"
+    ),
+    Column(
+        "code",
+        pa.string(),
+        "",
+        "digest of rotgrid's own files and of the versions of torch, numpy, scipy and e2cnn",
     ),
     Column("torch_version", pa.string(), "", "version of torch"),
     Column("device", pa.string(), "", "cpu, or the name of the GPU"),
@@ -147,7 +153,10 @@ TABLES: dict[TableName, list[Column]] = {
         *PROVENANCE,
     ],
 }
-NULLABLE = ("class_n", "class_n_correct", "distances", "val_robust_n", "val_robust_n_correct")
+NULLABLE = (
+    *("class_n", "class_n_correct", "distances", "val_robust_n", "val_robust_n_correct"),
+    "code",
+)
 """Columns that are null where they do not apply or were not yet written."""
 SCHEMAS = {
     table: pa.schema([pa.field(c.name, c.type) for c in columns])

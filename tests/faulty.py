@@ -85,7 +85,7 @@ def everywhere(act):
 
 def skewed(config, shared):
     """The wall clock of the node is hours ahead, and at a second attempt behind."""
-    from rotgrid import experiment
+    from rotgrid import provenance
 
     ahead = datetime.timedelta(hours=HOURS if first(config, shared, "skewed") else -HOURS)
     right, now = datetime.datetime, time.time
@@ -96,7 +96,7 @@ def skewed(config, shared):
             return right.now(tz) + ahead
 
     with (
-        mock.patch.object(experiment.datetime, "datetime", Skewed),
+        mock.patch.object(provenance.datetime, "datetime", Skewed),
         mock.patch("time.time", side_effect=lambda: now() + ahead.total_seconds()),
     ):
         return real(config, shared)

@@ -1,10 +1,13 @@
 import contextlib
 import json
+import logging
+import socket
+import threading
 from types import SimpleNamespace
 
 import pytest
 
-from rotgrid import cluster, failures, grid, results
+from rotgrid import cluster, data, experiment, failures, grid, results, storage
 from rotgrid.failures import Attempts
 from rotgrid.progress import Tracker
 from rotgrid.spec import Trial
@@ -75,6 +78,26 @@ def test_the_outcome_of_a_trial_reaches_the_tracker(launch, watch, outcome, kind
     watch.on_trial_complete(0, [], trial)
     assert getattr(launch.tracker, kind) == {KEY}
     assert trial.run_metadata.metric_analysis == trial.run_metadata.metric_n_steps == {}
+
+
+def test_a_node_that_is_refused_stops_the_launch_and_fails_no_trial(launch, watch, tmp_path):
+    stop = cluster.Stop(launch.id)
+    assert not stop.stop_all()
+    watch.on_trial_complete(0, [], TuneTrial(last_result={"refused": "node a: has torch 1"}))
+    assert stop.stop_all()
+    assert launch.refused == "node a: has torch 1"
+    assert launch.tracker.failed == launch.tracker.done == launch.tracker.running == set()
+    assert failures.read(tmp_path) == {}
+
+
+def test_what_a_trial_says_reaches_the_user(launch, watch, monkeypatch):
+    heard = []
+    monkeypatch.setattr(launch.tracker, "say", heard.append)
+    monkeypatch.setattr(launch.tracker, "doing", lambda *words: heard.append(words))
+    watch.on_trial_result(0, [], TuneTrial(), {"outcome": "running", "doing": "epoch 1 of 2"})
+    watch.on_trial_result(0, [], TuneTrial(), {"outcome": "done", "said": ["a [1/2]", "b"]})
+    assert heard == [(KEY, "epoch 1 of 2"), "a [1/2]", "b"]
+    assert launch.tracker.running == {KEY}
 
 
 FULL = "rotgrid.storage.StoreError: [Errno 28] cannot write x: No space left on device"
@@ -163,26 +186,37 @@ def actor(tmp_path, monkeypatch):
     ).trials.values()
     reported = []
     monkeypatch.setattr(cluster.tune, "report", reported.append)
+    images = data.arrays(data.load("mnist5k"))
+    monkeypatch.setattr(cluster.ray, "get", lambda *_, **__: images)
+    storage.put(tmp_path, "marker", b"")
+    check = cluster.Check(str(tmp_path), "marker", tuple(cluster.versions().items()), 0.0)
     config = {"key": trial.key(), "trial": trial.model_dump_json(), "probes": "p", "limit": 600.0}
     shared = {
         "results_in": str(tmp_path),
         "resources": (1, 0.0),
         "tries": Attempts("launch", 1),
         "probes": {"p": json.dumps([probe.model_dump() for probe in probes])},
-        "images": {},
-        "versions": cluster.versions(),
+        "images": {"mnist5k": "reference"},
+        "check": check,
+        "stamp": "abc123:0",
     }
 
     def call(**changed):
         cluster.run_trial({**config, **changed}, shared)
         return reported
 
-    call.trial, call.probes, call.shared = trial, probes, shared
-    return call
+    def changes(**fields):
+        shared["check"] = check._replace(**fields)
+
+    call.trial, call.probes, call.changes = trial, probes, changes
+    yield call
+    for cache in (cluster.provide, cluster.unfetched, cluster.troubles):
+        cache.cache_clear()
+    data._provided.clear()
 
 
 def test_a_trial_runs_from_the_plain_data_that_ray_carries(actor, tmp_path):
-    assert actor() == [{"outcome": "done"}]
+    assert actor()[-1] == {"outcome": "done"}
     assert results.measured(tmp_path) == {actor.trial.key(): {p.key() for p in actor.probes}}
 
 
@@ -197,32 +231,277 @@ def test_a_failed_attempt_ends_the_process_and_the_second_the_trial(actor, tmp_p
     assert actor() == [{"outcome": "failed"}] * 2  # final is final within a launch
 
 
+def assert_refused(actor, tmp_path, reason):
+    """Said of the node, not recorded of the trial."""
+    (report,) = actor()
+    assert report["outcome"] == "refused"
+    assert report["refused"].startswith("node ")
+    assert reason in report["refused"]
+    assert failures.read(tmp_path) == results.measured(tmp_path) == {}
+
+
 def test_a_node_with_other_versions_computes_nothing(actor, tmp_path):
-    actor.shared["versions"] = {**cluster.versions(), "torch": "1.0"}
+    for name in ("torch", "numpy", "scipy", "e2cnn", "python", "ray", "rotgrid's code"):
+        assert name in cluster.versions()
+    actor.changes(versions=tuple({**cluster.versions(), "numpy": "1.0"}.items()))
+    assert_refused(actor, tmp_path, ", not 1.0 as the launch")
+
+
+def test_a_node_that_sees_another_folder_computes_nothing(actor, tmp_path):
+    storage.delete(tmp_path, "marker")
+    assert_refused(actor, tmp_path, "is another folder there than here")
+
+
+def test_a_node_that_cannot_write_results_computes_nothing(actor, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(cluster, "STORE_SECONDS", 0.0)
+    actor.changes(results_in=str(tmp_path / "file"))
+    assert_refused(actor, tmp_path, "cannot write")
+
+
+def test_a_node_whose_torch_sees_no_gpu_computes_nothing(actor, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment.torch.cuda, "is_available", lambda: False)
+    actor.changes(gpu=0.25)
+    assert_refused(actor, tmp_path, "each trial asks for 0.25 GPU and torch")
+
+
+def test_a_node_that_gets_no_images_computes_nothing(actor, tmp_path, monkeypatch):
+    def get(*_, **__):
+        raise cluster.ray.exceptions.GetTimeoutError("timed out")
+
+    monkeypatch.setattr(cluster.ray, "get", get)
+    assert_refused(actor, tmp_path, "cannot fetch the images: timed out")
+
+
+def warn(*_, **__):
+    logging.getLogger("rotgrid.training").warning("damaged: %s", "x.pt")
+    logging.getLogger("rotgrid.training").info("a detail")
+    logging.getLogger("other").warning("of no interest")
+
+
+def fails(*_, **__):
+    warn()
+    raise ValueError("x")
+
+
+def test_warnings_of_a_trial_are_reported_once(actor, monkeypatch):
+    monkeypatch.setattr(experiment, "run", warn)
+    assert actor() == [{"outcome": "done", "said": ["damaged: x.pt"]}]
+    assert actor()[1:] == [{"outcome": "done", "said": ["damaged: x.pt"]}]
+
+
+def test_warnings_are_reported_when_the_attempt_fails(actor, monkeypatch):
+    monkeypatch.setattr(experiment, "run", fails)
     with pytest.raises(RuntimeError, match="tried again"):
         actor()
-    failure = failures.find(tmp_path, actor.trial.key())
-    assert "torch" in failure.exception
-    assert "not 1.0" in failure.exception
-    assert results.measured(tmp_path) == {}
+    assert actor() == [
+        {"outcome": "again", "said": ["damaged: x.pt"]},
+        {"outcome": "failed", "said": ["damaged: x.pt"]},
+    ]
 
 
-def test_what_no_node_has_is_refused_before_it_waits_forever(monkeypatch, tmp_path):
+@pytest.fixture
+def clock(monkeypatch):
+    """Each report takes `clock.report` seconds."""
+    clock = SimpleNamespace(now=100.0, report=0.0, heard=[])
+
+    def report(what):
+        clock.now += clock.report
+        clock.heard.append(what)
+
+    monkeypatch.setattr(cluster.time, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(cluster.tune, "report", report)
+    return clock
+
+
+@pytest.mark.parametrize(("seconds", "reports"), [(0.0, 100), (0.005, 100), (0.1, 10), (1.0, 1)])
+def test_words_of_a_trial_take_little_of_its_time(clock, seconds, reports):
+    """One a second, and a hundredth of the time, however long the driver takes to listen."""
+    clock.report = seconds
+    messenger = cluster.Messenger()
+    for step in range(1000):
+        clock.now = max(clock.now, 100 + step / 10)
+        messenger.doing(f"epoch {step}")
+    assert len(clock.heard) == pytest.approx(reports, rel=0.1)
+    assert clock.heard[0] == {"outcome": "running", "doing": "epoch 0"}
+
+
+@pytest.fixture
+def nodes(monkeypatch, tmp_path):
+    """Of a cluster of one node with two CPUs that does not grow."""
     nodes = [{"Alive": True, "Resources": {"CPU": 2.0}}, {"Alive": False, "Resources": {"GPU": 8}}]
     monkeypatch.setattr(cluster.ray, "nodes", lambda: nodes)
-    bootstrap = tmp_path / "ray_bootstrap_config.yaml"
-    monkeypatch.setattr(cluster, "BOOTSTRAP", bootstrap)
-    cluster.require(grid.Resources(cpu=2))
+    monkeypatch.setattr(cluster, "_internal_kv_get", lambda *_, **__: None)
+    monkeypatch.setattr(cluster, "BOOTSTRAP", tmp_path / "ray_bootstrap_config.yaml")
+    return nodes
+
+
+def test_what_no_node_has_is_refused_before_it_waits_forever(nodes):
+    def require(**resources):
+        cluster.require(grid.Resources(**resources), pytest.fail)
+
+    require(cpu=2)
     with pytest.raises(cluster.ClusterError, match=r"0.25 GPU .* --set resources.gpu=0"):
-        cluster.require(grid.Resources(gpu=0.25))
+        require(gpu=0.25)
     with pytest.raises(cluster.ClusterError, match="no node has more than 2"):
-        cluster.require(grid.Resources(cpu=3))
-    bootstrap.write_text("""
+        require(cpu=3)
+    cluster.BOOTSTRAP.write_text("""
 available_node_types:
   head: {resources: {CPU: 0}, max_workers: 0}
   big: {resources: {CPU: 64, GPU: 8}, max_workers: 0}
   small: {resources: {CPU: 1, GPU: 4, memory: 16000}, max_workers: 2}
 """)
-    cluster.require(grid.Resources(cpu=1, gpu=0.25))
+    require(cpu=1, gpu=0.25)
     with pytest.raises(cluster.ClusterError, match=r"2 CPU and 0.25 GPU together"):
-        cluster.require(grid.Resources(cpu=2, gpu=0.25))
+        require(cpu=2, gpu=0.25)
+
+
+STATUS = '{"autoscaler_report": {"active_nodes": {"%s": 1}}}'
+GROUP, WATCHED = STATUS % "headgroup", STATUS % ("node_" + "0a" * 28)
+
+
+@pytest.mark.parametrize(
+    ("second", "first", "expected"),
+    [
+        (b"0", None, False),
+        (b"0", "{}", False),
+        (b"0", '{"autoscaler_report": {"active_nodes": null}}', False),
+        (b"0", WATCHED, False),
+        (b"0", GROUP, True),
+        (b"1", None, True),
+    ],
+)
+def test_an_autoscaler_is_known_by_what_it_writes(nodes, monkeypatch, second, first, expected):
+    def get(key, namespace=None):
+        return second if "v2" in key else first
+
+    monkeypatch.setattr(cluster, "_internal_kv_get", get)
+    assert cluster.grows() is expected
+
+
+@pytest.fixture
+def growing(nodes, monkeypatch):
+    """A cluster with an autoscaler; what is asked of it. Time passes by sleeping alone."""
+    asked, now = [], [0.0]
+    monkeypatch.setattr(cluster, "grows", lambda: True)
+    monkeypatch.setattr(cluster, "request_resources", lambda bundles: asked.append(bundles))
+    monkeypatch.setattr(cluster.time, "monotonic", lambda: now[0])
+
+    def sleep(seconds):
+        now[0] += seconds
+        if now[0] == 60:
+            nodes.append({"Alive": True, "Resources": {"CPU": 8.0, "GPU": 1.0}})
+
+    monkeypatch.setattr(cluster.time, "sleep", sleep)
+    return asked
+
+
+def test_nodes_that_an_autoscaler_adds_are_waited_for(growing):
+    said = []
+    cluster.require(grid.Resources(cpu=1, gpu=0.25), said.append)
+    assert growing == [[{"CPU": 1, "GPU": 1}], []]
+    assert len(said) == 1
+    assert said[0].startswith("waiting up to 15 min for the cluster to grow: each trial asks for")
+
+
+def test_they_are_not_waited_for_forever(growing):
+    with pytest.raises(cluster.ClusterError, match="4 GPU and no node has more than 1"):
+        cluster.require(grid.Resources(cpu=1, gpu=4), str)
+    assert growing == [[{"CPU": 1, "GPU": 4}], []]
+
+
+@pytest.fixture
+def connected(monkeypatch, tmp_path):
+    """What `ray.init` is called with; no cluster is known."""
+    calls = []
+    monkeypatch.setattr(cluster.ray, "init", lambda **given: calls.append(given["address"]))
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    (tmp_path / "ray").mkdir()
+    return calls
+
+
+@contextlib.contextmanager
+def server(greeting, host="127.0.0.1"):
+    """Somebody who says the same to all who come; the address. Ray takes a loopback address for
+    this machine's own, so it listens there too."""
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as listening:
+        open_ones = []
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    open_ones.append(listening.accept()[0])
+                    open_ones[-1].sendall(greeting)
+
+        threading.Thread(target=serve, daemon=True).start()
+        shown = f"[{host}]" if ":" in host else host
+        yield f"{shown}:{listening.getsockname()[1]}"
+        listening.shutdown(socket.SHUT_RDWR)
+        for one in open_ones:
+            one.close()
+
+
+RAY_SAYS = b"\0\0\0\4\0\0\0\0\0"
+"""The empty frame of settings with which HTTP/2 begins."""
+
+
+def closed():
+    """An address where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("way", ["--address", "RAY_ADDRESS", "ray_current_cluster"])
+@pytest.mark.parametrize("trouble", ["nobody", "somebody else", "silence"])
+def test_an_address_where_no_ray_answers_is_refused_at_once(
+    connected, monkeypatch, tmp_path, way, trouble
+):
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.2)
+    greeting = b"SSH-2.0-OpenSSH\r\n" if trouble == "somebody else" else b""
+    with contextlib.ExitStack() as stack:
+        address = closed() if trouble == "nobody" else stack.enter_context(server(greeting))
+        if way == "RAY_ADDRESS":
+            monkeypatch.setenv(way, address)
+        elif way == "ray_current_cluster":
+            (tmp_path / "ray" / way).write_text(address)
+        with pytest.raises(cluster.ClusterError, match=rf"at {address} .*{way}") as error:
+            cluster.connect(address if way == "--address" else None)
+    assert {
+        "nobody": "refused",
+        "somebody else": "what answers there is not Ray",
+        "silence": "timed out",
+    }[trouble] in str(error.value)
+    assert connected == []
+
+
+def test_a_file_that_a_crash_left_behind_can_be_removed_or_passed_over(connected, tmp_path):
+    file = tmp_path / "ray/ray_current_cluster"
+    file.write_text(closed())
+    with pytest.raises(cluster.ClusterError, match="remove the file, or add --address local"):
+        cluster.connect("auto")
+    cluster.connect("local")
+    file.unlink()
+    cluster.connect(None)
+    assert connected == ["local", None]
+
+
+@pytest.mark.parametrize("address", ["ray://127.0.0.1:10001", "http://127.0.0.1:8265"])
+def test_what_is_no_address_of_a_cluster_is_refused(connected, monkeypatch, address):
+    for given in (address, None):
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with pytest.raises(cluster.ClusterError, match="on a machine of the cluster"):
+            cluster.connect(given)
+    with pytest.raises(cluster.ClusterError, match="Invalid address format: here"):
+        cluster.connect("here")
+    assert connected == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_cluster_that_answers_is_joined(connected, monkeypatch, host):
+    with server(RAY_SAYS, host) as address:
+        cluster.connect(address)
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        cluster.connect(None)
+        cluster.connect("auto")
+    assert connected == [address, None, "auto"]

@@ -140,7 +140,7 @@ def test_rows_are_sorted_and_the_version_is_told(launched):
     compact_tables(launched)
     for table, (name,) in files(launched).items():
         file = pq.read_table(launched / table / name)
-        assert file.schema.metadata[b"rotgrid.schema_version"] == b"3"
+        assert file.schema.metadata[b"rotgrid.schema_version"] == b"4"
         keys = list(zip(*(file[key].to_pylist() for key in KEYS[table]), strict=True))
         assert keys == sorted(keys)
 

@@ -27,6 +27,7 @@ ORDER = [
     "cost",
     "progress",
     "deadline",
+    "provenance",
     "data",
     "rotation",
     "models",

@@ -14,6 +14,7 @@ from rotgrid.spec import LATER, Probe, Trial
 PROVENANCE = {
     "rotgrid_version": "0",
     "git_commit": "unknown",
+    "code": "0123456789ab",
     "torch_version": "2",
     "device": "cpu",
     "host": "here",
@@ -53,7 +54,7 @@ def test_rows_come_back_with_types_and_metadata(root, tmp_path):
     assert rows.schema.equals(results.SCHEMAS["evaluations"])
     assert rows.to_pylist()[1] == {**row(0.2), **PROVENANCE}
     metadata = pq.read_schema(tmp_path / "r/evaluations/part.parquet").metadata
-    assert metadata[b"rotgrid.schema_version"] == b"3"
+    assert metadata[b"rotgrid.schema_version"] == b"4"
     assert json.loads(metadata[b"rotgrid.provenance"])["host"] == "here"
 
 
@@ -194,14 +195,14 @@ def test_parts_of_an_older_schema_are_read_with_defaults_and_nulls(tmp_path):
     results.write(tmp_path, "evaluations", "part", [row()], PROVENANCE)
     path = tmp_path / "evaluations/part.parquet"
     table = pq.read_table(path)
-    later = [*LATER, *results.NULLABLE[:3]]
+    later = [*LATER, *results.NULLABLE[:3], "code"]
     metadata = {**table.schema.metadata, b"rotgrid.schema_version": b"1"}
     pq.write_table(table.drop_columns(later).replace_schema_metadata(metadata), path)
     rows, skipped = results.read(tmp_path, "evaluations")
     assert skipped == []
     (found,) = rows.to_pylist()
     assert {name: found[name] for name in LATER} == LATER
-    assert found["class_n"] is found["distances"] is None
+    assert found["class_n"] is found["distances"] is found["code"] is None
     pq.write_table(table.drop_columns("eps"), path)
     _, skipped = results.read(tmp_path, "evaluations")
     assert "column eps is missing" in skipped[0]

@@ -16,6 +16,7 @@ from rotgrid.spec import DATA, Probe, Trial
 PROVENANCE = {
     "rotgrid_version": "0.1.0",
     "git_commit": "0123abc",
+    "code": "0123456789ab",
     "torch_version": "2.13.0",
     "device": "cpu",
     "host": "here",
