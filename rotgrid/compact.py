@@ -9,10 +9,10 @@ Exit codes: 0 done, 2 usage or no results, 5 the results cannot be read or writt
 """
 
 import argparse
+import contextlib
 import datetime
 import functools
 import hashlib
-import io
 import itertools
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,8 +20,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.fs as pafs
-import pyarrow.parquet as pq
 
 from rotgrid import results, storage
 from rotgrid.console import tolerate_lost_output
@@ -53,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("results", metavar="RESULTS", help="folder, s3:// or gs://")
     root = parser.parse_args(arguments).results
     try:
-        storage.locate(root)
+        with contextlib.suppress(OSError):  # it will be met again
+            storage.locate(root)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
@@ -66,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def compact_all(root: Root) -> int:
     """Merge and report each table; the exit code."""
-    if not any(files(root, folder) for folder in (*KEYS, "grids")):
+    if not any(storage.infos(root, folder) for folder in (*KEYS, "grids")):
         print(f"{root}: no launched grid and no rows", file=sys.stderr)
         return 2
     for table in KEYS:
@@ -165,7 +164,7 @@ def store(root: Root, table: TableName, rows: pa.Table) -> Known:
     written = {}
     for start, stop in itertools.pairwise(bounds):
         data = encode(rows, order[start:stop])
-        name = f"{table}/{head}{hashlib.sha256(data).hexdigest()[:16]}.parquet"
+        name = f"{table}/{head}{hashlib.sha256(data).hexdigest()[: results.DIGITS]}.parquet"
         storage.put(root, name, data)
         written[name] = keys[start:stop]
     return written
@@ -174,11 +173,9 @@ def store(root: Root, table: TableName, rows: pa.Table) -> Known:
 def encode(rows: pa.Table, order: pa.Array) -> bytes:
     """Some of the rows in this order as a Parquet file."""
     version = {"rotgrid.schema_version": str(SCHEMA_VERSION)}
-    buffer = io.BytesIO()
-    with pq.ParquetWriter(buffer, rows.schema.with_metadata(version), compression="zstd") as file:
-        for start in range(0, len(order), GROUP_ROWS):
-            file.write_table(rows.take(order[start : start + GROUP_ROWS]))
-    return buffer.getvalue()
+    starts = range(0, len(order), GROUP_ROWS)
+    groups = (rows.take(order[start : start + GROUP_ROWS]) for start in starts)
+    return results.encoded(groups, rows.schema.with_metadata(version))
 
 
 def readable(
@@ -217,7 +214,7 @@ def left_over(root: Root) -> Iterator[str]:
     """What writers that were killed have left."""
     now = datetime.datetime.now(datetime.UTC)
     for folder in (*KEYS, "checkpoints", "failures", "grids"):
-        for info in files(root, folder):
+        for info in storage.infos(root, folder):
             hidden = info.base_name.startswith(".") and info.base_name.endswith(".tmp")
             if hidden and info.mtime and now - info.mtime > DEAD:
                 yield f"{folder}/{info.base_name}: half written by a process that died: delete it"
@@ -225,15 +222,8 @@ def left_over(root: Root) -> Iterator[str]:
 
 def usage(root: Root, table: TableName) -> tuple[int, int]:
     """How many files a table has, and their bytes."""
-    sizes = [info.size for info in files(root, table) if info.base_name[0] != "."]
+    sizes = [info.size for info in storage.infos(root, table) if info.base_name[0] != "."]
     return len(sizes), sum(sizes)
-
-
-def files(root: Root, folder: str) -> list[pafs.FileInfo]:
-    """What a folder holds, hidden files too."""
-    filesystem, path = storage.locate(root)
-    found = filesystem.get_file_info(pafs.FileSelector(f"{path}/{folder}", allow_not_found=True))
-    return [info for info in found if info.type == pafs.FileType.File]
 
 
 if __name__ == "__main__":

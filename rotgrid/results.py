@@ -8,14 +8,17 @@ per trial, probe and check), `checkpoints/<trial>.pt`, `failures/<trial>.json` a
 `python -m rotgrid.results` prints the columns as Markdown.
 """
 
+import contextlib
 import functools
+import hashlib
 import io
 import json
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
-from typing import Literal, NamedTuple, Union, get_args, get_origin
+from typing import Literal, NamedTuple, Union, cast, get_args, get_origin
 
 import numpy as np
 import pyarrow as pa
@@ -173,6 +176,12 @@ KEYS: dict[TableName, tuple[str, ...]] = {
 """What names a row of each table."""
 COMPACTED = "compacted-"
 """How the files of `rotgrid.compact` begin: named by their content, so that it never changes."""
+DIGITS = 16
+"""Of SHA-256 in their names."""
+SEAL, UNSEALED = b"crc32=", b"00000000"
+"""Where a part has the checksum of the whole file, and what it is computed with in that place."""
+NONSENSE = (pa.ArrowException, OSError, ValueError, KeyError)
+"""What is raised for content that is no part."""
 REQUESTS = 16
 """Files asked for at once where each answer takes its time: not on a local disk."""
 
@@ -202,9 +211,18 @@ def write(
         )
         for field in schema
     }
+    data = sealed(encoded([pa.table(columns, schema=schema)], schema))
+    storage.put(root, f"{table}/{part}.parquet", data)
+
+
+def encoded(groups: Iterable[pa.Table], schema: pa.Schema) -> bytes:
+    """Groups of rows as a Parquet file; its pages have checksums, and it can be `sealed`."""
     buffer = io.BytesIO()
-    pq.write_table(pa.table(columns, schema=schema), buffer, compression="zstd")
-    storage.put(root, f"{table}/{part}.parquet", buffer.getvalue())
+    with pq.ParquetWriter(buffer, schema, compression="zstd", write_page_checksum=True) as file:
+        for rows in groups:
+            file.write_table(rows)
+        file.add_key_value_metadata({"rotgrid.seal": (SEAL + UNSEALED).decode()})
+    return buffer.getvalue()
 
 
 def read(
@@ -252,15 +270,55 @@ def read_parts(
 
 
 def _try_part(root: Root, name: str, schema: pa.Schema, trial: str) -> tuple[pa.Table | None, str]:
+    """Only what was read and makes no sense is damaged; what cannot be read is a `StoreError`."""
+    if streamed(root, name, trial):
+        with contextlib.suppress(*NONSENSE), storage.opened(root, name) as source:
+            return _rows(source, schema, trial), ""
+    data = storage.get(root, name)
+    if data is None:
+        return None, ""
     try:
-        return _read_part(root, name, schema, trial), ""
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        # all columns have to make sense, as for those who read them all
+        whole = schema if intact(name, data) else SCHEMAS[cast(TableName, name.split("/")[0])]
+        return _rows(pa.BufferReader(data), whole, trial).select(schema.names), ""
+    except NONSENSE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return None, f"{name}: skipped: {reason}" if storage.exists(root, name) else ""
+        return None, f"{name}: skipped: {reason}"
 
 
-def _read_part(root: Root, name: str, schema: pa.Schema, trial: str = "") -> pa.Table:
-    with _open(root, name) as source, pq.ParquetFile(source) as file:
+def streamed(root: Root, name: str, trial: str) -> bool:
+    """Whether to read only what is asked for: of compacted files, which never change, a trial, or
+    what is far away; others may be replaced while they are read."""
+    near = isinstance(storage.locate(root).filesystem, pafs.LocalFileSystem)
+    return is_compacted(name) and (bool(trial) or not near)
+
+
+def is_compacted(name: str) -> bool:
+    """Whether a file is one of `rotgrid.compact`, named by its content."""
+    return PurePosixPath(name).name.startswith(COMPACTED)
+
+
+def intact(name: str, data: bytes) -> bool:
+    """Whether a file proves that it is as it was written: by its seal, or its name."""
+    if is_compacted(name):
+        return PurePosixPath(name).stem.endswith(hashlib.sha256(data).hexdigest()[:DIGITS])
+    return SEAL in data and data == sealed(data)
+
+
+def sealed(data: bytes) -> bytes:
+    """A part with a checksum of itself in the place that it keeps for it."""
+    at = data.rindex(SEAL) + len(SEAL)
+    blank = data[:at] + UNSEALED + data[at + len(UNSEALED) :]
+    return data[:at] + b"%08x" % zlib.crc32(blank) + data[at + len(UNSEALED) :]
+
+
+def _rows(source: pa.NativeFile, schema: pa.Schema, trial: str) -> pa.Table:
+    """These columns of a part.
+
+    Raises:
+        one of `NONSENSE`: it is no part, or damaged.
+    """
+    with pq.ParquetFile(source, page_checksum_verification=True) as file:
         arrow_schema = file.schema_arrow
         version = (arrow_schema.metadata or {}).get(b"rotgrid.schema_version")
         if version is None:
@@ -277,14 +335,6 @@ def _read_part(root: Root, name: str, schema: pa.Schema, trial: str = "") -> pa.
             table = table.append_column(field.name, _added_later(field, table.num_rows))
     table = table.select(schema.names).cast(schema)
     return table.filter(pc.equal(table["trial"], trial)) if trial else table
-
-
-def _open(root: Root, name: str) -> pa.NativeFile:
-    """A part whole, since it may be replaced at any time; of a compacted one what is asked for."""
-    filesystem, folder = storage.locate(root)
-    if PurePosixPath(name).name.startswith(COMPACTED):
-        return filesystem.open_input_file(f"{folder}/{name}")
-    return pa.BufferReader(storage.get(root, name) or b"")
 
 
 def _groups(file: pq.ParquetFile, trial: str) -> list[int]:

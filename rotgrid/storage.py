@@ -1,11 +1,17 @@
 """Files at a results location: a local folder, or a URI that pyarrow understands (`s3://`, `gs://`).
 
-A file appears whole or not at all.
+A file appears whole or not at all. Whatever a file system raises is raised as `StoreError`; that a
+file is not there is no error.
 """
 
+import contextlib
+import errno
 import functools
 import os
+import re
 import socket
+import time
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -14,6 +20,19 @@ import pyarrow.fs as pafs
 
 Root = str | os.PathLike[str]
 """A results location."""
+LIMITS = {"connect_timeout": 5.0, "request_timeout": 5.0}
+"""Seconds for S3 to take up a connection, and to send or take any byte."""
+TRIES = 3
+"""Of one request to S3."""
+RETRY_SECONDS = 8
+"""For which Google's client repeats a request; by itself it goes on for a quarter of an hour."""
+OUTAGE_SECONDS = 30.0
+"""How long results may be out of reach before those who wait for them give up."""
+LASTING = re.compile(rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EROFS})\]")
+"""Of errors that waiting does not help."""
+NO_FLUSHING = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF,
+               errno.EACCES, errno.EPERM}  # fmt: skip
+"""How file systems say that they do not flush folders."""
 
 
 class StoreError(OSError):
@@ -32,6 +51,7 @@ def locate(root: Root) -> Location:
 
     Raises:
         ValueError: the URI is malformed or of an unknown kind.
+        StoreError: its server had to be asked, and did not answer.
     """
     if "://" in os.fspath(root):
         return _locate_uri(os.fspath(root))
@@ -40,10 +60,41 @@ def locate(root: Root) -> Location:
 
 @functools.cache
 def _locate_uri(uri: str) -> Location:
+    with _as_store_error("find", uri):
+        try:
+            filesystem, path = pafs.FileSystem.from_uri(_retrying_briefly(uri))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise ValueError(f"{uri}: not a results location: {error}") from error
+        return Location(_answering_soon(filesystem), path)
+
+
+def _retrying_briefly(uri: str) -> str:
+    """The URI of a bucket of Google's with a limit on retries, unless it sets one itself."""
+    if not uri.startswith(("gs://", "gcs://")) or "retry_limit_seconds=" in uri:
+        return uri
+    return f"{uri}{'&' if '?' in uri else '?'}retry_limit_seconds={RETRY_SECONDS}"
+
+
+def _answering_soon(filesystem: pafs.FileSystem) -> pafs.FileSystem:
+    """The file system with limits on what one request may take, which a URI of S3 cannot set."""
+    if filesystem.type_name != "s3":
+        return filesystem
+    rebuild, (options,) = filesystem.__reduce__()
+    retries = pafs.AwsStandardS3RetryStrategy(max_attempts=TRIES)
+    return rebuild({**options, **LIMITS, "retry_strategy": retries})
+
+
+@contextlib.contextmanager
+def _as_store_error(doing: str, name: str) -> Iterator[None]:
+    """Raise what a file system raises as `StoreError`, which says what could not be done."""
     try:
-        return Location(*pafs.FileSystem.from_uri(uri))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ValueError(f"{uri}: not a results location: {error}") from error
+        yield
+    except StoreError:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        number, reason = getattr(error, "errno", None), getattr(error, "strerror", None)
+        text = f"cannot {doing} {name}: {reason or error}"
+        raise (StoreError(number, text) if number else StoreError(text)) from error
 
 
 def put(root: Root, name: str, data: bytes) -> None:
@@ -52,19 +103,55 @@ def put(root: Root, name: str, data: bytes) -> None:
     Raises:
         StoreError: it could not be written.
     """
+    _write(root, name, data, _replace)
+
+
+def create(root: Root, name: str, data: bytes) -> bool:
+    """Write one file whole or not at all, unless it is there: whether it was written.
+
+    Of several processes that create a file in a local folder, one succeeds. With an object store,
+    or where the file system has no links, a process that asks in the same moment may replace it.
+
+    Raises:
+        StoreError: it could not be written.
+    """
+    return not exists(root, name) and _write(root, name, data, _link)
+
+
+Move = Callable[[PurePosixPath, PurePosixPath], bool]
+"""Gives a complete file its name; whether it did."""
+
+
+def _replace(scratch: PurePosixPath, path: PurePosixPath) -> bool:
+    os.replace(scratch, path)
+    return True
+
+
+def _link(scratch: PurePosixPath, path: PurePosixPath) -> bool:
+    try:
+        os.link(scratch, path)
+    except FileExistsError:
+        return False
+    except OSError:  # no links here
+        return _replace(scratch, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(scratch)
+    return True
+
+
+def _write(root: Root, name: str, data: bytes, move: Move) -> bool:
     filesystem, folder = locate(root)
     path = PurePosixPath(folder, name)
-    try:
+    with _as_store_error("write", name):
         if isinstance(filesystem, pafs.LocalFileSystem):
-            _replace(path, data)
-        else:
-            with filesystem.open_output_stream(str(path)) as stream:  # appears on close
-                stream.write(data)
-    except OSError as error:
-        raise StoreError(error.errno, f"cannot write {name}: {error.strerror or error}") from error
+            return _write_locally(path, data, move)
+        with filesystem.open_output_stream(str(path)) as stream:  # appears on close
+            stream.write(data)
+        return True
 
 
-def _replace(path: PurePosixPath, data: bytes) -> None:
+def _write_locally(path: PurePosixPath, data: bytes, move: Move) -> bool:
     os.makedirs(path.parent, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
@@ -72,8 +159,9 @@ def _replace(path: PurePosixPath, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(scratch, path)
+        moved = move(scratch, path)
         _flush_folder(path.parent)
+        return moved
     except BaseException:
         if os.path.exists(scratch):
             os.unlink(scratch)
@@ -81,12 +169,16 @@ def _replace(path: PurePosixPath, data: bytes) -> None:
 
 
 def _flush_folder(path: PurePosixPath) -> None:
-    """Let the names in a folder outlive a loss of power, as their content does."""
-    folder = os.open(path, os.O_RDONLY)
+    """Let the names in a folder outlive a loss of power, as their content does, if it can be."""
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        folder = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        if error.errno not in NO_FLUSHING:
+            raise
 
 
 def get(root: Root, name: str) -> bytes | None:
@@ -96,13 +188,26 @@ def get(root: Root, name: str) -> bytes | None:
         StoreError: it could not be read.
     """
     filesystem, folder = locate(root)
-    try:
-        with filesystem.open_input_file(f"{folder}/{name}") as file:
-            return bytes(file.read())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise StoreError(error.errno, f"cannot read {name}: {error.strerror or error}") from error
+    with _as_store_error("read", name):
+        try:
+            with filesystem.open_input_file(f"{folder}/{name}") as file:
+                return bytes(file.read())
+        except FileNotFoundError:
+            return None
+
+
+@contextlib.contextmanager
+def opened(root: Root, name: str) -> Iterator[pa.NativeFile]:
+    """One file to read parts of; what its reading raises is not translated.
+
+    Raises:
+        StoreError: it could not be opened.
+    """
+    filesystem, folder = locate(root)
+    with _as_store_error("read", name):
+        file = filesystem.open_input_file(f"{folder}/{name}")
+    with file:
+        yield file
 
 
 def check(root: Root) -> None:
@@ -118,6 +223,28 @@ def check(root: Root) -> None:
     delete(root, name)
 
 
+def wait_until_writable(root: Root, seconds: float) -> str:
+    """Wait for results that are out of reach: "" once they can be written, or why they cannot.
+
+    It is asked at once, and then every second for as long as waiting may help.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            check(root)
+        except StoreError as error:
+            if is_lasting(error) or time.monotonic() > until:
+                return str(error)
+            time.sleep(1)
+        else:
+            return ""
+
+
+def is_lasting(error: object) -> bool:
+    """Whether an error, or its text, says that waiting does not help: no space, read-only."""
+    return bool(LASTING.search(str(error)))
+
+
 def delete(root: Root, name: str) -> None:
     """Remove one file; no error if it is not there.
 
@@ -125,24 +252,27 @@ def delete(root: Root, name: str) -> None:
         StoreError: it could not be removed.
     """
     filesystem, folder = locate(root)
-    try:
+    with _as_store_error("delete", name), contextlib.suppress(FileNotFoundError):
         filesystem.delete_file(f"{folder}/{name}")
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise StoreError(
-            error.errno, f"cannot delete {name}: {error.strerror or error}"
-        ) from error
 
 
 def exists(root: Root, name: str) -> bool:
-    """Whether one file exists."""
+    """Whether one file exists.
+
+    Raises:
+        StoreError: it could not be seen.
+    """
     filesystem, folder = locate(root)
-    return bool(filesystem.get_file_info(f"{folder}/{name}").type == pafs.FileType.File)
+    with _as_store_error("see", name):
+        return bool(filesystem.get_file_info(f"{folder}/{name}").type == pafs.FileType.File)
 
 
 def names(root: Root, folder: str, suffix: str) -> list[str]:
-    """Sorted `folder/file` names; hidden (half-written) files are left out."""
+    """Sorted `folder/file` names; hidden (half-written) files are left out.
+
+    Raises:
+        StoreError: they could not be listed.
+    """
     return sorted(
         f"{folder}/{name}"
         for name in _files(root, folder)
@@ -153,12 +283,24 @@ def names(root: Root, folder: str, suffix: str) -> list[str]:
 def _files(root: Root, folder: str) -> list[str]:
     """Names of the files in a folder; no such folder has none."""
     filesystem, path = locate(root)
-    if isinstance(filesystem, pafs.LocalFileSystem):  # pyarrow's list asks for sizes, one by one
+    if not isinstance(filesystem, pafs.LocalFileSystem):
+        return [info.base_name for info in infos(root, folder)]
+    with _as_store_error("list", folder):  # pyarrow's list asks for sizes, one by one
         try:
             with os.scandir(f"{path}/{folder}") as entries:
                 return [entry.name for entry in entries if entry.is_file()]
         except FileNotFoundError:
             return []
+
+
+def infos(root: Root, folder: str) -> list[pafs.FileInfo]:
+    """Name, size and time of each file in a folder, hidden ones too; no such folder has none.
+
+    Raises:
+        StoreError: they could not be listed.
+    """
+    filesystem, path = locate(root)
     selector = pafs.FileSelector(f"{path}/{folder}", allow_not_found=True)
-    found = filesystem.get_file_info(selector)
-    return [info.base_name for info in found if info.type == pafs.FileType.File]
+    with _as_store_error("list", folder):
+        found = filesystem.get_file_info(selector)
+    return [info for info in found if info.type == pafs.FileType.File]

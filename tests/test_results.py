@@ -206,3 +206,101 @@ def test_parts_of_an_older_schema_are_read_with_defaults_and_nulls(tmp_path):
     pq.write_table(table.drop_columns("eps"), path)
     _, skipped = results.read(tmp_path, "evaluations")
     assert "column eps is missing" in skipped[0]
+
+
+def zeros_in(path, column):
+    """Write zeros over a column of a part."""
+    data = path.read_bytes()
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    at = next(
+        group.column(i)
+        for i in range(group.num_columns)
+        if group.column(i).path_in_schema.startswith(column)
+    )
+    start, size = at.data_page_offset, min(512, at.total_compressed_size)
+    path.write_bytes(data[:start] + bytes(size) + data[start + size :])
+
+
+def unseal(path):
+    """Make a part one of those that were written before there were checksums."""
+    pq.write_table(pq.read_table(path), path, compression="zstd")
+
+
+@pytest.mark.parametrize("column", ["correct", "distances", "host", "finished_at"])
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_part_counts_if_all_of_it_can_be_read(tmp_path, column, sealed):
+    """Whatever columns are asked for, and also without a checksum."""
+    distances = [i / 7 for i in range(300)]
+    results.write(tmp_path, "evaluations", "good", [row(distances=distances)], PROVENANCE)
+    results.write(tmp_path, "evaluations", "part", [row(0.2, distances=distances)], PROVENANCE)
+    path = tmp_path / "evaluations/part.parquet"
+    if not sealed:
+        unseal(path)
+    assert results.read(tmp_path, "evaluations", ["probe"])[1] == []
+    zeros_in(path, column)
+    for asked in (None, ["trial", "probe"]):
+        rows, skipped = results.read(tmp_path, "evaluations", asked)
+        assert rows.num_rows == 1
+        assert [line.split(":")[0] for line in skipped] == ["evaluations/part.parquet"]
+
+
+def test_no_flipped_bit_changes_what_a_part_says(tmp_path):
+    """It is skipped, or read as it was; no reading ends in another exception."""
+    results.write(tmp_path, "evaluations", "part", [row(), row(0.2)], PROVENANCE)
+    path = tmp_path / "evaluations/part.parquet"
+    good = path.read_bytes()
+    before = results.read(tmp_path, "evaluations", ["trial", "probe", "n_correct"])[0]
+    skipped = 0
+    for at in range(3, len(good), 41):
+        path.write_bytes(good[:at] + bytes([good[at] ^ 1 << at % 8]) + good[at + 1 :])
+        assert not results.intact("evaluations/part.parquet", path.read_bytes())
+        rows, problems = results.read(tmp_path, "evaluations", ["trial", "probe", "n_correct"])
+        assert problems or rows.equals(before)
+        assert len(rows) == (0 if problems else 2)
+        skipped += len(problems)
+    assert skipped > 100
+
+
+def test_a_part_that_others_have_written_again_is_read(tmp_path):
+    """It has no checksum any more."""
+    results.write(tmp_path, "evaluations", "part", [row(), row(0.2)], PROVENANCE)
+    path = tmp_path / "evaluations/part.parquet"
+    pq.write_table(pq.read_table(path).slice(1), path)
+    assert not results.intact("evaluations/part.parquet", path.read_bytes())
+    assert results.read(tmp_path, "evaluations", ["eps"])[0].to_pydict() == {"eps": [0.2]}
+
+
+@pytest.mark.parametrize("name", ["part", "compacted-0"])
+def test_an_outage_is_no_damage(tmp_path, monkeypatch, name):
+    """Rows that cannot be read now are not rows that have to be measured again."""
+    results.write(tmp_path, "evaluations", name, [row()], PROVENANCE)
+
+    def unreachable(*_):
+        raise storage.StoreError("cannot read: connection reset")
+
+    for access in ("get", "opened"):
+        monkeypatch.setattr(storage, access, unreachable)
+    for trial in ("", TRIAL.key()):
+        if trial and name == "part":
+            continue
+        with pytest.raises(storage.StoreError, match="connection reset"):
+            results.read(tmp_path, "evaluations", trial=trial)
+
+
+def test_an_outage_while_a_compacted_file_is_read_is_no_damage(monkeypatch):
+    store = pafs.PyFileSystem(pafs.FSSpecHandler(MemoryFileSystem()))
+    monkeypatch.setattr(storage, "_locate_uri", lambda _: storage.Location(store, "bucket/o"))
+    results.write("s3://bucket/o", "evaluations", "compacted-0", [row()], PROVENANCE)
+    rows = results._rows
+
+    def cut(source, *rest):
+        if not isinstance(source, pa.BufferReader):
+            raise OSError("connection reset")
+        return rows(source, *rest)
+
+    monkeypatch.setattr(results, "_rows", cut)
+    found, skipped = results.read("s3://bucket/o", "evaluations", ["n"])
+    assert (found.to_pydict(), skipped) == ({"n": [10]}, [])
+    monkeypatch.setattr(storage, "get", cut)
+    with pytest.raises(OSError, match="connection reset"):
+        results.read("s3://bucket/o", "evaluations", ["n"])
