@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any, Literal, NamedTuple
 
+from rich.console import Group
 from rich.table import Table
 
 from rotgrid import failures, results, storage
@@ -78,7 +79,7 @@ def lacking(plan: Plan, stock: Inventory) -> dict[Trial, tuple[Probe, ...]]:
     return found
 
 
-def trials_table(plan: Plan, stock: Inventory) -> Table:
+def trials_table(plan: Plan, stock: Inventory) -> Group:
     """The trials of a plan by key: state, rows, and the fields in which they differ."""
     left = lacking(plan, stock)
     specs = {trial: trial.model_dump() for trial in plan.trials}
@@ -93,9 +94,7 @@ def trials_table(plan: Plan, stock: Inventory) -> Table:
     same = [
         f"{field} {shown(alike[field])}" for field in Trial.model_fields if field not in varied
     ]
-    table.caption = "the same for all: " + ", ".join(same)
-    table.caption_justify = "left"
-    return table
+    return Group(table, "the same for all: " + ", ".join(same))
 
 
 def differ(field: str, specs: Mapping[Trial, Mapping[str, Any]]) -> bool:

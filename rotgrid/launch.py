@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         return fail(2, str(error))
     except storage.StoreError as error:
-        return fail(5, f"{args.grid}: {error}")
+        return fail(5, str(error))
     try:
         return carry_out(plan, results_in, args)
     except storage.StoreError as error:
@@ -414,8 +414,8 @@ def print_plan(
         ("rows", f"{plan.rows:,} (trial, probe) pairs"),
         ("cartesian", f"{plan.cells:,} networks if every cell trained its own"),
         ("done", f"{done:,} rows, {len(plan.trials) - len(lacking):,} trials"),
-        ("trained", f"{len(todo) - to_train:,} networks whose rows are missing"),
         ("failed", f"{len(failed):,} trials (--retry-failed tries them again)"),
+        ("trained", f"{len(todo) - to_train:,} networks whose rows are missing"),
         ("to do", f"{to_train:,} networks to train, {left:,} rows to measure"),
         *(prices(expected, plan.resources, args) if todo else ()),
         ("results", results_in),

@@ -197,16 +197,6 @@ class Tracker:
         (self.failed if failed else self.done).add(key)
         self._forecast.end(key, learn=not failed)
 
-    def say(self, line: str) -> None:
-        """Tell the user something."""
-        if self._live:
-            self._bar.console.print(line, markup=False, highlight=False)
-        else:
-            print(line, file=sys.stderr)
-
-    def doing(self, key: str, what: str) -> None:
-        """What a running trial is at."""
-
     def tick(self) -> None:
         """Show how far it is, if it is time; call this now and then."""
         since = time.monotonic() - self._shown

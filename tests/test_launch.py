@@ -1,11 +1,15 @@
+import os
 import re
 import shlex
+import subprocess
+import sys
 
 import polars as pl
 import pytest
 
 import analysis
-from rotgrid import experiment, grid, launch, rates, speed, storage
+from rotgrid import experiment, grid, inventory, launch, rates, speed, storage
+from rotgrid.console import command
 from rotgrid.spec import Trial
 
 from launched import GRID, ROOT
@@ -40,7 +44,7 @@ def test_plan_says_what_would_be_done(grid_file, tmp_path, capsys):
     amount = r"[\d.]+ \w+"
     assert re.search(rf"time {amount} \({amount} to {amount}\) with \d+ trials? at once", out)
     assert re.search(r"work [\d.]+ \([\d.]+ to [\d.]+\) core hours", out)
-    assert f"a guess (to measure this machine: python -m rotgrid.calibrate {grid_file})" in out
+    assert f"(to measure this machine: {command('rotgrid.calibrate', str(grid_file))})" in out
     assert " cost " not in out
     assert not (tmp_path / "r").exists()
 
@@ -76,7 +80,7 @@ def test_plan_adds_up_time_work_and_money(grid_file, tmp_path, capsys, monkeypat
 @pytest.mark.parametrize(
     "flags",
     [("--price", "0"), ("--price", "-1"), ("--price", "nan"), ("--price", "inf"), ("--price", "x"),
-     ("--slots", "0"), ("--slots", "-2"), ("--slots", "1.5")],
+     ("--slots", "0"), ("--slots", "-2"), ("--slots", "1.5"), ("--slots", "99999999999")],
 )  # fmt: skip
 def test_a_bad_price_or_number_of_slots_is_exit_2(grid_file, flags, capsys):
     with pytest.raises(SystemExit, match="2"):
@@ -125,9 +129,9 @@ def test_a_seed_more_trains_only_that_seed(grid_file, tmp_path, monkeypatch):
     trained = []
     real = experiment.fit
 
-    def spy(model, dataset, trial, *more):
+    def spy(model, dataset, trial, *more, **settings):
         trained.append(trial.seed)
-        return real(model, dataset, trial, *more)
+        return real(model, dataset, trial, *more, **settings)
 
     monkeypatch.setattr(experiment, "fit", spy)
     assert run(grid_file, tmp_path / "r", "--set", "blocks.b.seed=[0, 1]") == 0
@@ -176,8 +180,49 @@ def test_only_runs_one_trial(grid_file, tmp_path, capsys):
     capsys.readouterr()
     assert run(grid_file, tmp_path / "r", "--only", first.key()) == 0
     assert "nothing to do: 1 trials, 3 rows are in" in capsys.readouterr().out
-    assert run(grid_file, tmp_path / "r", "--only", "zz") == 2
-    assert "--only zz: the key of 0 trials" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("prefix", ["", "zz", "11cebd923134e96b "])
+def test_only_what_may_be_a_key(grid_file, tmp_path, prefix, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run(grid_file, tmp_path / "r", "--only", prefix)
+    assert f"argument --only: {prefix!r} is not a key" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
+
+
+def test_only_one_trial_at_once(grid_file, tmp_path, capsys):
+    seeds = "--set=blocks.b.seed=[" + ", ".join(map(str, range(40))) + "]"
+    keys = [trial.key() for trial in grid.read(grid_file, [seeds.removeprefix("--set=")]).trials]
+    digit = max("0123456789abcdef", key=lambda first: sum(key[0] == first for key in keys))
+    assert run(grid_file, tmp_path / "r", seeds, "--only", digit) == 2
+    found = capsys.readouterr().err
+    assert (
+        f"--only {digit}: {sum(key[0] == digit for key in keys)} trials have such a key" in found
+    )
+    assert run(grid_file, tmp_path / "r", "--only", "0" * 16) == 2
+    assert "no trial has such a key; `--plan --trials`" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
+
+
+def test_trials_are_listed_with_their_keys_and_what_they_differ_in(grid_file, tmp_path, capsys):
+    first, second = grid.read(grid_file).trials
+    assert run(grid_file, tmp_path / "r", "--only", first.key()) == 0
+    capsys.readouterr()
+    assert run(grid_file, tmp_path / "r", "--plan", "--trials") == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["trial", "state", "rows", "model", "variant", "train_rotation"] in lines
+    assert [first.key(), "done", "3/3", "stdcnn", "table1", "0"] in lines
+    assert [second.key(), "to", "do", "0/3", "stdcnn", "table1", "60"] in lines
+    assert any("data mnist5k, train_size 100, adversary none" in " ".join(line) for line in lines)
+
+
+def test_trained_networks_without_rows_are_told_from_missing_ones(grid_file, tmp_path, capsys):
+    first = next(iter(grid.read(grid_file).trials))
+    experiment.run(first, [], tmp_path / "r")
+    run(grid_file, tmp_path / "r", "--plan")
+    out = " ".join(capsys.readouterr().out.split())
+    assert "trained 1 networks whose rows are missing" in out
+    assert "to do 1 networks to train, 6 rows to measure" in out
 
 
 def test_a_bad_grid_is_exit_2_with_every_problem(tmp_path, capsys):
@@ -229,6 +274,80 @@ def test_interruption_keeps_what_is_done_and_says_how_to_go_on(
     assert len(stored(tmp_path / "r")) == 3
 
 
+def test_the_printed_command_asks_for_the_same_again(grid_file):
+    words = [str(grid_file), "--results", "a b/$(x)", "--set", "blocks.b.seed=[0, 1]", "--local",
+             "--only", "ab", "--retry-failed", "--no-report"]  # fmt: skip
+    args = launch.parse_arguments(words)
+    again = shlex.split(launch.again(args))
+    assert launch.parse_arguments(again[3:]) == args
+    assert again[1:3] == ["-m", "rotgrid.launch"]
+    assert "--only" not in launch.again(args, only=None)
+
+
+def test_a_grid_is_launched_from_its_stored_copy(grid_file, tmp_path):
+    changed = ("--set", "blocks.b.seed=[0, 1]")
+    assert run(grid_file, tmp_path / "r", *changed) == 0
+    copy = tmp_path / "r/grids/g.yaml"
+    assert grid.read(copy) == grid.read(grid_file, changed[1:])
+    assert launch.main([copy.as_uri(), "--results", str(tmp_path / "r"), "--plan"]) == 0
+    assert launch.main([f"{copy.as_uri()}.none", "--plan"]) == 2
+
+
+def test_a_launch_with_other_settings_stores_its_grid_beside_the_earlier(grid_file, tmp_path):
+    for flags in ((), ("--set", "blocks.b.seed=1"), (), ("--set", "blocks.b.seed=1")):
+        assert run(grid_file, tmp_path / "r", *flags) == 0
+    copies = sorted(storage.names(tmp_path / "r", "grids", ".yaml"))
+    plans = [grid.parse(storage.get(tmp_path / "r", name).decode(), name) for name in copies]
+    assert len(copies) == 2
+    assert copies[1] == "grids/g.yaml"
+    assert plans == [grid.read(grid_file, ["blocks.b.seed=1"]), grid.read(grid_file)]
+
+
+def test_a_gpu_that_is_not_there_is_exit_5_and_no_failure(grid_file, tmp_path, capsys):
+    assert run(grid_file, tmp_path / "r", "--set", "resources.gpu=1") == 5
+    assert "GPU" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
+    assert run(grid_file, tmp_path / "r") == 0
+
+
+def shell(line, folder):
+    """Exit code, stdout and stderr of a command line in bash."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder)}
+    done = subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, env=environment, cwd=folder
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("lost", ["2>/dev/full", ">/dev/full 2>&1", "2>&1 | true", "2>&- >&-"])
+def test_lost_output_does_not_end_the_work(grid_file, tmp_path, lost):
+    line = f"set -o pipefail; {sys.executable} -m rotgrid.launch {grid_file} --results r --local"
+    assert shell(f"{line} --no-report {lost}", tmp_path) == (0, "", "")
+    assert len(stored(tmp_path / "r")) == 6
+
+
+def test_what_users_write_is_no_markup(tmp_path, capsys):
+    file = tmp_path / "g.yaml"
+    words = "eps in [eps], see [/docs] or :smile:"
+    file.write_text(GRID.replace("name: g", f'name: g\ndescription: "{words}"'))
+    assert launch.main([str(file), "--results", str(tmp_path / "run[/1]"), "--plan"]) == 0
+    out = capsys.readouterr().out
+    assert words in out
+    assert f"{tmp_path}/run[/1]" in out
+
+
+def test_failure_of_the_report_is_said_and_costs_nothing(grid_file, tmp_path, capsys, monkeypatch):
+    def draw(*_):
+        raise ZeroDivisionError("not today")
+
+    monkeypatch.setattr("analysis.__main__.draw", draw)
+    assert launch.main([str(grid_file), "--results", str(tmp_path / "r"), "--local"]) == 1
+    err = capsys.readouterr().err
+    assert "ZeroDivisionError: not today" in err
+    assert command("analysis", str(tmp_path / "r")) in err
+    assert len(stored(tmp_path / "r")) == 6
+
+
 def test_failure_of_every_trial_is_still_exit_3(grid_file, tmp_path, capsys):
     arguments = [str(grid_file), "--results", str(tmp_path / "r"), "--local"]
     assert launch.main([*arguments, "--set", "blocks.b.learning_rate=1e9"]) == 3
@@ -244,7 +363,7 @@ def test_the_report_is_drawn_at_the_end(grid_file, tmp_path, capsys):
 
 def test_canaries_come_first_and_then_the_longest(tmp_path):
     plan = grid.parse("blocks: [{model: [stdcnn, gcnn], epochs: [1, 2, 3]}]")
-    todo, failed = launch.missing(plan, str(tmp_path), retry=False)
+    todo, failed = launch.missing(plan, inventory.take(tmp_path), retry=False)
     assert [(t.model, t.epochs) for t in todo] == [
         ("stdcnn", 1), ("gcnn", 1), ("gcnn", 3), ("gcnn", 2), ("stdcnn", 3), ("stdcnn", 2),
     ]  # fmt: skip

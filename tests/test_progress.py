@@ -184,6 +184,42 @@ def test_a_bar_on_a_terminal(monkeypatch, capsys):
     assert "1/1" in capsys.readouterr().err
 
 
+def test_lines_say_which_trials_run_and_what_they_are_at(clock, capsys):
+    keys = [str(k) * 16 for k in range(9)]
+    with Tracker(dict.fromkeys(keys, 1.0), dict.fromkeys(keys, "gcnn halved")) as tracker:
+        tracker.started(keys[0])
+        tracker.doing(keys[0], "epoch 1 of 2")
+        tracker.say("something [of] note")
+        clock.now += 11
+        tracker.doing(keys[0], "epoch 2 of 2")
+        for key in keys[1:]:
+            tracker.started(key)
+        clock.now += 11
+        tracker.tick()
+        tracker.finished(keys[0], failed=False)
+        for key in keys[1:]:
+            tracker.again(key)
+    assert capsys.readouterr().err.splitlines() == [
+        "0/9 trials, 1 running, 0 failed (0 s)",
+        "something [of] note",
+        "0/9 trials, 1 running (gcnn halved 00000000: epoch 2 of 2), 0 failed (11 s)",
+        "0/9 trials, 9 running (gcnn halved 00000000: epoch 2 of 2; 8 more), 0 failed (22 s)",
+        "1/9 trials, 0 running, 0 failed, 8 retried (22 s)",
+    ]
+
+
+def test_a_bar_says_which_trials_run_and_what_they_are_at(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setattr(progress, "BAR_SECONDS", 0.0)
+    with Tracker({"a": 1.0}, {"a": "gcnn halved"}) as tracker:
+        tracker.started("a")
+        tracker.doing("a", "attack [pgd]")
+        tracker.say("something [of] note")
+        assert "gcnn halved a: attack [pgd]" in capsys.readouterr().err
+        tracker.finished("a", failed=False)
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(0.4, "0 s"), (179, "179 s"), (180, "3 min"), (7200, "2.0 h"), (1e6, "12 days")],

@@ -1,36 +1,90 @@
-from rotgrid import experiment, failures, status, storage
+import pytest
+
+from rotgrid import experiment, failures, grid, inventory, status, storage
+from rotgrid.console import command
 from rotgrid.spec import Probe
 
 GRID = """
 name: g
 defaults: {data: mnist5k, recipe: fast, train_size: 100, epochs: 1}
-blocks: [{model: stdcnn, seed: [0, 1, 2, 3], probes: {n_images: 20}}]
+blocks: [{model: stdcnn, seed: [0, 1, 2, 3, 4], probes: {n_images: 20}}]
 """
+OTHER = GRID.replace("[0, 1, 2, 3, 4]", "7")
 
 
-def test_states_are_read_from_the_files_alone(tmp_path, capsys):
-    from rotgrid import grid
-
+@pytest.fixture
+def results(tmp_path):
+    """A trial in each state, and one of another launch."""
     trials = list(grid.parse(GRID).trials)
     storage.put(tmp_path, "grids/g.yaml", GRID.encode())
+    storage.put(tmp_path, "grids/g-1234abcd.yaml", OTHER.encode())
     experiment.run(trials[0], [Probe(n_images=20)], tmp_path)
     tries = failures.Attempts("launch", retries=0)
     failures.record(tmp_path, trials[1], tries, "E: x", host="h")
     failures.record(tmp_path, trials[3], failures.Attempts("launch", retries=3), "E: passing")
     storage.put(tmp_path, f"checkpoints/{trials[2].key()}.training.pt", b"")
-    (tmp_path / "evaluations" / "bad.parquet").write_text("x")
-    assert status.main([str(tmp_path)]) == 0
+    storage.put(tmp_path, f"checkpoints/{trials[4].key()}.pt", b"")
+    return tmp_path
+
+
+def lines(text):
+    return [line.split() for line in text.splitlines()]
+
+
+def test_states_are_read_from_the_files_alone(results, capsys):
+    (results / "evaluations" / "bad.parquet").write_text("x")
+    assert status.main([str(results)]) == 0
     out, err = capsys.readouterr()
-    line = next(line.split() for line in out.splitlines() if line.split()[:1] == ["g"])
-    assert line == ["g", "4", "1", "1", "1", "1", "1/4"]
+    heads = ["grid", "trials", "done", "trained", "in", "training", "failed", "to", "do", "rows"]
+    assert lines(out)[:3] == [
+        heads,
+        ["g-1234abcd", "1", "0", "0", "0", "0", "1", "0/1"],
+        ["g", "5", "1", "1", "1", "1", "1", "1/5"],
+    ]
     assert "to be tried again: 1 trial that failed" in out
     assert "E: passing" not in out
-    assert "failed: 1 trial: E: x\n  on h; 1 attempt at most; model stdcnn" in out
-    again = f"python -m rotgrid.launch {tmp_path}/grids/g.yaml --results {tmp_path}"
-    assert f"reproduce one:  {again} --only {trials[1].key()}" in out
     assert "bad.parquet: skipped" in err
+
+
+def test_a_failure_comes_with_the_command_of_a_grid_that_has_the_trial(results, capsys):
+    assert status.main([str(results)]) == 0
+    out = capsys.readouterr().out
+    key = list(grid.parse(GRID).trials)[1].key()
+    assert "failed: 1 trial: E: x\n  on h; 1 attempt; model stdcnn" in out
+    again = command("rotgrid.launch", f"{results}/grids/g.yaml", "--results", str(results))
+    assert f"reproduce one:  {again} --only {key}" in out
+    other = next(iter(grid.parse(OTHER).trials))
+    failures.record(results, other, failures.Attempts("launch", retries=0), "E: y")
+    assert status.main([str(results)]) == 0
+    again = command(
+        "rotgrid.launch", f"{results}/grids/g-1234abcd.yaml", "--results", str(results)
+    )
+    assert f"reproduce one:  {again} --only {other.key()}" in capsys.readouterr().out
+
+
+def test_trials_are_listed_by_grid_with_their_keys(results, capsys):
+    assert status.main([str(results), "--trials"]) == 0
+    out = lines(capsys.readouterr().out)
+    states = ["done", "failed", "in training", "to do", "trained"]
+    for seed, (trial, state) in enumerate(zip(grid.parse(GRID).trials, states, strict=True)):
+        rows = "1/1" if state == "done" else "0/1"
+        assert [trial.key(), *state.split(), rows, "stdcnn", "table1", str(seed)] in out
+    assert ["g-1234abcd:"] in out
+
+
+def test_every_trial_has_one_state(results):
+    stock, plan = inventory.take(results), grid.parse(GRID)
+    left = inventory.lacking(plan, stock)
+    assert {stock.state(trial, left) for trial in plan.trials} == set(inventory.STATES)
 
 
 def test_no_results_is_said(tmp_path, capsys):
     assert status.main([str(tmp_path / "none")]) == 2
     assert "no launched grid" in capsys.readouterr().err
+    assert status.main(["ftp://x/y"]) == 2
+
+
+def test_results_that_cannot_be_read_are_exit_5(tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert status.main([str(tmp_path / "file")]) == 5
+    assert "cannot list" in capsys.readouterr().err
