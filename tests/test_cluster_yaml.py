@@ -23,6 +23,7 @@ from rotgrid.document import GridError
 ROOT = Path(__file__).parents[1]
 AWS, ONPREMISE = "cluster.yaml", "docs/cluster-onpremise.yaml"
 TOKEN = "~/.ray/auth_token"
+LOCK = "requirements.lock"
 SENT_BYTES = 20_000_000
 """What a launch may send to each node."""
 NODE_CONFIG = {
@@ -108,12 +109,12 @@ def environment(config: Config, text: str) -> Iterator[str]:
 
 
 def versions(config: Config, text: str) -> Iterator[str]:
-    """Of Ray, Python and torch: pinned, the same everywhere, allowed by the project."""
+    """Of Ray and Python: the same everywhere, those of the lock, allowed by the project."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     allowed = {r.name: r.specifier for r in map(Requirement, project["dependencies"])}
     allowed["python"] = SpecifierSet(project["requires-python"])
-    named = {"ray": set(re.findall(r"ray\[tune\]==([\w.]+)", text)), "python": set()}
-    named["torch"] = set(re.findall(r"torch==([\w.]+)", text))
+    locked = re.findall(r"^ray==(\S+)$", (ROOT / LOCK).read_text(), re.MULTILINE)
+    named = {"ray": set(locked), "python": set()}
     for image in re.findall(r"image: (\S+)", text):
         tag = re.fullmatch(r"rayproject/ray:([\d.]+)-py3(\d\d)-(cpu|cu\d{3})", image)
         if not tag:
@@ -129,18 +130,35 @@ def versions(config: Config, text: str) -> Iterator[str]:
             yield f"{name} {sorted(found)}: pyproject.toml wants {allowed[name]}"
 
 
+def locked(config: Config, text: str) -> Iterator[str]:
+    """Wherever rotgrid is installed, it is with the versions of the lock, from the same folder."""
+    installs = re.findall(r"pip install (.*)", text)
+    installs = [words for words in installs if re.search(r"-e (\.|\S*/rotgrid)( |$)", words)]
+    if len(installs) != 2:
+        yield "rotgrid is installed here and on the nodes"
+    for words in installs:
+        if not re.search(rf"-c (\S*/rotgrid/)?{re.escape(LOCK)} ", words):
+            yield f"pip install {words}: without {LOCK}"
+        if "==" in words:
+            yield f"pip install {words}: a version beside {LOCK}"
+
+
 def node_types(config: Config, text: str) -> Iterator[str]:
     for name, node in config.get("available_node_types", {}).items():
         for key in node["node_config"].keys() - NODE_CONFIG:
             yield f"{name}: EC2 knows no {key}"
         if not {"ImageId", "InstanceType", "IamInstanceProfile"} <= node["node_config"].keys():
             yield f"{name}: needs a machine image and type, and a profile to write results"
+        if "SecurityGroupIds" not in node["node_config"]:
+            yield f"{name}: Ray makes a security group that lets the world try ssh"
 
 
 def commands(config: Config, text: str) -> Iterator[str]:
     """The launches that comments show, and their grids."""
     comments = " ".join(line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
-    shown = re.findall(r"rotgrid\.launch ([^']*)'", comments.replace("\\ ", " "))
+    shown = re.findall(r"rotgrid\.launch ([^\"]*)\"", comments.replace("\\ ", " "))
+    if text.count("export ROTGRID_COMMIT=") != 2 * len(shown):
+        yield "rows know no commit"
     if not shown:
         yield "no launch is shown"
     for words in shown:
@@ -169,6 +187,7 @@ CHECKS: tuple[Check, ...] = (
     no_trial_beside_the_driver,
     environment,
     versions,
+    locked,
     node_types,
     commands,
     addresses,
@@ -208,16 +227,22 @@ FAULTS = [
     (versions, AWS, "2.60.0-py311-cu128", "2.60.0-py312-cu128", "python: one version"),
     (versions, AWS, "2.60.0-py311-cu128", "2.59.0-py311-cu128", "ray: one version"),
     (versions, AWS, "2.60.0", "2.9.0", "wants"),
+    (versions, AWS, "2.60.0", "2.60.1", "ray: one version"),
     (versions, AWS, "py311", "py310", "wants"),
-    (versions, AWS, "torch==2.13.0", "torch==2.6.0", "wants"),
-    (versions, AWS, "torch==2.13.0", "torch", "torch: one version"),
+    (locked, AWS, "-c requirements.lock ", "", "without requirements.lock"),
+    (locked, AWS, "-c /home/ray/rotgrid/requirements.lock ", "", "without requirements.lock"),
+    (locked, ONPREMISE, "rotgrid/requirements.lock", "rotgrid/requirements.txt", "without"),
+    (locked, ONPREMISE, "-e ~/rotgrid", "torch==2.6.0 -e ~/rotgrid", "a version beside"),
+    (locked, ONPREMISE, "-e ~/rotgrid", "rotgrid", "installed here and on the nodes"),
     (versions, ONPREMISE, "python3.11", "python3.12", "python: one version"),
     (node_types, AWS, "InstanceMarketOptions", "InstanceMarketOption", "InstanceMarketOption"),
     (node_types, AWS, "IamInstanceProfile: *worker", "KeyName: mine", "write results"),
+    (node_types, AWS, "SecurityGroupIds: *group", "KeyName: mine", "the world"),
     (commands, AWS, "grids/full.yaml", "grids/ful.yaml", "ful.yaml"),
     (commands, AWS, "resources.gpu=", "resource.gpu=", "resource"),
     (commands, AWS, "--address auto", "--adress auto", "--adress"),
     (commands, ONPREMISE, "rotgrid.launch", "rotgrid.lunch", "no launch"),
+    (commands, ONPREMISE, "export ROTGRID_COMMIT=$R", "COMMIT=$R", "know no commit"),
     (addresses, ONPREMISE, "for ip in 10.0.0.12", "for ip in 10.0.0.21", "10.0.0.21"),
 ]
 

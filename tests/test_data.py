@@ -2,13 +2,15 @@ import gzip
 import hashlib
 import http.server
 import threading
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
-from rotgrid import data
+from rotgrid import data, experiment
 from rotgrid.data import DataError
+from rotgrid.spec import ATTACKS, Adversary, Probe, Trial
 
 
 def test_embedded_digits_are_split_and_balanced(digits):
@@ -181,3 +183,60 @@ def test_data_move_to_a_device_together(digits):
     moved = digits.to("meta")
     assert {moved.train_images.device.type, moved.test_labels.device.type} == {"meta"}
     assert moved.name == "mnist5k"
+
+
+@pytest.fixture
+def provided():
+    """The digits as another process shares them: read-only, which torch does not know."""
+    arrays = {name: array.copy() for name, array in data.arrays(data.load("mnist5k")).items()}
+    for array in arrays.values():
+        array.flags.writeable = False
+    experiment.load_on.cache_clear()
+    data.provide("mnist5k", arrays)
+    yield arrays
+    data._provided.clear()
+    experiment.load_on.cache_clear()
+
+
+def test_what_is_provided_is_not_copied(provided):
+    loaded = data.arrays(experiment.load_on("mnist5k", torch.device("cpu")))
+    assert loaded.keys() == provided.keys()
+    for name, array in provided.items():
+        assert loaded[name].ctypes.data == array.ctypes.data
+
+
+def test_a_process_holds_one_data_set(provided):
+    data.provide("mnist", {**provided})
+    assert [*data._provided] == ["mnist"]
+    assert data.load("mnist5k").train_images.data_ptr() != provided["train_images"].ctypes.data
+    experiment.load_on("mnist5k", torch.device("cpu"))
+    experiment.load_on("mnist", torch.device("cpu"))
+    assert experiment.load_on.cache_info().currsize == 1
+
+
+@pytest.mark.parametrize("how", [*get_args(Adversary), "probes"])
+def test_nothing_writes_into_a_data_set(provided, tmp_path, how):
+    """Training with each adversary, and all measurements: the memory is shared by processes."""
+    trial = Trial(
+        model="stdcnn",
+        data="mnist5k",
+        recipe="fast",
+        train_size=20,
+        epochs=1,
+        train_rotation=30,
+        adversary="none" if how == "probes" else how,
+    )
+    probes = [probe_of(attack) for attack in ATTACKS] if how == "probes" else []
+    experiment.run(trial, probes, tmp_path)
+    digits = data.load("mnist5k")
+    assert digits.train_images.data_ptr() == provided["train_images"].ctypes.data
+    data._provided.clear()
+    for name, array in data.arrays(data.load("mnist5k")).items():
+        assert np.array_equal(array, provided[name]), name
+
+
+def probe_of(attack):
+    shifted = {"test_translation": 2.0} if "translation" in attack else {}
+    turned = {} if attack == "translation-grid" else {"test_rotation": 30.0}
+    source = {"source": "stdcnn"} if attack == "transfer" else {}
+    return Probe(attack=attack, n_images=10, eps=0.1, **shifted, **turned, **source)

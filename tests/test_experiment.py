@@ -134,8 +134,10 @@ def test_process_state_is_set_for_each_trial():
 
 def test_a_gpu_that_is_not_there_is_an_error_with_a_reason(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(RuntimeError, match="asks for a GPU and torch sees none"):
-        experiment.prepare(1, 0.5)
+    experiment.require_device(0)
+    for ask in (experiment.require_device, lambda gpu: experiment.prepare(1, gpu)):
+        with pytest.raises(experiment.DeviceError, match=r"0.5 GPU .* --set resources.gpu=0"):
+            ask(0.5)
 
 
 def test_no_time_left_is_an_error_between_batches_and_sweeps(quick_trial, tmp_path):
