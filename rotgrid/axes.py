@@ -107,9 +107,12 @@ def combine(tree: Tree, axes: Axes, path: Where, record: type[Record]) -> Iterat
         except ValidationError as error:
             for detail in error.errors(include_url=False):
                 field = detail.get("ctx", {}).get("field", "") or str(*detail["loc"][:1])
-                value, where = values.get(field, (None, path))
                 choices = detail.get("ctx", {}).get("choices", ())
-                tree.problem(where, detail["msg"], got=value, choices=choices)
+                if field in values:
+                    value, where = values[field]
+                    tree.problem(where, detail["msg"], got=value, choices=choices)
+                else:
+                    tree.problem(path, f"{field} {detail['msg']}")
 
 
 def size(axes: Axes) -> int:

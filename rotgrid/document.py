@@ -151,6 +151,10 @@ class Tree:
         merged: dict[str, Any] = {}
         own: dict[str, Any] = {}
         for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._marks[(*path, "?"), True] = key_node.start_mark
+                self.problem((*path, "?"), "a key is not plain text", at_key=True)
+                continue
             key = str(key_node.value)
             at = (*path, key)
             if key_node.tag == MERGE:
@@ -278,7 +282,8 @@ def effective(node: yaml.MappingNode) -> dict[str, yaml.Node]:
     for source in (s for k, v in node.value if k.tag == MERGE for s in sources_of(v)):
         if isinstance(source, yaml.MappingNode):
             merged |= {k: v for k, v in effective(source).items() if k not in merged}
-    return {**merged, **{k.value: v for k, v in node.value if k.tag != MERGE}}
+    own = {k.value: v for k, v in node.value if isinstance(k, yaml.ScalarNode) and k.tag != MERGE}
+    return {**merged, **own}
 
 
 def expanded_size(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
@@ -306,12 +311,16 @@ def refuse(word: str, choices: Sequence[str], source: str) -> NoReturn:
 
 def nearest(word: str, choices: Sequence[str]) -> str | None:
     """The choice that was probably meant: a few typing errors away, or with more letters."""
-    rank = {
-        choice: typing_errors(word, choice)
-        for choice in choices
-        if typing_errors(word, choice) <= max(1, len(word) // 3)
-        or (len(word) > 1 and choice.startswith(word))
-    }
+    rank = (
+        {
+            choice: typing_errors(word, choice)
+            for choice in choices
+            if typing_errors(word, choice) <= max(1, len(word) // 3)
+            or (len(word) > 1 and choice.startswith(word))
+        }
+        if word
+        else {}
+    )
     return min(rank, key=rank.__getitem__, default=None)
 
 

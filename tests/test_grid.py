@@ -173,6 +173,9 @@ resources: {gpu: 0.3, cpus: 1}
         ("blocks: [{model: gcnn, seed: 12:30:45}]", "valid integer"),
         ("blocks: [&a {model: gcnn}, {<<: a, seed: 1}]", "1:33: blocks.1.<<: merges mappings"),
         ("blocks: [{<<: [3, {seed: 1}], model: gcnn}]", "blocks.0.<<: merges mappings"),
+        ("blocks: [{model: gcnn, [a]: 6, {b: 1}: 2}]", "1:33: blocks.0.?: a key is not plain"),
+        ("blocks: [{model: gcnn, probes: {attack: transfer, eps: 0.1}}]",
+         "1:32: blocks.0.probes: source is needed by transfer; choose from stdcnn"),
         ("blocks: [{<<: , model: gcnn}]", "blocks.0.<<: merges mappings"),
         ("blocks: [{model: gcnn, learning_rate: 1e400}]", "a finite number"),
         ("blocks: [{model: gcnn, learning_rate: 1e13}]", "less than or equal to 1000000000000"),
@@ -300,6 +303,7 @@ def test_overrides(override, seeds):
         ("blocks.0.model=gcn", "--set blocks.0.model=gcn:1:1: blocks.0.model: should be"),
         ("blocks.0.seed=[1", "not YAML"),
         ("blocks.a.seed=[[*x]]", "not YAML"),
+        ("blocks..seed=1", "'' is not in the grid; there is 0, 1, a, b, *"),
     ],
 )
 def test_wrong_overrides(override, problem):
