@@ -173,7 +173,7 @@ resources: {gpu: 0.3, cpus: 1}
         ("blocks: [{model: gcnn, seed: 12:30:45}]", "valid integer"),
         ("blocks: [&a {model: gcnn}, {<<: a, seed: 1}]", "1:33: blocks.1.<<: merges mappings"),
         ("blocks: [{<<: [3, {seed: 1}], model: gcnn}]", "blocks.0.<<: merges mappings"),
-        ("blocks: [{model: gcnn, [a]: 6, {b: 1}: 2}]", "1:33: blocks.0.?: a key is not plain"),
+        ("blocks: [{model: gcnn, [a]: 6, {b: 1}: 2}]", "1:24: blocks.0.?: a key is not plain"),
         ("blocks: [{model: gcnn, probes: {attack: transfer, eps: 0.1}}]",
          "1:32: blocks.0.probes: source is needed by transfer; choose from stdcnn"),
         ("blocks: [{<<: , model: gcnn}]", "blocks.0.<<: merges mappings"),
