@@ -501,9 +501,9 @@ def connect(address: str | None) -> None:
     Raises:
         ClusterError: says where the address came from.
     """
-    named = address or os.environ.get("RAY_ADDRESS", "")
+    found = None
     try:
-        if "://" in named:
+        if "://" in (address or os.environ.get("RAY_ADDRESS", "")):
             raise ValueError("run the launch on a machine of the cluster, with --address auto")
         if found := canonicalize_bootstrap_address(address):  # type: ignore[arg-type]
             reach(found)
@@ -514,22 +514,25 @@ def connect(address: str | None) -> None:
             include_dashboard=False,
         )
     except (OSError, ValueError, RuntimeError) as error:
-        raise ClusterError(f"no Ray cluster {source(address)}: {error}") from error
+        raise ClusterError(f"no Ray cluster {source(address, found)}: {error}") from error
 
 
-def source(address: str | None) -> str:
-    """Which cluster was to be used, and what says so."""
+def source(address: str | None, found: str | None) -> str:
+    """Which cluster was to be used, and what says so; `found` is its address in Ray's form."""
     if address not in (None, "", "auto"):
         return f"at {address} (--address)"
     if (named := os.environ.get("RAY_ADDRESS")) not in (None, "", "auto"):
         return f"at {named} (environment variable RAY_ADDRESS)"
     file = Path(get_ray_address_file(None))
-    if file.exists():
-        return (
-            f"at {file.read_text().strip()} ({file}; if that Ray has ended, remove the file, or "
-            "add --address local for a new one)"
-        )
-    return "on this machine"
+    text = file.read_text().strip() if file.exists() else ""
+    if found and found.rpartition(":")[2] != text.rpartition(":")[2]:
+        return f"at {found} (a Ray that runs on this machine)"
+    if not file.exists():
+        return "on this machine"
+    return (
+        f"at {found or repr(text)} ({file}; if that Ray has ended, remove the file, or add --address "
+        "local for a new one)"
+    )
 
 
 def reach(address: str) -> None:
@@ -555,7 +558,7 @@ def require(resources: Resources, say: Callable[[str], object]) -> None:
     Where an autoscaler does not tell which nodes it may add, it is asked for one, and has
     `GROWTH_SECONDS`; `say` is told of it.
     """
-    trouble = lacking(nodes_now() + (kinds := growth()), resources)
+    trouble = lacking(kinds_now() + (kinds := growth()), resources)
     if trouble and not kinds and grows():
         say(f"waiting up to {GROWTH_SECONDS / 60:g} min for the cluster to grow: {trouble}")
         trouble = wait_for_growth(resources)
@@ -563,9 +566,14 @@ def require(resources: Resources, say: Callable[[str], object]) -> None:
         raise ClusterError(trouble)
 
 
-def nodes_now() -> list[dict[str, float]]:
+def alive() -> list[dict[str, Any]]:
+    """The nodes of the cluster."""
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def kinds_now() -> list[dict[str, float]]:
     """Resources of the nodes of the cluster."""
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [node["Resources"] for node in alive()]
 
 
 def lacking(kinds: Sequence[Mapping[str, float]], resources: Resources) -> str:
@@ -619,7 +627,7 @@ def wait_for_growth(resources: Resources) -> str:
     share = {"CPU": resources.cpu, "GPU": math.ceil(resources.gpu)}
     request_resources(bundles=[{name: amount for name, amount in share.items() if amount}])
     try:
-        while (trouble := lacking(nodes_now(), resources)) and time.monotonic() < until:
+        while (trouble := lacking(kinds_now(), resources)) and time.monotonic() < until:
             time.sleep(1)
     finally:
         request_resources(bundles=[])
@@ -634,29 +642,31 @@ def inspect_nodes(check: Check, resources: Resources, images: Mapping[Any, ray.O
     Raises:
         ClusterError: names each node that cannot, and why.
     """
-    alive = [node for node in ray.nodes() if node["Alive"]]
-    if len(alive) == 1:  # this process has done all that already
+    nodes = alive()
+    if len(nodes) == 1:  # this process has done all that already
         return
     task = ray.remote(num_cpus=0, max_retries=0)(inspect_here)
     asked = []
-    for node in alive:
-        if not fits(node["Resources"], resources):
-            continue
-        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        reply = task.options(scheduling_strategy=there).remote(check, list(images.values()))
-        asked.append((f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})", reply))
-    if troubles := [line for name, reply in asked for line in answers(name, reply)]:
+    for node in nodes:
+        if fits(node["Resources"], resources):
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            options = task.options(scheduling_strategy=there)
+            asked.append((node, options.remote(check, list(images.values()))))
+    if troubles := [line for node, reply in asked for line in answers(node, reply)]:
         raise ClusterError("\n".join(troubles))
 
 
-def answers(name: str, reply: ray.ObjectRef) -> Iterable[str]:
-    """What a node finds wrong."""
+def answers(node: Mapping[str, Any], reply: ray.ObjectRef) -> list[str]:
+    """What a node finds wrong; nothing if it is gone meanwhile."""
     try:
         found = ray.get(reply, timeout=NODE_SECONDS)
     except ray.exceptions.GetTimeoutError:
         found = [f"does not answer within {NODE_SECONDS:g} s"]
     except (ray.exceptions.RayError, ImportError) as error:
         found = [f"cannot run rotgrid: {str(error).strip().splitlines()[-1]}"]
+        if node["NodeID"] not in [other["NodeID"] for other in alive()]:
+            return []
+    name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
     return [f"node {name}: {line}" for line in found]
 
 

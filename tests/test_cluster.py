@@ -12,6 +12,8 @@ from rotgrid.failures import Attempts
 from rotgrid.progress import Tracker
 from rotgrid.spec import Trial
 
+from launched import GRID, finish
+
 TRIAL = Trial(model="stdcnn")
 KEY = TRIAL.key()
 
@@ -356,6 +358,19 @@ available_node_types:
         require(cpu=2, gpu=0.25)
 
 
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_node_that_is_lost_during_the_check_is_no_reason_to_refuse(nodes, monkeypatch, gone):
+    def get(*_, **__):
+        raise cluster.ray.exceptions.TaskUnschedulableError("it does not exist any more")
+
+    monkeypatch.setattr(cluster.ray, "get", get)
+    node = {"NodeID": "a", "NodeManagerHostname": "h", "NodeManagerAddress": "10.0.0.7"}
+    nodes[0]["NodeID"], nodes[1]["NodeID"] = ("b", "a") if gone else ("a", "b")
+    found = cluster.answers(node, None)
+    assert len(found) == (0 if gone else 1)
+    assert all(line.startswith("node h (10.0.0.7): cannot run rotgrid: ") for line in found)
+
+
 STATUS = '{"autoscaler_report": {"active_nodes": {"%s": 1}}}'
 GROUP, WATCHED = STATUS % "headgroup", STATUS % ("node_" + "0a" * 28)
 
@@ -465,7 +480,8 @@ def test_an_address_where_no_ray_answers_is_refused_at_once(
             monkeypatch.setenv(way, address)
         elif way == "ray_current_cluster":
             (tmp_path / "ray" / way).write_text(address)
-        with pytest.raises(cluster.ClusterError, match=rf"at {address} .*{way}") as error:
+        port = address.rpartition(":")[2]
+        with pytest.raises(cluster.ClusterError, match=rf"at \S+:{port} .*{way}") as error:
             cluster.connect(address if way == "--address" else None)
     assert {
         "nobody": "refused",
@@ -478,12 +494,22 @@ def test_an_address_where_no_ray_answers_is_refused_at_once(
 def test_a_file_that_a_crash_left_behind_can_be_removed_or_passed_over(connected, tmp_path):
     file = tmp_path / "ray/ray_current_cluster"
     file.write_text(closed())
-    with pytest.raises(cluster.ClusterError, match="remove the file, or add --address local"):
-        cluster.connect("auto")
+    for _ in "an old address", "nothing":
+        with pytest.raises(cluster.ClusterError, match="remove the file, or add --address local"):
+            cluster.connect(None)
+        file.write_text("")
     cluster.connect("local")
     file.unlink()
     cluster.connect(None)
     assert connected == ["local", None]
+
+
+def test_a_cluster_that_was_found_by_its_processes_is_said_to_be(connected, monkeypatch, tmp_path):
+    """Ray looks for them with --address auto, before it reads its file."""
+    (tmp_path / "ray/ray_current_cluster").write_text("127.0.0.1:1")
+    monkeypatch.setattr(cluster, "canonicalize_bootstrap_address", lambda _: closed())
+    with pytest.raises(cluster.ClusterError, match=r"\(a Ray that runs on this machine\)"):
+        cluster.connect("auto")
 
 
 @pytest.mark.parametrize("address", ["ray://127.0.0.1:10001", "http://127.0.0.1:8265"])
@@ -505,3 +531,18 @@ def test_a_cluster_that_answers_is_joined(connected, monkeypatch, host):
         cluster.connect(None)
         cluster.connect("auto")
     assert connected == [address, None, "auto"]
+
+
+@pytest.mark.slow
+def test_warnings_of_workers_reach_the_user(start, tmp_path):
+    """A damaged checkpoint is reported with Ray, and in the same words without it."""
+    grid_file = tmp_path / "g.yaml"
+    grid_file.write_text(GRID.replace("[0, 60]", "60"))
+    (trial,) = grid.read(str(grid_file)).trials
+    for flags in ((), ("--local",)):
+        root = tmp_path / f"r{len(flags)}"
+        storage.put(root, f"checkpoints/{trial.key()}.training.pt", b"damaged")
+        errors = finish(start(grid_file, root, *flags))
+        said = [line for line in errors.splitlines() if "damaged, so what it held" in line]
+        assert len(said) == 1
+        assert said[0].startswith(f"checkpoints/{trial.key()}.training.pt: damaged")

@@ -24,6 +24,7 @@ from launched import (
     in_training,
     wait_for,
 )
+from stored_rows import stored
 
 RAY = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
 
@@ -90,6 +91,31 @@ def test_nodes_and_processes_may_die_and_join(nodes, start, tmp_path):
     assert_rows_as_uninterrupted(grid_file, root, tmp_path / "control")
 
 
+def with_another(library, folder):
+    """A folder for PYTHONPATH that says that version 1.0 of a library is installed."""
+    info = folder / f"other-{library}/{library}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {library}\nVersion: 1.0\n")
+    return info.parent
+
+
+@pytest.mark.slow
+def test_a_node_that_joins_later_and_cannot_run_trials_fails_none(nodes, start, tmp_path):
+    """It stops the launch, which names it; what is finished is kept."""
+    grid_file, root = tmp_path / "slow.yaml", tmp_path / "r"
+    grid_file.write_text(SLOW.replace("[0, 60, 120, 180]", f"{[*range(0, 180, 9)]}"))
+    nodes.add()
+    driver = start(grid_file, root, "--address", nodes.address)
+    wait_for(lambda: (root / "evaluations").exists())
+    nodes.add(PYTHONPATH=f"{with_another('numpy', tmp_path)}:{ROOT}")
+    errors = finish(driver, 5)
+    assert "\nnode " in errors
+    assert "this node has numpy 1.0, not " in errors
+    assert failures.read(root) == {}
+    assert [*root.glob(".launch*")] == []
+    assert stored(root)
+
+
 @pytest.mark.slow
 def test_what_nodes_cannot_do_is_said_before_the_start(nodes, start, tmp_path):
     """Too few CPUs; a node with another torch; a node that sees another folder."""
@@ -99,14 +125,12 @@ def test_what_nodes_cannot_do_is_said_before_the_start(nodes, start, tmp_path):
     nodes.add()
     errors = finish(start(grid_file, root, "--address", nodes.address, "--set=resources.cpu=2"), 5)
     assert "each trial asks for 2 CPU and no node has more than 1" in errors
-    other = tmp_path / "other/torch-1.0.dist-info"
-    other.mkdir(parents=True)
-    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 1.0\n")
-    nodes.add(PYTHONPATH=f"{other.parent}:{ROOT}")
+    nodes.add(PYTHONPATH=f"{with_another('torch', tmp_path)}:{ROOT}")
     mounted = f'mount -t tmpfs tmpfs {root} && exec "$@"'
     nodes.add("unshare", "--map-root-user", "--mount", "sh", "-c", mounted, "sh")
     errors = finish(start(grid_file, root, "--address", nodes.address), 5)
     assert errors.count("\nnode ") == 2, errors
     assert "this node has torch 1.0, not " in errors
+    assert [*root.glob(".launch*")] == []
     assert f"{root} is another folder there than here" in errors
     assert not (root / "evaluations").exists()
