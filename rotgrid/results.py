@@ -27,7 +27,7 @@ from rotgrid import storage
 from rotgrid.spec import LATER, Probe, Record, Trial
 from rotgrid.storage import Root
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Later versions added columns to earlier ones, whose parts are read all the same."""
 TableName = Literal["evaluations", "training", "equivariance", "diagnostics"]
 
@@ -71,6 +71,13 @@ PROVENANCE = [
     Column("rotgrid_version", pa.string(), "", "version that produced the row"),
     Column(
         "git_commit", pa.string(), "", "commit of the checkout, `-dirty` if changed, or unknown"
+    ),
+    Column(
+        "code",
+        pa.string(),
+        "",
+        "digest of the code that ran: rotgrid's files, and the versions of torch, numpy, scipy "
+        "and e2cnn",
     ),
     Column("torch_version", pa.string(), "", "version of torch"),
     Column("device", pa.string(), "", "cpu, or the name of the GPU"),
@@ -147,7 +154,14 @@ TABLES: dict[TableName, list[Column]] = {
         *PROVENANCE,
     ],
 }
-NULLABLE = ("class_n", "class_n_correct", "distances", "val_robust_n", "val_robust_n_correct")
+NULLABLE = (
+    "class_n",
+    "class_n_correct",
+    "distances",
+    "val_robust_n",
+    "val_robust_n_correct",
+    "code",
+)
 """Columns that are null where they do not apply or were not yet written."""
 SCHEMAS = {
     table: pa.schema([pa.field(c.name, c.type) for c in columns])
@@ -245,6 +259,8 @@ def read_parts(
 def _try_part(root: Root, name: str, schema: pa.Schema, trial: str) -> tuple[pa.Table | None, str]:
     try:
         return _read_part(root, name, schema, trial), ""
+    except storage.StoreError:
+        raise  # it cannot be reached now, which does not say that it is damaged
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return None, f"{name}: skipped: {reason}" if storage.exists(root, name) else ""
@@ -267,6 +283,7 @@ def _read_part(root: Root, name: str, schema: pa.Schema, trial: str = "") -> pa.
         if field.name not in there:
             table = table.append_column(field.name, _added_later(field, table.num_rows))
     table = table.select(schema.names).cast(schema)
+    table.validate(full=True)  # text that is none would end those who print it
     return table.filter(pc.equal(table["trial"], trial)) if trial else table
 
 
