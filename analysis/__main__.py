@@ -3,8 +3,9 @@
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from typing import TextIO
 
 import polars as pl
 import vl_convert
@@ -12,7 +13,7 @@ import vl_convert
 from analysis import claims, pictures, star, tables, worst
 from analysis.figures import COLUMNS, FIGURES, Figure
 from analysis.load import Loaded, NoResults, gather
-from analysis.report import Drawn, report
+from analysis.report import NOT_DRAWN, Drawn, report
 from analysis.selection import NotMeasured
 from rotgrid import storage
 
@@ -21,20 +22,43 @@ WHOLE = 1_000_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Draw what can be drawn; 0 if there was anything, 2 if not or on wrong usage."""
+    """Draw what can be drawn.
+
+    Returns:
+        0 if there was anything to draw, 2 if not or on wrong usage, 5 if results cannot be
+        reached or the report cannot be written, 130 if interrupted.
+    """
     parser = argparse.ArgumentParser(prog="python -m analysis", description=__doc__)
     parser.add_argument("results", nargs="+", metavar="RESULTS", help="a folder or URI of results")
     parser.add_argument("--out", metavar="DIR", help="where to write (default: RESULTS/report)")
+    parser.add_argument(
+        "--verbose", action="store_true", help="say of each figure that is not drawn why"
+    )
     options = parser.parse_args(arguments)
     out = options.out or default_out(options.results)
     if out is None:
         parser.error("--out is needed unless there is one RESULTS, a local folder")
     try:
-        print(draw(options.results, out))
+        say(draw(options.results, out, options.verbose), sys.stdout)
     except NoResults as error:
-        print(error, file=sys.stderr)
+        say(str(error), sys.stderr)
         return 2
+    except OSError as error:
+        say(str(error), sys.stderr)
+        return 5
+    except KeyboardInterrupt:
+        return 130
     return 0
+
+
+def say(line: str, stream: TextIO | None) -> None:
+    """Print a line for the user, if anybody listens: the work does not depend on it."""
+    if stream is None:
+        return
+    try:
+        print(line, file=stream, flush=True)
+    except (OSError, UnicodeError):  # nobody reads it, or there is no space: say no more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def default_out(locations: Sequence[str]) -> str | None:
@@ -44,25 +68,28 @@ def default_out(locations: Sequence[str]) -> str | None:
     return os.path.join(locations[0], "report")
 
 
-def draw(locations: Sequence[str], out: str) -> str:
+def draw(locations: Sequence[str], out: str, verbose: bool = False) -> str:
     """Write `report.html`, `claims.json`, `claims.md`, `figures/` and `tables/` of the results to
     `out`; the report's path.
 
-    Problems, and figures that could not be drawn, go to stderr and into the report.
+    Problems, and how many figures could not be drawn, go to stderr, and with the reasons into the
+    report.
 
     Raises:
         NoResults: there is not one valid row.
+        OSError: results cannot be reached, or nothing can be written to `out`.
     """
     loaded = gather(*locations, whole=WHOLE)
     if not star.height(loaded.rows):
         raise NoResults("\n".join(["there are no results to draw", *loaded.problems]))
+    check(out)
     with pictures.beside() as pool:
         bundle = pool.submit(vl_convert.javascript_bundle)  # type: ignore[call-arg]
         drawn, missing = drawings(loaded, pool)
         printed = pictures.printed(pool, [figure.svg for figure in drawn.values()])
         outcomes = claims.judge(star.outcomes(loaded.rows))
-        for line in [*loaded.problems, *(f"{n} not drawn: {why}" for n, why in missing.items())]:
-            print(line, file=sys.stderr)
+        for line in loaded.problems:
+            say(line, sys.stderr)
         try:
             worst_case = worst.worst_case(star.narrow(loaded.rows, worst.READS))
             put_table(out, "worst_case", worst_case.rows)
@@ -74,7 +101,35 @@ def draw(locations: Sequence[str], out: str) -> str:
         for (name, figure), (pdf, png) in zip(drawn.items(), printed, strict=True):
             put_figure(out, name, figure, pdf, png)
         storage.put(out, "report.html", page.encode())
+    for line in counted(drawn, missing, verbose):
+        say(line, sys.stderr)
     return os.path.join(out, "report.html") if "://" not in out else f"{out}/report.html"
+
+
+def check(out: str) -> None:
+    """Find out before the work whether its result can be written.
+
+    Raises:
+        StoreError: it cannot.
+    """
+    try:
+        storage.check(out)
+    except (OSError, ValueError) as error:
+        reason = getattr(error.__cause__, "strerror", None) or error
+        words = f"cannot write the report to {out}: {reason}; name another folder with --out"
+        raise storage.StoreError(words) from error
+
+
+def counted(
+    drawn: Collection[str], missing: Mapping[str, str], verbose: bool = False
+) -> Iterator[str]:
+    """How many figures were drawn, and where it says why the others were not."""
+    if verbose:
+        yield from (f"{name} not drawn: {why}" for name, why in missing.items())
+    where = (
+        f'; {len(missing)} not, for the reasons in report.html, section "{NOT_DRAWN.capitalize()}"'
+    )
+    yield f"{len(drawn)} figures drawn{where if missing else ''}"
 
 
 def put_figure(out: str, name: str, figure: Drawn, pdf: bytes, png: bytes) -> None:

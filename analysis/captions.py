@@ -9,6 +9,7 @@ import polars as pl
 
 from analysis import theme
 from analysis.statistics import joined_flags
+from rotgrid.spec import LATER
 
 LINES = (
     "Line: mean over seeds. Whisker: least to greatest seed. Band: 95% Wilson interval of the "
@@ -76,7 +77,9 @@ def few(words: Sequence[str]) -> list[str]:
     found = [match for line in words if (match := LEFT_OUT.search(line))]
     if len(found) <= MOST_LEFT_OUT:
         return list(words)
-    names = dict.fromkeys(part.split()[0] for match in found for part in match[2].split(", "))
+    names = dict.fromkeys(
+        part.split()[0] for match in found for part in match[2].split(", ") if part
+    )
     total = sum(int(match[1]) for match in found)
     kept = [line for line in words if not LEFT_OUT.search(line)]
     return [*kept, f"Left out: {total:,} rows that differ in {listed([*names])}."]
@@ -118,21 +121,25 @@ def attacks(rows: pl.DataFrame) -> str:
 
 def unit_of_eps(unit: str) -> str:
     """The unit, explained."""
-    meaning = {"pixel": "pixels in [0, 1]", "normalised": "1 is 0.3081 pixel units"}
-    return f"{theme.EPS_UNITS[unit]} ({meaning[unit]})"
+    meaning = {"pixel": " (pixels in [0, 1])", "normalised": " (1 is 0.3081 pixel units)"}
+    return theme.EPS_UNITS[unit] + meaning.get(unit, "")
 
 
 def attack_settings(attacked: pl.DataFrame) -> str:
     """What was set of each attack, once for each kind of it."""
     kinds = attacked.sort(KIND, maintain_order=True).partition_by(KIND)
-    names = {name: at for at, name in enumerate(theme.ATTACKS)}
-    return ", ".join(_settings(of) for of in sorted(kinds, key=lambda of: names[of["attack"][0]]))
+    order = theme.in_order(attacked["attack"], theme.ATTACKS)
+    kinds.sort(key=lambda of: order.index(of["attack"][0]))
+    return ", ".join(map(_settings, kinds))
 
 
 def _settings(of: pl.DataFrame) -> str:
     """The name of one kind of attack, and in brackets what the name leaves open."""
     attack, *settings, source = of.select(KIND).row(0)
-    details = [*_effort(attack, of), *(SPECIAL[name] for name in settings if name in SPECIAL)]
+    details = _effort(attack, of)
+    for column, word in zip(KIND[1:], settings, strict=False):
+        if word != LATER[column]:
+            details.append(SPECIAL.get(word, f"{column} {word}"))
     if source:
         details.append(f"images made on {theme.look(source).label}")
     name = theme.ATTACKS[attack]

@@ -70,7 +70,7 @@ def gathered(claim: Claim, rows: pl.DataFrame) -> Evidence | str:
     """The evidence, or why there is none."""
     try:
         return claim.measure(rows)
-    except NotMeasured as error:
+    except (NotMeasured, ValueError) as error:  # ValueError: mixed rows
         return str(error)
 
 

@@ -83,7 +83,9 @@ def boundary_comes_nearer(rows: pl.DataFrame) -> Evidence:
     # Every eps of a sweep carries the same distances.
     chosen = chosen.unique(["trial", "n_images", "steps"], keep="first", maintain_order=True)
     chosen = comparable(together(chosen, ["model", "train_rotation"])).rows
-    wanted = [trained_wide(chosen, m)._replace(unit="number", values=distances) for m in TABLE1]
+    wanted = [
+        trained_wide(chosen, m, needs)._replace(unit="number", values=distances) for m in TABLE1
+    ]
     return evidence(chosen, wanted)
 
 

@@ -28,12 +28,13 @@ def widening(
     """Difference in differences: what GCNN loses between the range 0 and the widest, less what
     StdCNN loses."""
     chosen = pair_rows(rows, pair, [attack], SMALLER_EPS, *plain(), *which)
-    return evidence(chosen, [wider(chosen, pair)], by_range(chosen))
+    needs = f"both models, attack {attack}, eps {SMALLER_EPS:g}, test_rotation = train_rotation"
+    return evidence(chosen, [wider(chosen, pair, needs)], by_range(chosen))
 
 
-def wider(chosen: pl.DataFrame, pair: Mapping[str, str]) -> Wanted:
+def wider(chosen: pl.DataFrame, pair: Mapping[str, str], needs: str) -> Wanted:
     """The part of `widening`."""
-    widest = from_zero_to(chosen)
+    widest = from_zero_to(chosen, needs)
     kinds = [{"model": model, "variant": pair[model]} for model in ("gcnn", "stdcnn")]
     turns = {1.0: {"train_rotation": widest}, -1.0: {"train_rotation": 0.0}}
     terms: list[Term] = [
@@ -70,7 +71,7 @@ def widening_where_both_are_right(rows: pl.DataFrame) -> Evidence:
     same = chosen.join(clean, on=clean.columns, how="semi", maintain_order="left")
     chosen = comparable(together(where(same, needs, pl.lit(True)), ["model", "attack"])).rows
     pgd = where(chosen, needs, pl.col("attack") == "pgd")
-    widest = from_zero_to(pgd)
+    widest = from_zero_to(pgd, needs)
     terms = [
         (sign, where_both_are_right(chosen.filter(train_rotation=x)), GAP)
         for sign, x in ((1.0, widest), (-1.0, 0.0))
@@ -104,7 +105,7 @@ def upright_digits(rows: pl.DataFrame) -> Evidence:
     under = pl.col("attack") == "pgd", pl.col("eps") == SMALLER_EPS, pl.col("adversary") == "none"
     upright = pl.col("test_rotation") == 0, pl.col("model") == "gcnn"
     chosen = comparable(together(where(rows, needs, *under, *upright), ["train_rotation"])).rows
-    return evidence(chosen, [trained_wide(chosen, "gcnn")])
+    return evidence(chosen, [trained_wide(chosen, "gcnn", needs)])
 
 
 CLAIMS = (

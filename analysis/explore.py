@@ -58,7 +58,7 @@ def _(place):
         [
             mo.md(f"{rows.height:,} measurements of {rows['trial'].n_unique():,} networks"),
             mo.accordion(
-                {f"{len(loaded.problems)} problems": mo.md("\n\n".join(loaded.problems))}
+                {f"{len(loaded.problems)} problems": mo.plain_text("\n".join(loaded.problems))}
             ),
         ]
     )
@@ -70,7 +70,7 @@ def _(rows):
     models = mo.ui.multiselect(
         theme.in_order(rows["model"]), value=theme.in_order(rows["model"]), label="Models"
     )
-    measured = [name for name in theme.ATTACKS if name in set(rows["attack"])]
+    measured = theme.in_order(rows["attack"], theme.ATTACKS)
     attack = mo.ui.dropdown(measured, value=next(iter(measured), None), label="Attack")
     across = mo.ui.dropdown(
         ["test_rotation", "train_rotation", "eps", "train_size"],
@@ -87,7 +87,7 @@ def _(across, attack, models, rows):
     alike, notes = comparable(chosen, all_variants=True) if len(chosen) else (chosen, [])
     cells = ["model", "variant", "adversary", "train_size", "train_rotation", "test_rotation"]
     table = summary(alike, [*cells, "attack", "eps", "eps_unit"])
-    mo.vstack([mo.md("\n\n".join(notes)), mo.ui.table(table)])
+    mo.vstack([mo.plain_text("\n".join(notes)), mo.ui.table(table)])
     return (table,)
 
 
@@ -121,7 +121,7 @@ def _(loaded, name, rows):
         _needs = (getattr(loaded, table) for table in FIGURES[name.value].needs)
         figure = FIGURES[name.value].draw(rows, *_needs)
     except (NotMeasured, ValueError) as error:  # ValueError: too many or mixed rows
-        figure = mo.md(f"Not drawn: {error}")
+        figure = mo.plain_text(f"Not drawn: {error}")
     figure
     return (figure,)
 

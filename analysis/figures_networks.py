@@ -60,7 +60,7 @@ def learning(_: pl.DataFrame, epochs: pl.DataFrame) -> alt.ConcatChart:
     """Loss, validation accuracy and validation accuracy under attack against the epoch."""
     epochs, notes = alike(where(epochs, "table training"))
     epochs, found = learning_curves.outer_ranges(epochs)
-    data = learning_curves.measures(epochs)
+    data = where(learning_curves.measures(epochs), "epochs that were validated", pl.lit(True))
     pick = panels.legend_selection()
     look = panels.model_encodings(data["model"]) | {"opacity": panels.dimmed(pick)}
     drawn = learning_curves.drawn(data, look, found)

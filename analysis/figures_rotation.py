@@ -24,7 +24,7 @@ SIZES = {0.0: "Upright digits", 180.0: "Trained and tested with rotations in [-1
 
 def figure01(rows: pl.DataFrame) -> alt.ConcatChart:
     """Trained on upright digits, tested on turned ones: small rotations and the whole range."""
-    return upright_only(rows, "attack none, no capsules", ~CAPSULES)
+    return upright_only(rows, "attack none, model other than capsnet and emcaps", ~CAPSULES)
 
 
 def figure12(rows: pl.DataFrame) -> alt.ConcatChart:

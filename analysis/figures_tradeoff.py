@@ -22,7 +22,7 @@ def tradeoff(rows: pl.DataFrame) -> alt.ConcatChart:
     """Robustness to rotations against robustness to PGD, a path per model over train ranges."""
     found = tradeoffs.points(rows)
     pick, click = panels.legend_selection(), panels.click_selection()
-    adversaries = [a for a in theme.ADVERSARIES if a in set(found.data["adversary"])]
+    adversaries = theme.in_order(found.data["adversary"], theme.ADVERSARIES)
     look = panels.model_encodings(found.data["model"]) | {"opacity": panels.dimmed(pick, click)}
     drawn = [tradeoffs.panel(found, adversary, look, theme.WIDTH) for adversary in adversaries]
     drawn[0] = drawn[0].add_params(click)

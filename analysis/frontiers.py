@@ -1,6 +1,7 @@
 """Pareto fronts: the networks that no other excels in both robustnesses, architecture by
 architecture."""
 
+import json
 from typing import Any
 
 import altair as alt
@@ -15,7 +16,7 @@ WIDTH, HEIGHT = 210, 190
 def trainings(data: pl.DataFrame) -> dict[str, str]:
     """How networks were trained (recipe and adversary, the key of `_training`), and its words."""
     kinds = data.select("recipe", "adversary").unique().rows()
-    order = list(theme.ADVERSARIES)
+    order = theme.in_order(data["adversary"], theme.ADVERSARIES)
     kinds.sort(key=lambda kind: (order.index(kind[1]), kind[0]))
     words = {
         f"{recipe} {adversary}": f"{theme.ADVERSARIES[adversary]} (recipe {recipe})"
@@ -43,7 +44,7 @@ def panel(found: Points, data: pl.DataFrame, model: str) -> alt.LayerChart:
     """One model's networks and their front; faint all others, and the front of all."""
     (x, _), (y, _) = tradeoffs.both_axes(found)
     tips = [column for column in data.columns if not column.startswith("_")]
-    own = f"datum.model === '{model}'"
+    own = f"datum.model === {json.dumps(model)}"
     base = alt.Chart().encode(x, y)
     front: dict[str, Any] = {"interpolate": "step-before", "strokeWidth": 1.25}
     layers = [

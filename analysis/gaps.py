@@ -102,26 +102,33 @@ def small_and_large(rows: pl.DataFrame) -> tuple[list[float], list[float]]:
     xs = measured_by_all(rows, "train_rotation")
     small, large = [x for x in xs if x <= SMALL], [x for x in xs if x >= LARGE]
     if not (small and large):
-        raise NotMeasured(f"needs train_rotation up to {SMALL:g} and from {LARGE:g} of both")
+        needs = f"train_rotation up to {SMALL:g} and from {LARGE:g} of both"
+        raise NotMeasured(f"needs {needs} (measured of both: {degrees(xs)})")
     return small, large
 
 
-def from_zero_to(chosen: pl.DataFrame) -> float:
-    """The widest range of training at which every model was measured.
+def degrees(xs: Sequence[float]) -> str:
+    """`0, 60`, or `none`."""
+    return ", ".join(f"{x:g}" for x in xs) or "none"
+
+
+def from_zero_to(chosen: pl.DataFrame, needs: str) -> float:
+    """The widest range of training at which every model was measured; `needs` says how.
 
     Raises:
         NotMeasured: it is not large, or 0 was not measured.
     """
     xs = measured_by_all(chosen, "train_rotation")
     if not xs or xs[0] > 0 or xs[-1] < LARGE:
-        raise NotMeasured(f"needs train_rotation 0 and {LARGE:g} or more")
+        wanted = f"train_rotation 0 and {LARGE:g} or more with {needs}"
+        raise NotMeasured(f"needs {wanted} (measured so: {degrees(xs)})")
     return xs[-1]
 
 
-def trained_wide(chosen: pl.DataFrame, model: str) -> Wanted:
+def trained_wide(chosen: pl.DataFrame, model: str, needs: str) -> Wanted:
     """A model's value when trained on the widest range lies below that when trained upright."""
     of_model = chosen.filter(model=model)
-    widest = from_zero_to(of_model if len(of_model) else chosen)
+    widest = from_zero_to(of_model if len(of_model) else chosen, needs)
     terms = [
         (sign, {"model": model, "train_rotation": x}) for sign, x in ((1.0, widest), (-1.0, 0.0))
     ]

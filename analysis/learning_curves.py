@@ -65,11 +65,11 @@ def drawn(data: pl.DataFrame, look: Mapping[str, Any], turns: list[float]) -> li
     for name, title in NAMES.items():
         if not (part := data.filter(measure=name)).is_empty():
             found.append(panel(part, title, {"measure": name}, look))
-    for adversary in theme.ADVERSARIES:
-        part = data.filter(measure="robust", adversary=adversary)
-        if not part.is_empty():
-            title = f"{theme.ADVERSARIES[adversary]}: under PGD-10"
-            found.append(panel(part, title, {"measure": "robust", "adversary": adversary}, look))
+    robust = data.filter(measure="robust")
+    for adversary in theme.in_order(robust["adversary"], theme.ADVERSARIES):
+        title = f"{theme.ADVERSARIES[adversary]}: under PGD-10"
+        only = {"measure": "robust", "adversary": adversary}
+        found.append(panel(robust.filter(adversary=adversary), title, only, look))
     return found
 
 

@@ -3,10 +3,9 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import NamedTuple
+from typing import Literal, NamedTuple, Union, get_args, get_origin
 
 import polars as pl
-import pyarrow as pa
 
 from analysis import flags, parts, star
 from analysis.star import Rows
@@ -15,6 +14,21 @@ from rotgrid.spec import Probe, Trial
 
 Place = str | os.PathLike[str]
 FIELDS = [*Trial.model_fields, *Probe.model_fields]
+
+
+def _words(annotation: object) -> set[object]:
+    """The words that a field may hold; none if it may hold any."""
+    kinds = get_args(annotation) if get_origin(annotation) is Union else (annotation,)
+    return {word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)}
+
+
+KNOWN = {
+    name: words
+    for record in (Trial, Probe)
+    for name, field in record.model_fields.items()
+    if name != "test_rotation" and (words := _words(field.annotation))
+}
+"""Words that this version knows, by field."""
 MANY_WORDS = (
     "rows are so many that the outcomes of single images are not kept: paired tests, the check "
     "`transfer` and distances need fewer results at once"
@@ -52,6 +66,9 @@ def load(*locations: Place) -> pl.DataFrame:
 
     Columns and types are those of `rotgrid.results`, also if there is no row or no such folder;
     and `flags`, see `Loaded`. Ask `problems` what was left out.
+
+    Raises:
+        OSError: a location or a file there cannot be reached; a damaged file is left out.
     """
     return star.whole(gather(*locations).rows)
 
@@ -114,7 +131,7 @@ def gather(*locations: Place, whole: int | None = None) -> Loaded:
         tables[table], more = _unique(places, table)
         skipped += more
     valid, wrong = _valid(evaluations)
-    found += [*skipped, *wrong]
+    found += [*skipped, *wrong, *_unknown(valid)]
     found += [line for place in places for line in _failed(place)]
     grids = [(place, name) for place in places for name in storage.names(place, "grids", ".yaml")]
     found += [line for place, name in grids for line in _missing(place, name, valid)]
@@ -185,12 +202,23 @@ def _valid(rows: Rows) -> tuple[Rows, list[str]]:
 
 
 def _unreadable(place: Place) -> list[str]:
-    """Why nothing can be read at this place, if so."""
+    """Why this place cannot hold results, if so."""
     try:
-        storage.names(place, "evaluations", ".parquet")
-    except (OSError, ValueError, pa.ArrowException) as error:
+        storage.locate(place)
+    except ValueError as error:
         return [f"{os.fspath(place)}: {str(error).splitlines()[0]}"]
     return []
+
+
+def _unknown(rows: Rows) -> Iterator[str]:
+    """The words of rows that another version wrote and this one does not know."""
+    for name, words in KNOWN.items():
+        found = sorted(set(star.distinct(rows, [name])[name]) - words, key=str)
+        if found:
+            yield (
+                f"{name} {', '.join(map(str, found))}: not known to this version of rotgrid; such "
+                "rows count only where it does not matter"
+            )
 
 
 def _impossible(row: Mapping[str, object]) -> str:

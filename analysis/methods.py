@@ -65,8 +65,19 @@ def failed(loaded: Loaded) -> pl.DataFrame:
     return networks.join(loaded.failed, on="trial").sort(*NETWORK, "trial", "check")
 
 
+def codes(rows: Rows) -> str:
+    """Whether one code made all rows, by its digest, which rows before schema version 4 lack."""
+    made = star.tally(rows, ["code"], rows=pl.len())
+    digests = made.drop_nulls("code")["code"].to_list()
+    older = made.filter(pl.col("code").is_null())["rows"].sum()
+    known = "One code" if len(digests) == 1 else f"More than one code ({len(digests)})"
+    words = [f"{known} made rows: {', '.join(digests)}."] if digests else []
+    words += [f"Rows that do not say which code made them: {older:,}."] if older else []
+    return " ".join(words)
+
+
 def provenance(rows: Rows) -> pl.DataFrame:
-    """Which version, commit, machine and device made how many rows, and when."""
+    """Which version, commit, code, machine and device made how many rows, and when."""
     moment = "%Y-%m-%d %H:%M UTC"
     return star.tally(
         rows,

@@ -1,4 +1,4 @@
-"""Parquet parts -> frames: many at once where they are whole, one by one where they are not."""
+"""Parquet parts -> frames, some at a time."""
 
 import functools
 import itertools
@@ -12,9 +12,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.fs as pafs
+import pyarrow.parquet as pq
 
 from rotgrid import results, storage
-from rotgrid.results import SCHEMA_VERSION, SCHEMAS, TableName
+from rotgrid.results import SCHEMAS, TableName
 
 Place = str | os.PathLike[str]
 AT_ONCE = 20
@@ -22,7 +23,6 @@ AT_ONCE = 20
 BESIDE = 2
 """Batches read at a time."""
 Made = TypeVar("Made")
-VERSION = "rotgrid.schema_version"
 
 
 def batches(
@@ -48,14 +48,12 @@ def batches(
 def height(place: Place, table: TableName) -> int:
     """How many rows the parts of a local folder have by their own account; 0 if one is damaged."""
     filesystem, folder = storage.locate(place)
-    paths = [f"{folder}/{name}" for name in storage.names(place, table, ".parquet")]
-    if not paths or not isinstance(filesystem, pafs.LocalFileSystem):
+    names = storage.names(place, table, ".parquet")
+    if not isinstance(filesystem, pafs.LocalFileSystem):
         return 0
     try:
-        return int(
-            pl.scan_parquet(paths, missing_columns="insert").select(pl.len()).collect().item()
-        )
-    except (pl.exceptions.PolarsError, OSError):
+        return sum(pq.read_metadata(f"{folder}/{name}").num_rows for name in names)
+    except (pa.ArrowException, OSError, ValueError):
         return 0
 
 
@@ -123,28 +121,15 @@ def _batches(names: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _read(place: Place, names: Sequence[str], table: TableName) -> tuple[pl.DataFrame, list[str]]:
-    """The rows of some parts, and a line for every one that is skipped."""
-    filesystem, folder = storage.locate(place)
-    paths = [f"{folder}/{name}" for name in names]
-    if isinstance(filesystem, pafs.LocalFileSystem) and _whole(paths):
-        try:
-            return pl.read_parquet(paths, schema=empty(table).schema), []
-        except (pl.exceptions.PolarsError, OSError):
-            pass  # some part is damaged or gone: the other way knows which
+    """The rows of some parts, and a line for every one that is skipped.
+
+    Read by pyarrow, as launches do: a flipped bit can make polars end the whole process.
+    """
     read = list(results.read_parts(place, names, SCHEMAS[table]))
     found = [part for part, _ in read if part is not None]
     return _frame(pa.concat_tables([SCHEMAS[table].empty_table(), *found])), [
         problem for _, problem in read if problem
     ]
-
-
-def _whole(paths: Iterable[str]) -> bool:
-    """Whether all files were written by this version of the schema."""
-    try:
-        versions = {pl.read_parquet_metadata(path).get(VERSION) for path in paths}
-    except (pl.exceptions.PolarsError, OSError):
-        return False
-    return versions == {str(SCHEMA_VERSION)}
 
 
 def _frame(table: pa.Table) -> pl.DataFrame:

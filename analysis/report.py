@@ -23,6 +23,8 @@ from rotgrid import __version__
 
 CLICK = "mrk"
 """The name of the selection that a click on a mark makes."""
+NOT_DRAWN = "figures that could not be drawn"
+"""The section that says why."""
 
 
 class Drawn(NamedTuple):
@@ -76,7 +78,7 @@ def _about(
     about["method"] = _list(methods.notes(loaded.rows))
     if missing:
         lines = [f"{name}: {reason}" for name, reason in missing.items()]
-        about["figures that could not be drawn"] = _list(lines)
+        about[NOT_DRAWN] = _list(lines)
     if loaded.problems:
         about["problems"] = _list(loaded.problems)
     about["provenance"] = _provenance(loaded.rows, loaded.grids)
@@ -183,7 +185,8 @@ def _provenance(rows: Rows, grids: Sequence[str]) -> str:
         f"vl-convert {version('vl-convert-python')}. Grids: {', '.join(grids) or 'unknown'}."
     )
     table = tables.as_html(methods.provenance(rows))
-    return f"<p>{html.escape(versions)}</p>{_wide('provenance', table)}"
+    words = f"{versions} {methods.codes(rows)}"
+    return f"<p>{html.escape(words)}</p>{_wide('provenance', table)}"
 
 
 def _section(title: str, content: str) -> str:

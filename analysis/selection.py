@@ -94,11 +94,12 @@ def at_least_two(rows: pl.DataFrame, column: str, needs: str) -> pl.DataFrame:
     """The rows, if they can make a line.
 
     Raises:
-        NotMeasured: `column` has fewer than two values.
+        NotMeasured: `column` has fewer than two values; `needs` says of which rows.
     """
     if rows[column].n_unique() < 2:
         only = ", ".join(f"{value:g}" for value in rows[column].unique())
-        raise NotMeasured(f"needs {needs} at two values of {column} or more (measured: {only})")
+        wanted = f"rows at two values of {column} or more, with {needs}"
+        raise NotMeasured(f"needs {wanted} (measured: {only})")
     return rows
 
 

@@ -65,39 +65,51 @@ LOOKS = {
 }
 OTHERS = [Look("", "#AA4499", "triangle-right"), Look("", "#44AA99", "triangle-left")]
 
+
+class Names(dict[str, str]):
+    """What readers are shown of stored words; a word of another version is shown as it is."""
+
+    def __missing__(self, word: str) -> str:
+        return word
+
+
 DATA = {"mnist": "MNIST", "mnist5k": "MNIST-5k subset (not MNIST test accuracy)"}
-ATTACKS = {
-    "none": "no attack",
-    "noise": "random noise",
-    "sign-noise": "random sign noise",
-    "class-means": "difference of class means",
-    "fgsm": "FGSM",
-    "bim": "Basic iterative method",
-    "pgd": "PGD",
-    "apgd": "Auto-PGD",
-    "square": "Square",
-    "fmn": "Fast minimum norm",
-    "fmn-pgd": "Fast minimum norm and PGD",
-    "strong": "Ensemble of attacks",
-    "transfer": "transferred PGD",
-    "rotation-grid": "worst turn",
-    "translation-grid": "worst shift",
-    "spatial-grid": "worst turn and shift",
-    "worst-of-10": "worst of 10 turns and shifts",
-    "spatial-pgd": "PGD at the worst turns",
-    "equivariance": "class unchanged by a turn",
-    "diagnostics": "all checks",
-}
-EPS_UNITS = {"pixel": "pixel units", "normalised": "deviations of MNIST's pixels"}
-ADVERSARIES = {
-    "none": "No adversarial training",
-    "fgsm": "Trained with FGSM",
-    "fgsm-mix": "Trained with FGSM and clean images",
-    "fgsm-rs": "Trained with FGSM from random starts",
-    "pgd": "Trained with PGD",
-    "trades": "Trained with TRADES",
-    "cusp": "Trained with CuSP",
-}
+ATTACKS = Names(
+    {
+        "none": "no attack",
+        "noise": "random noise",
+        "sign-noise": "random sign noise",
+        "class-means": "difference of class means",
+        "fgsm": "FGSM",
+        "bim": "Basic iterative method",
+        "pgd": "PGD",
+        "apgd": "Auto-PGD",
+        "square": "Square",
+        "fmn": "Fast minimum norm",
+        "fmn-pgd": "Fast minimum norm and PGD",
+        "strong": "Ensemble of attacks",
+        "transfer": "transferred PGD",
+        "rotation-grid": "worst turn",
+        "translation-grid": "worst shift",
+        "spatial-grid": "worst turn and shift",
+        "worst-of-10": "worst of 10 turns and shifts",
+        "spatial-pgd": "PGD at the worst turns",
+        "equivariance": "class unchanged by a turn",
+        "diagnostics": "all checks",
+    }
+)
+EPS_UNITS = Names({"pixel": "pixel units", "normalised": "deviations of MNIST's pixels"})
+ADVERSARIES = Names(
+    {
+        "none": "No adversarial training",
+        "fgsm": "Trained with FGSM",
+        "fgsm-mix": "Trained with FGSM and clean images",
+        "fgsm-rs": "Trained with FGSM from random starts",
+        "pgd": "Trained with PGD",
+        "trades": "Trained with TRADES",
+        "cusp": "Trained with CuSP",
+    }
+)
 
 TITLES = {
     "model": "Model",
@@ -174,10 +186,11 @@ def is_share(column: str) -> bool:
     return column in ("share", "lower", "upper") or any(word in column for word in words)
 
 
-def in_order(models: Iterable[str]) -> list[str]:
-    """The models in the order of legends: those of the paper first, others by name."""
-    known = list(LOOKS)
-    return sorted(set(models), key=lambda m: (known.index(m) if m in LOOKS else len(known), m))
+def in_order(words: Iterable[str], known: Iterable[str] = LOOKS) -> list[str]:
+    """The words, each once: known ones in their order, then others by name. Unless told otherwise
+    the known ones are the models in the order of legends."""
+    order = list(known)
+    return sorted(set(words), key=lambda w: (order.index(w) if w in order else len(order), w))
 
 
 def look(model: str, models: Iterable[str] = ()) -> Look:
@@ -196,7 +209,7 @@ def turn(degrees: float) -> str:
 def attack(name: str) -> str:
     """The title of a panel of one attack."""
     words = ATTACKS[name]
-    return words[0].upper() + words[1:]
+    return words[:1].upper() + words[1:]
 
 
 def labels(names: Mapping[str, str]) -> str:

@@ -334,6 +334,7 @@ def _rows(source: pa.NativeFile, schema: pa.Schema, trial: str) -> pa.Table:
         if field.name not in there:
             table = table.append_column(field.name, _added_later(field, table.num_rows))
     table = table.select(schema.names).cast(schema)
+    table.validate(full=True)  # text that is none would end those who print it
     return table.filter(pc.equal(table["trial"], trial)) if trial else table
 
 

@@ -474,6 +474,24 @@ def test_b6_on_upright_digits(loss, expected):
     assert verdict("B6", planted(cells)).verdict == expected
 
 
+def test_b6_says_which_networks_were_not_tested_on_upright_digits():
+    under = {"attack": "pgd", "eps": 0.1}
+    cells = [
+        ({"model": "gcnn", "train_rotation": x}, {**under, "test_rotation": x}, 0.5)
+        for x in (0.0, 180.0)
+    ]
+    words = verdict("B6", planted(cells)).words
+    assert "test_rotation 0" in words
+    assert words.endswith("(measured so: 0).")
+
+
+def test_rows_that_are_mixed_leave_a_claim_unmeasured():
+    cells = clean(["stdcnn", *EQUIVARIANT], (0.0, 20.0), lambda model, x: 0.9)
+    rows = planted(cells)
+    found = verdict("C1", pl.concat([rows, rows]))
+    assert (found.verdict, found.words) == (UNKNOWN, "rows differ in more than the seed.")
+
+
 @pytest.mark.parametrize(("nearer", "expected"), [(0.02, HOLDS), (-0.02, FAILS), (0.0, OPEN)])
 def test_b8_distances_to_the_boundary(nearer, expected):
     rows = []

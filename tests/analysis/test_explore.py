@@ -30,6 +30,18 @@ def test_every_cell_runs(run, monkeypatch):
     assert found["outcomes"]
 
 
+def test_problems_are_shown_as_they_are_written(tmp_path, monkeypatch):
+    place = tmp_path / "*a* <i>"
+    store(place, study(seeds=(0,), train_rotations=(0,), adversaries=("none",)))
+    (place / "evaluations" / "torn.parquet").write_bytes(b"no")
+    monkeypatch.setattr(sys, "argv", ["explore.py", "--results", str(place)])
+    from analysis.explore import app
+
+    outputs, _ = app.run()
+    shown = "".join(output.text for output in outputs if hasattr(output, "text"))
+    assert "*a* &lt;i&gt;: evaluations/torn.parquet: skipped" in shown
+
+
 @pytest.mark.parametrize("how", [["-m", "analysis.explore"], ["analysis/explore.py"]])
 def test_it_runs_as_a_script(run, how):
     command = [sys.executable, *how, "--", "--results", run]

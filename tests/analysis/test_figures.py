@@ -1,16 +1,18 @@
+import contextlib
 import itertools
 import json
 
 import altair as alt
 import polars as pl
 import pytest
+import vl_convert
 
-from analysis import panels, selection
+from analysis import claims, methods, panels, selection
 from analysis.figures import FIGURES
 from analysis.selection import NotMeasured
 from rotgrid.spec import ATTACKS, Probe
 
-from made_up import chart, frame, row, study, trials_of, whole
+from made_up import chart, frame, learned, row, study, table_of, trials_of, whole
 
 PAIR = (("stdcnn", "doubled"), ("gcnn", "halved"))
 OF_FULL = ("overview", "tradeoff", "figure01", "figure02", "figure04", "figure07", "figure11")
@@ -171,7 +173,8 @@ def test_capsules_have_figure12_to_themselves(full):
 
 
 def test_figure01_with_one_test_range_is_not_measured(full):
-    with pytest.raises(NotMeasured, match=r"two values of test_rotation or more \(measured: 20\)"):
+    words = r"two values of test_rotation or more, with .* than capsnet.* \(measured: 20\)"
+    with pytest.raises(NotMeasured, match=words):
         FIGURES["figure01"].draw(full.filter(pl.col("test_rotation") == 20))
 
 
@@ -489,3 +492,37 @@ def test_registry_has_a_function_named_as_the_figure():
     assert next(iter(FIGURES)) == "overview"
     assert all(figure.draw.__name__ == name for name, figure in FIGURES.items())
     assert selection.SETTING[1] == "data"
+
+
+STRANGE = """c'ar"li <b>"""
+
+
+@pytest.mark.parametrize("name", ["attack", "adversary", "eps_unit", "loss", "recipe", "data"])
+def test_words_of_another_version_are_shown_as_they_are(full, name):
+    strange = pl.when(pl.col(name) == "none").then(name).otherwise(pl.lit(STRANGE)).alias(name)
+    rows = full.with_columns(strange)
+    drawn = []
+    for figure in FIGURES.values():
+        empty = [table_of(table, []) for table in figure.needs]
+        with contextlib.suppress(NotMeasured):
+            drawn.append(json.dumps(figure.draw(rows, *empty).to_dict(validate=False)))
+    assert drawn
+    notes = "".join(methods.notes(rows))
+    claims.judge(rows)
+    assert STRANGE in notes
+
+
+def test_a_model_with_quotes_in_its_name_is_drawn(full):
+    rows = full.with_columns(model=pl.col("model").replace("gcnn", STRANGE))
+    spec = FIGURES["frontier"].draw(rows).to_dict(validate=False)
+    assert vl_convert.vegalite_to_svg(spec).startswith("<svg")
+    filters = [layer["transform"][0]["filter"] for layer in spec["concat"][-1]["layer"][2:]]
+    assert all(json.dumps(STRANGE) in condition for condition in filters)
+
+
+def test_robust_accuracy_of_an_unknown_adversary_has_a_panel():
+    trial = trials_of(study(adversaries=("fgsm",), seeds=(0,)))[0]
+    rows = table_of("training", [{**one, "adversary": STRANGE} for one in learned(trial)])
+    panels = chart("learning", frame([]), training=rows).to_dict(validate=False)["concat"]
+    titles = [panel["title"]["text"] for panel in panels]
+    assert f"{STRANGE}: under PGD-10" in titles

@@ -1,5 +1,7 @@
 import subprocess
 import sys
+from array import array
+from random import Random
 
 import polars as pl
 import pyarrow as pa
@@ -7,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import analysis
-from analysis.load import read
+from analysis import parts
+from analysis.load import gather, read
 from rotgrid import failures, results, storage
 from rotgrid.spec import Probe, Trial
 
@@ -114,6 +117,104 @@ def test_a_damaged_part_among_many_costs_only_its_own_rows(tmp_path):
     assert analysis.load(tmp_path).height == 8
     (line,) = analysis.problems(tmp_path)
     assert f"{first.name}: skipped" in line
+
+
+def damaged(content, random):
+    """The content with one bit flipped (often at a page's start), or zeros, or its end cut off."""
+    changed = bytearray(content)
+    starts = [at for at in range(len(content)) if content[at : at + 2] == b"\x15\x04"] or [0]
+    at = random.choice([random.randrange(len(content)), random.choice(starts)])
+    match random.choice(["bit", "bit", "zeros", "end"]):
+        case "bit":
+            changed[min(at + random.randrange(30), len(content) - 1)] ^= 1 << random.randrange(8)
+        case "zeros":
+            changed[at : at + 64] = bytes(len(changed[at : at + 64]))
+        case "end":
+            del changed[at:]
+    return bytes(changed)
+
+
+def test_whatever_is_damaged_its_part_is_read_or_named(tmp_path):
+    other = TRIAL.model_copy(update={"seed": 1})
+    store(tmp_path, rows_of() + rows_of(other))
+    part = tmp_path / "evaluations" / f"{TRIAL.key()}.parquet"
+    content, random = part.read_bytes(), Random(1)
+    for _ in range(150):
+        part.write_bytes(damaged(content, random))
+        loaded = read(tmp_path)
+        assert loaded.rows.filter(trial=other.key()).height == 2
+        assert len(loaded.rows) == 4 or loaded.problems
+        repr(loaded.rows)  # also text that is none is found before it is shown
+
+
+def test_text_that_is_none_is_damage(tmp_path):
+    store(tmp_path, rows_of())
+    (part,) = (tmp_path / "evaluations").iterdir()
+    table = pq.read_table(part, use_threads=False)
+    ends = [0, 2, 4]
+    buffers = [None, pa.py_buffer(array("i", ends)), pa.py_buffer(b"\xff\xfeab")]
+    wrong = pa.Array.from_buffers(pa.string(), len(table), buffers)
+    at = table.column_names.index("host")
+    pq.write_table(table.set_column(at, table.schema.field("host"), wrong), part)
+    assert analysis.load(tmp_path).is_empty()
+    assert "skipped: " in analysis.problems(tmp_path)[0]
+
+
+@pytest.mark.parametrize("name", ["run[12]", "run*", "run?", "[ICLR] robust", "~", "run[/1]"])
+def test_names_of_folders_are_no_patterns(tmp_path, monkeypatch, name):
+    for seconds, folder in enumerate(["run1", "run2", name]):
+        store(tmp_path / folder, [{**one, "seconds": float(seconds)} for one in rows_of()])
+    monkeypatch.chdir(tmp_path)
+    for place in (name, tmp_path / name):
+        loaded = gather(place, whole=1_000)
+        assert loaded.rows["seconds"].to_list() == [2, 2]
+        assert loaded.problems == []
+        assert parts.height(place, "evaluations") == 2
+    monkeypatch.chdir(tmp_path / name)
+    assert analysis.load(".")["seconds"].to_list() == [2, 2]
+
+
+def test_what_cannot_be_reached_is_not_called_damaged(tmp_path, monkeypatch):
+    def away(root, name):
+        raise storage.StoreError(f"cannot read {name}: no connection")
+
+    store(tmp_path, rows_of())
+    monkeypatch.setattr(storage, "get", away)
+    with pytest.raises(storage.StoreError, match="no connection"):
+        analysis.load(tmp_path)
+
+
+def test_a_place_that_cannot_be_reached_is_no_empty_one(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OSError, match="file"):
+        analysis.load(tmp_path / "file")
+
+
+def test_words_of_another_version_are_a_problem_and_their_rows_stay(tmp_path):
+    (one, other) = rows_of()
+    later = {**row(TRIAL, Probe(attack="pgd", eps=0.1)), "attack": "carlini", "loss": "cw"}
+    store(tmp_path, [one, other, later])
+    assert analysis.load(tmp_path).height == 3
+    attack, loss = analysis.problems(tmp_path)
+    assert attack.startswith("attack carlini: not known to this version")
+    assert loss.startswith("loss cw: not known to this version")
+    assert gather(tmp_path, whole=1).problems[:2] == [attack, loss]
+
+
+def test_parts_with_and_without_the_digest_of_the_code(tmp_path):
+    trials = [TRIAL.model_copy(update={"seed": seed}) for seed in range(2)]
+    store(tmp_path, rows_of(trials[0]))
+    (part,) = (tmp_path / "evaluations").iterdir()
+    table = pq.read_table(part).drop_columns(["code"])
+    meta = {**table.schema.metadata, b"rotgrid.schema_version": b"3"}
+    pq.write_table(table.replace_schema_metadata(meta), part)
+    results.write(
+        tmp_path, "evaluations", "new", rows_of(trials[1]), {**PROVENANCE, "code": "abc"}
+    )
+    for loaded in (read(tmp_path), read(tmp_path, whole=1)):
+        by_seed = dict(loaded.rows.select("seed", "code").iter_rows())
+        assert by_seed == {0: None, 1: "abc"}
+    assert analysis.problems(tmp_path) == []
 
 
 def test_a_part_of_a_newer_version_is_skipped_and_one_of_an_older_is_read(tmp_path):

@@ -1,4 +1,8 @@
+import errno
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -32,8 +36,14 @@ def test_main_writes_every_file(tmp_path, capsys):
     out = tmp_path / "report"
     printed = capsys.readouterr()
     assert printed.out == f"{out / 'report.html'}\n"
-    missing = {line.partition(" not drawn: ")[0] for line in printed.err.splitlines()}
-    assert missing < set(FIGURES)
+    page = (out / "report.html").read_text()
+    missing = {name for name in FIGURES if f'<section id="{name}"' not in page}
+    assert all(f"<li>{name}: needs " in page for name in missing)
+    assert printed.err == (
+        f"{len(FIGURES) - len(missing)} figures drawn; {len(missing)} not, for the reasons in "
+        'report.html, section "Figures that could not be drawn"\n'
+    )
+    assert "Figures that could not be drawn</h2>" in page
     assert {"overview", "tradeoff", "figure01", "figure02", "figure10", "figure12"}.isdisjoint(
         missing
     )
@@ -43,8 +53,6 @@ def test_main_writes_every_file(tmp_path, capsys):
     kinds = ("md", "csv", "tex")
     tables = {f"{name}.{kind}" for name in drawn if name != "overview" for kind in kinds}
     assert {path.name for path in (out / "tables").iterdir()} == tables
-    page = (out / "report.html").read_text()
-    assert all(f'<section id="{name}"' in page for name in drawn)
     outcomes = json.loads((out / "claims.json").read_text())
     assert all(f'<tr id="{one["id"]}"' in page for one in outcomes)
     assert len((out / "claims.md").read_text().splitlines()) == len(outcomes) + 2
@@ -57,7 +65,8 @@ def test_partial_results_are_drawn_and_what_is_missing_is_said(tmp_path, capsys,
     store(tmp_path / "run", small)
     (tmp_path / "run" / "evaluations" / "torn.parquet").write_bytes(b"no")
     storage.put(tmp_path / "run", "grids/quick.yaml", b"blocks: [{model: gcnn, data: mnist5k}]")
-    assert main([str(tmp_path / "run"), "--out", str(tmp_path / "out")]) == 0
+    out = str(tmp_path / "out")
+    assert main([str(tmp_path / "run"), "--verbose", "--out", out]) == 0
     printed = capsys.readouterr().err
     assert "torn.parquet: skipped" in printed
     assert "no rows of 1 of 1 trials" in printed
@@ -95,6 +104,84 @@ def test_several_results_need_an_out(tmp_path, capsys):
         main([str(tmp_path / "a"), str(tmp_path / "b")])
     assert stopped.value.code == 2
     assert "--out is needed" in capsys.readouterr().err
+
+
+def undrawn(*_):
+    raise AssertionError("this work is for nothing")
+
+
+@pytest.mark.parametrize("out", ["report", "report/below"])
+def test_an_out_that_cannot_be_written_is_5_before_the_work(
+    tmp_path, capsys, monkeypatch, small, out
+):
+    run = store(tmp_path / "run", small[:1])
+    (tmp_path / "run" / "report").write_text("a file")
+    monkeypatch.setattr("analysis.__main__.drawings", undrawn)
+    assert main([run, "--out", f"{run}/{out}"]) == 5
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"cannot write the report to {run}/{out}: ")
+    assert printed.endswith("name another folder with --out\n")
+
+
+def test_results_that_may_only_be_read_need_an_out(tmp_path, capsys, monkeypatch, small):
+    def refuse(root, name, data):
+        raise storage.StoreError(errno.EROFS, f"cannot write {name}: {os.strerror(errno.EROFS)}")
+
+    run = store(tmp_path, small[:1])
+    monkeypatch.setattr(storage, "put", refuse)
+    monkeypatch.setattr("analysis.__main__.drawings", undrawn)
+    assert main([run]) == 5
+    why = "Read-only file system; name another folder with --out"
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"cannot write the report to {run}/report: ")
+    assert printed.endswith(f"{why}\n")
+
+
+def test_an_out_below_folders_that_are_not_there_yet_is_made(tmp_path, small):
+    out = tmp_path / "not" / "yet"
+    assert main([store(tmp_path / "run", small[:8]), "--out", str(out)]) == 0
+    assert (out / "report.html").exists()
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
+
+
+def test_results_that_cannot_be_reached_are_5(tmp_path, capsys):
+    (tmp_path / "file").write_text("no folder")
+    assert main([str(tmp_path / "file")]) == 5
+    assert "file" in capsys.readouterr().err
+
+
+def test_interrupted_is_130(tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("analysis.__main__.draw", interrupt)
+    assert main([str(tmp_path)]) == 130
+
+
+def test_the_report_is_written_though_nobody_listens(tmp_path, small):
+    run = store(tmp_path / "run", small[:8])
+    (tmp_path / "run" / "evaluations" / "torn.parquet").write_bytes(b"no")
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "analysis", run]
+    with open("/dev/full", "w") as full:
+        assert subprocess.run(command, stdout=writing, stderr=full).returncode == 0
+    os.close(writing)
+    assert "torn.parquet" in (tmp_path / "run" / "report" / "report.html").read_text()
+
+
+def test_rows_with_words_of_another_version_are_named_and_the_rest_is_drawn(
+    tmp_path, capsys, small
+):
+    trial = Trial.model_validate({name: small[0][name] for name in Trial.model_fields})
+    later = {**row(trial, Probe(attack="pgd", eps=0.1)), "attack": "carlini"}
+    run = store(tmp_path / "run", [*small, later])
+    assert main([run]) == 0
+    assert "attack carlini: not known to this version" in capsys.readouterr().err
+    page = (tmp_path / "run" / "report" / "report.html").read_text()
+    assert "attack carlini: not known to this version" in page
+    assert "<li>carlini: eps 0.1; n = 1,000 test images per network" in page
+    assert '<section id="figure01"' in page
 
 
 def test_no_rows_at_all_is_2_and_writes_nothing(tmp_path, capsys):

@@ -1,6 +1,6 @@
 import polars as pl
 
-from analysis import flags, methods
+from analysis import flags, methods, parts, star
 from analysis.load import Loaded
 from rotgrid.spec import Probe, Trial
 
@@ -99,3 +99,15 @@ def test_provenance_has_a_row_per_machine_and_version(sparse):
 def test_values_are_listed_or_counted():
     assert methods.values(pl.Series([3.0, 1.5, 3.0])) == "1.5, 3"
     assert methods.values(pl.Series(range(9)), "{}") == "0 to 8 (9 values)"
+
+
+def test_it_is_said_whether_one_code_made_all_rows(sparse):
+    assert "Rows that do not say which code made them: " in methods.codes(sparse)
+    one = sparse.with_columns(code=pl.lit("aa"))
+    assert methods.codes(one) == "One code made rows: aa."
+    some = one.with_columns(code=pl.Series(["bb", None, *one["code"][2:]]))
+    assert methods.codes(some) == (
+        "More than one code (2) made rows: aa, bb. Rows that do not say which code made them: 1."
+    )
+    assert methods.codes(star.apart(some, parts.fit(some))) == methods.codes(some)
+    assert methods.provenance(some)["code"].to_list() == [None, "aa", "bb"]

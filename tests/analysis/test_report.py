@@ -162,3 +162,14 @@ def test_it_says_what_is_missing_wrong_and_where_it_comes_from(page):
 
 def test_tables_can_be_unfolded(page):
     assert page.count("<details><summary>Table (") == 2
+
+
+def test_users_words_are_text(full):
+    name = "<i>[eps]</i>&{x}"
+    loaded = Loaded(
+        full, [name], [name], table_of("diagnostics", []), full.select("trial").clear()
+    )
+    loaded = loaded._replace(failed=pl.DataFrame(schema=flags.FAILED))
+    text = report({}, {"figure01": name}, loaded)
+    assert "<i>" not in text
+    assert text.count("&lt;i&gt;[eps]&lt;/i&gt;&amp;{x}") == 5
