@@ -172,6 +172,10 @@ class Tracker:
         if since > (BAR_SECONDS if self._live else max(LINE_SECONDS, elapsed / 100)):
             self._show()
 
+    def say(self, line: str) -> None:
+        """A line for the user, above the bar."""
+        self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
     def seconds_left(self) -> float | None:
         """Expected seconds to the end, or None before a trial is done."""
         return self._forecast.seconds_left()

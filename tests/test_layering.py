@@ -34,6 +34,7 @@ ORDER = [
     "adversaries",
     "losses",
     "stepping",
+    "checkpoints",
     "training",
     "evaluation",
     "experiment",
