@@ -41,7 +41,7 @@ def training_of(key: str) -> str:
 
 
 def serialize(state: object, notes: Mapping[str, Any] | None = None) -> bytes:
-    """A checkpoint as bytes, complete before anything is written; notes become JSON, times text."""
+    """A checkpoint as bytes, complete before anything is written; its notes become JSON."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     if notes:

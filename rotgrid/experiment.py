@@ -156,18 +156,20 @@ def keep(
         storage.put(results, weights_of(key), data)
         kept = checkpoints.parse(data).notes
     store_epochs(trial, kept, count_parameters(model), results)
-    storage.delete(results, checkpoints.training_of(key))
 
 
 def store_epochs(trial: Trial, notes: Mapping[str, Any], parameters: int, results: Root) -> None:
-    """Write the rows that weights carry; earlier versions wrote them before the weights."""
-    if not notes.get("rows"):
-        return
-    finished = datetime.datetime.fromisoformat(notes["provenance"]["finished_at"])
-    source = {**notes["provenance"], "finished_at": finished}
-    fields = {"trial": trial.key(), "parameters": parameters, **trial.model_dump()}
-    rows = [{**fields, **row} for row in notes["rows"]]
-    tables.write(results, "training", trial.key(), rows, source)
+    """Write the rows that weights carry: then the training is complete.
+
+    Earlier versions wrote the rows before the weights, which carry none.
+    """
+    if rows := notes.get("rows"):
+        finished = datetime.datetime.fromisoformat(notes["provenance"]["finished_at"])
+        source = {**notes["provenance"], "finished_at": finished}
+        fields = {"trial": trial.key(), "parameters": parameters, **trial.model_dump()}
+        epochs = [{**fields, **row} for row in rows]
+        tables.write(results, "training", trial.key(), epochs, source)
+    storage.delete(results, checkpoints.training_of(trial.key()))
 
 
 def load_network(results: Root, key: str) -> nn.Module:

@@ -84,6 +84,16 @@ class OwnLoss(nn.Module):
         return (self(images).sum() - labels.sum()).square()
 
 
+def test_an_attribute_called_loss_is_nobody_s_business(digits):
+    """Many networks have one, such as `nn.CrossEntropyLoss()`, which takes logits."""
+    images, labels = pixels(digits.train_images[:8]), digits.train_labels[:8]
+    net = models.build("stdcnn").eval()
+    expected = losses.training_loss(net, images, labels)
+    net.loss = nn.CrossEntropyLoss()
+    assert losses.own_loss(net) is None
+    assert torch.equal(losses.training_loss(net, images, labels), expected)
+
+
 def test_a_model_trains_on_its_own_loss_and_others_on_cross_entropy(digits):
     images, labels = torch.rand(4, 1, 28, 28), torch.tensor([1, 2, 3, 4])
     own = OwnLoss()
