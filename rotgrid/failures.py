@@ -237,8 +237,10 @@ def report(failures: Iterable[Failure], command: str) -> list[str]:
 
 
 def last_lines(failure: Failure, most: int = 4) -> list[str]:
-    """Where the exception was raised: the end of the traceback without the exception."""
-    lines = [line for line in failure.traceback.splitlines() if line.strip(" ^~")]
+    """Where the exception, or what it was raised from, was raised: the end of the traceback
+    without the exception."""
+    first = failure.traceback.partition("\nThe above exception was the direct cause")[0]
+    lines = [line for line in first.splitlines() if line.strip(" ^~")]
     return lines[:-1][-most:]
 
 

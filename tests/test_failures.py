@@ -197,5 +197,19 @@ def test_the_report_names_cause_hosts_networks_and_the_command():
     assert "reproduce one:  python -m rotgrid.launch g.yaml --only 0" in text
 
 
+def test_the_report_shows_where_it_began(tmp_path):
+    def work():
+        try:
+            boom()
+        except ValueError as error:
+            raise RuntimeError("attack pgd") from error
+
+    attempt(tmp_path, work)
+    text = "\n".join(failures.report(failures.read(tmp_path).values(), "again"))
+    assert "RuntimeError: attack pgd" in text
+    assert "raise ValueError(message)" in text
+    assert "raise RuntimeError" not in text
+
+
 def test_the_command_is_safe_for_a_shell():
     assert failures.again("my grid.yaml", "s3://b/x").endswith("'my grid.yaml' --results s3://b/x")
