@@ -5,4 +5,14 @@ A grid file lists what to train and what to measure; `python -m rotgrid.launch` 
 degrees counter-clockwise, and eps is an L-infinity radius in those pixel units.
 """
 
+import importlib
+from typing import Any
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    """`load_network`, from `rotgrid.experiment`, which loads torch."""
+    if name == "load_network":
+        return importlib.import_module("rotgrid.experiment").load_network
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

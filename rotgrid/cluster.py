@@ -7,7 +7,6 @@ per actor; images reach each node once, through Ray's object store.
 """
 
 import contextlib
-import errno
 import functools
 import json
 import logging
@@ -20,6 +19,7 @@ import socket
 import tempfile
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,7 +54,7 @@ from ray.tune.search.basic_variant import BasicVariantGenerator
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rotgrid import data, deadline, failures, provenance, storage
-from rotgrid.failures import CANARIES, HOPELESS, Attempts
+from rotgrid.failures import CANARIES, HOPELESS, Attempts, MachineError
 from rotgrid.grid import Resources
 from rotgrid.progress import Tracker
 from rotgrid.spec import Probe, Trial, digest
@@ -64,9 +64,12 @@ CONNECT_SECONDS = 4.0
 """For a cluster to answer, twice: a connection, and a word of Ray's protocol."""
 HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 """How HTTP/2, which Ray speaks, begins: the preface, and an empty frame of settings."""
-FULL = re.compile(rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EROFS})\]")
-"""Of errors that waiting does not help."""
-DIED = "ProcessDied: the process was killed, ran out of memory, or its node was lost"
+LOSSES = 10
+"""Attempts at one trial that nodes or the results end, not counted as attempts, before the launch
+gives up on it."""
+NODE_LOST = re.compile("its node has died|ActorUnavailableError|is temporarily unavailable")
+"""How Ray says that a process is gone with its node, or out of reach."""
+DIED = "ProcessDied: the process was killed, or ran out of memory"
 BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")
 """What `ray up` leaves on the head; Ray has no other way to ask."""
 NODE_SECONDS = 180.0
@@ -75,11 +78,9 @@ GROWTH_SECONDS = 900.0
 """For an autoscaler to add a node that a trial fits on."""
 REPORT_SECONDS, REPORT_SHARE = 1.0, 0.01
 """Between words of a trial to the driver, at least; and of its time, at most."""
-STORE_SECONDS = 30.0
-"""How long results may be out of reach before the launch stops."""
 
 
-class ClusterError(RuntimeError):
+class ClusterError(MachineError):
     """Ray cannot be reached, or its nodes cannot do what the plan asks for."""
 
 
@@ -91,6 +92,10 @@ class Check(NamedTuple):
     """A file in `results_in`, for the time of the launch."""
     versions: tuple[tuple[str, str], ...]
     gpu: float
+
+
+class RecordedError(RuntimeError):
+    """An attempt failed, its process has recorded it, and a new process shall try again."""
 
 
 @dataclass
@@ -107,10 +112,12 @@ class Launch:
     """When the running trials were started, by key."""
     frozen: set[str] = field(default_factory=set)
     """Keys of trials whose process was ended because it ignored its limit."""
-    stopped: str = ""
-    """Why the results cannot be written, if they cannot."""
-    refused: str = ""
-    """Which node cannot run trials, and why, if there is one."""
+    attempts: Counter[str] = field(default_factory=Counter)
+    """Failed ones that are recorded, by key."""
+    losses: Counter[str] = field(default_factory=Counter)
+    """Attempts that ended for no fault of the trial, by key."""
+    trouble: StoreError | ClusterError | None = None
+    """Why the launch has to stop, if it has."""
 
     @property
     def tries(self) -> Attempts:
@@ -158,7 +165,8 @@ class Watch(tune.Callback):
         launch, key = _launches[self.launch], trial.config["key"]
         launch.running.pop(key, None)
         if refused := trial.last_result.get("refused"):
-            launch.refused = launch.refused or refused
+            kept = "What is finished is kept; launch again to go on."
+            launch.trouble = launch.trouble or ClusterError(f"{refused}\n{kept}")
             launch.tracker.again(key)
         else:
             launch.tracker.finished(key, trial.last_result.get("outcome") != "done")
@@ -171,7 +179,7 @@ class Watch(tune.Callback):
         launch, key = _launches[self.launch], trial.config["key"]
         launch.running.pop(key, None)
         launch.tracker.again(key)
-        account(launch, trial, final=False)
+        account(launch, trial)
 
     def on_trial_error(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: object
@@ -180,7 +188,7 @@ class Watch(tune.Callback):
         launch, key = _launches[self.launch], trial.config["key"]
         launch.running.pop(key, None)
         launch.tracker.finished(key, failed=True)
-        account(launch, trial, final=True)
+        account(launch, trial, last=True)
 
     def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: object) -> None:
         """Now and then: end processes that do not even run their own watchdog."""
@@ -196,7 +204,7 @@ class Watch(tune.Callback):
 
 
 class Stop(tune.Stopper):
-    """Ends the launch when results cannot be written, or a node cannot run trials."""
+    """Ends the launch when results are out of reach, or machines cannot do the work."""
 
     def __init__(self, launch: str) -> None:
         self.launch = launch
@@ -207,8 +215,7 @@ class Stop(tune.Stopper):
 
     def stop_all(self) -> bool:
         """Whether to end."""
-        launch = _launches[self.launch]
-        return bool(launch.stopped or launch.refused)
+        return _launches[self.launch].trouble is not None
 
 
 class InTurn(FIFOScheduler):
@@ -259,47 +266,69 @@ def forget(trial: TuneTrial) -> None:
     trial.run_metadata.metric_n_steps.clear()
 
 
-def account(launch: Launch, trial: TuneTrial, final: bool) -> None:
-    """Record a failed attempt unless its own process did; see whether results can be written."""
-    key, spec = trial.config["key"], Trial(**json.loads(trial.config["trial"]))
-    if trouble := store_trouble(trial):
-        launch.stopped = trouble if FULL.search(trouble) else unreachable(launch.results_in)
-    try:
-        known = failures.find(launch.results_in, key)
-        if known is None or known.launch != launch.id or known.attempt < trial.num_failures:
-            text, trace, host = DIED, "", trial.node_ip or "unknown"
-            if key in launch.frozen:
-                text = "TimeLimitError: the process did not respond, and was ended"
-        else:
-            text, trace, host = known.exception, known.traceback, known.host
-            if known.final or not final:
-                return
-        text = trouble or text
-        how = {"attempt": max(1, trial.num_failures), "final": final and not launch.stopped}
-        failures.record(launch.results_in, spec, launch.tries, text, trace, host, **how)
-    except StoreError:
-        launch.stopped = launch.stopped or unreachable(launch.results_in)
+def account(launch: Launch, trial: TuneTrial, last: bool = False) -> None:
+    """See what ended an attempt: one of the trial's own failures, which is recorded and counted,
+    or a fault of machines or the store, for which Tune may try once more.
+
+    Args:
+        launch: of the trial.
+        trial: whose attempt has ended.
+        last: Tune does not try again.
+    """
+    key = trial.config["key"]
+    kind, text = ending(trial)
+    if kind == "RecordedError":
+        launch.attempts[key] += 1
+    elif not kind:
+        record_death(launch, trial)
+    else:
+        launch.tracker.say(f"trial {key}: {text}")
+        launch.losses[key] += 1
+        trial.max_failures += launch.losses[key] <= LOSSES
+        if kind == "StoreError":
+            launch.trouble = lasting_outage(launch, StoreError(text), last)
+        elif last and kind == "NodeLost":
+            record_death(launch, trial, text, final=False)
+        elif last:
+            launch.trouble = ClusterError(f"node {trial.node_ip}: {text}")
 
 
-def store_trouble(trial: TuneTrial) -> str:
-    """What kept the last attempt from reading or writing results, if that ended it."""
+def ending(trial: TuneTrial) -> tuple[str, str]:
+    """The kind of exception that ended the last attempt, and its message; no kind if its process
+    died."""
     errors = Path(trial.error_file).read_text() if trial.error_file else ""
-    last = errors.rstrip().rpartition("\n")[2]
-    return last.partition("StoreError: ")[2]
+    errors = errors.rpartition("Failure # ")[2]
+    if NODE_LOST.search(errors):
+        return "NodeLost", f"NodeLost: its node {trial.node_ip or ''} was lost"
+    *_, found = None, *re.finditer(r"^rotgrid\.[\w.]+\.(\w+): ", errors, re.MULTILINE)
+    return (found[1], errors[found.end() :].strip()) if found else ("", "")
 
 
-def unreachable(results_in: str) -> str:
-    """Why results cannot be written, or nothing if it was a passing trouble."""
-    until = time.monotonic() + STORE_SECONDS
-    while True:
-        try:
-            storage.check(results_in)
-        except StoreError as error:
-            if FULL.search(str(error)) or time.monotonic() > until:
-                return str(error)
-            time.sleep(1)
-        else:
-            return ""
+def lasting_outage(launch: Launch, error: StoreError, last: bool) -> StoreError | None:
+    """Why the launch has to stop, unless it was a passing trouble of the store."""
+    if last or storage.is_lasting(error):
+        return error
+    trouble = storage.wait_until_writable(launch.results_in, storage.OUTAGE_SECONDS)
+    return StoreError(trouble) if trouble else None
+
+
+def record_death(
+    launch: Launch, trial: TuneTrial, text: str = DIED, final: bool | None = None
+) -> None:
+    """Record that a process died, unless it did so itself before."""
+    key, spec = trial.config["key"], Trial(**json.loads(trial.config["trial"]))
+    if key in launch.frozen:
+        text = "TimeLimitError: the process did not respond, and was ended"
+    host = trial.node_ip or "unknown"
+    root, tries = launch.results_in, launch.tries
+    try:
+        known = failures.find(root, key)
+        counted = known.attempt if known and known.launch == launch.id else 0
+        if counted <= launch.attempts[key]:
+            failures.record(root, spec, tries, text, "", host, comes_again=False, final=final)
+        launch.attempts[key] += 1
+    except StoreError as error:
+        launch.trouble = lasting_outage(launch, error, last=False)
 
 
 def run_trial(config: Mapping[str, Any], shared: Mapping[str, Any]) -> None:
@@ -337,7 +366,7 @@ def run_trial(config: Mapping[str, Any], shared: Mapping[str, Any]) -> None:
             if messenger.lines or outcome != "again":
                 messenger.report(outcome)
     if outcome == "again":
-        raise RuntimeError("recorded in failures/; to be tried again in a new process")
+        raise RecordedError("see failures/; to be tried again in a new process")
 
 
 class Messenger(logging.Handler):
@@ -419,10 +448,8 @@ def run(
             _launches.pop(launch.id, None)
             ray.shutdown()
             storage.delete(results_in, check.marker)
-    if launch.stopped:
-        raise StoreError(launch.stopped)
-    if launch.refused:
-        raise ClusterError(f"{launch.refused}\nWhat is finished is kept; launch again to go on.")
+    if launch.trouble:
+        raise launch.trouble
 
 
 @contextlib.contextmanager
@@ -485,7 +512,8 @@ def tuner(
             verbose=0,
             callbacks=[Watch(launch.id)],
             stop=Stop(launch.id),
-            failure_config=tune.FailureConfig(max_failures=launch.resources.retries),
+            # one more: in it the trial learns that the failure before was its last
+            failure_config=tune.FailureConfig(max_failures=launch.resources.retries + 1),
         ),
     )
 
@@ -530,8 +558,8 @@ def source(address: str | None, found: str | None) -> str:
     if not file.exists():
         return "on this machine"
     return (
-        f"at {found or repr(text)} ({file}; if that Ray has ended, remove the file, or add --address "
-        "local for a new one)"
+        f"at {found or repr(text)} ({file}; if that Ray has ended, remove the file, or add "
+        "--address local for a new one)"
     )
 
 
@@ -692,7 +720,7 @@ def elsewhere(check: Check) -> str:
     """Why results cannot be written from here, or nothing."""
     root = check.results_in
     try:
-        if trouble := unreachable(root):
+        if trouble := storage.wait_until_writable(root, storage.OUTAGE_SECONDS):
             return f"{root}: {trouble}"
         if storage.exists(root, check.marker):
             return ""

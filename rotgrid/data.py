@@ -19,6 +19,7 @@ import pooch
 import torch
 from torch import Tensor
 
+from rotgrid.failures import MachineError
 from rotgrid.spec import DATA, DataName, known
 
 EMBEDDED = Path(__file__).with_name("mnist5k.npz")
@@ -46,7 +47,7 @@ MIRRORS = (
 )
 
 
-class DataError(RuntimeError):
+class DataError(MachineError):
     """Data are missing or damaged; the message names the file and what to do."""
 
 

@@ -1,5 +1,6 @@
 """A trained model and its probes become rows: rotate, attack, count."""
 
+import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -22,9 +23,12 @@ from rotgrid.attacks.spatial import (
 )
 from rotgrid.attacks.threat import TOLERANCE, frozen
 from rotgrid.data import Dataset, pixels, subset
+from rotgrid.failures import MachineError
 from rotgrid.grouping import UNTURNED, grouped, same_images, same_sweep
 from rotgrid.rotation import draw_angles, draw_shifts, rotate, transform
 from rotgrid.spec import ModelName, Probe, Trial
+from rotgrid.storage import StoreError
+from rotgrid.training import ignore
 
 ATTACK_SEED = 20190
 """Of the random starts of attacks: the same for every model, range and eps, so that differences
@@ -37,6 +41,13 @@ Row = dict[str, Any]
 Sources = Callable[[ModelName], nn.Module]
 """The network on which `transfer` makes its images, by model."""
 
+Failed = Callable[[Probe, Exception], object]
+
+
+def reraise(probe: Probe, error: Exception) -> None:
+    """Let a probe that cannot be measured end the measuring."""
+    raise error
+
 
 def measure(
     model: nn.Module,
@@ -45,6 +56,8 @@ def measure(
     probes: Sequence[Probe],
     sources: Sources | None = None,
     until: float = deadline.NEVER,
+    progress: Callable[[str], object] = ignore,
+    failed: Failed = reraise,
 ) -> Iterator[list[Row]]:
     """The rows of the probes, without provenance, a sweep over eps at a time.
 
@@ -57,6 +70,8 @@ def measure(
         probes: resolved.
         sources: needed by `transfer`.
         until: reading of `time.monotonic` past which no sweep begins.
+        progress: is told what begins, as in `attack pgd`.
+        failed: is told of each probe that cannot be measured, and why; all others are measured.
 
     Yields:
         `probe`, its fields, `n`, `n_correct`, `correct`, `class_n`, `class_n_correct`,
@@ -68,10 +83,28 @@ def measure(
             test = test_images(dataset, trial, group[0])
             for same in grouped(group, same_sweep):
                 deadline.check(until, f"attack {same[0].attack}, probe {same[0].key()}")
-                start = time.perf_counter()
-                rows = measured(model, dataset, trial, test, same, sources)
-                seconds = (time.perf_counter() - start) / len(rows)
-                yield [{**row, "seconds": seconds} for row in rows]
+                progress(f"attack {same[0].attack}")
+                work = functools.partial(measured, model, dataset, trial, test, sources=sources)
+                yield timed(work, same, failed)
+
+
+def timed(
+    work: Callable[[Sequence[Probe]], list[Row]], probes: Sequence[Probe], failed: Failed
+) -> list[Row]:
+    """The rows of a sweep with their seconds; if it fails, of its probes one by one."""
+    start = time.perf_counter()
+    try:
+        rows = work(probes)
+    except (StoreError, MachineError, deadline.TimeLimitError):
+        raise
+    except Exception as error:
+        if len(probes) > 1 and not probes[0].source:  # without its source each would fail alike
+            return [row for probe in probes for row in timed(work, [probe], failed)]
+        for probe in probes:
+            failed(probe, error)
+        return []
+    seconds = (time.perf_counter() - start) / len(rows)
+    return [{**row, "seconds": seconds} for row in rows]
 
 
 def test_images(dataset: Dataset, trial: Trial, probe: Probe) -> tuple[Tensor, Tensor]:

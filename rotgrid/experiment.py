@@ -2,31 +2,39 @@
 
 import contextlib
 import ctypes
+import datetime
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 import torch
 from torch import nn
 
-from rotgrid import deadline, storage
+from rotgrid import checkpoints, deadline, storage
 from rotgrid import results as tables
+from rotgrid.checkpoints import weights_of
 from rotgrid.cost import portions
 from rotgrid.data import Dataset, load
 from rotgrid.evaluation import measure
+from rotgrid.failures import MachineError
 from rotgrid.models import build, count_parameters
 from rotgrid.provenance import provenance
 from rotgrid.recipes import recipe_of
 from rotgrid.spec import VARIANTS, DataName, ModelName, Probe, Trial, digest
 from rotgrid.storage import Root
-from rotgrid.training import fit, serialize, stored
+from rotgrid.training import fit, ignore
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Options of glibc's mallopt(3)."""
 
 
-class DeviceError(RuntimeError):
+class DeviceError(MachineError):
     """This machine, or its torch, lacks what a trial computes on."""
+
+
+class ProbeError(RuntimeError):
+    """Some probes of a trial cannot be measured; the rows of the others are stored."""
 
 
 def run(
@@ -37,7 +45,7 @@ def run(
     threads: int = 1,
     gpu_share: float = 0.0,
     until: float = deadline.NEVER,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], object] = ignore,
 ) -> int:
     """Train the network of `trial`, or load its weights, and measure the probes not yet measured.
 
@@ -51,14 +59,15 @@ def run(
         threads: CPU threads of torch.
         gpu_share: 0 computes on the CPU, anything else on the first visible GPU.
         until: reading of `time.monotonic` at which to stop.
-        progress: told what begins, such as an epoch or an attack.
+        progress: is told what begins: `epoch 3 of 10`, `attack pgd`.
 
     Returns:
         The number of rows written.
 
     Raises:
-        DataError, DivergedError, FloatingPointError: see `data`, `training`, `attacks`.
-        DeviceError: there is no GPU.
+        DataError, DivergedError: see `data`, `training`.
+        ProbeError: names probes that cannot be measured; the rows of all others are stored.
+        DeviceError: there is no GPU to compute on.
         StoreError: the results cannot be read or written.
         TimeLimitError: it is past `until`; what is finished is stored.
     """
@@ -67,30 +76,138 @@ def run(
     rows_there, _ = tables.read(results, "evaluations", ["probe"], trial.key())
     done = set(rows_there["probe"].to_pylist())
     missing = [probe for probe in wanted if probe.key() not in done]
-    if not missing and storage.exists(results, f"checkpoints/{trial.key()}.pt"):
+    if done and not missing and storage.exists(results, weights_of(trial.key())):
         return 0
     dataset = load_on(trial.data, device)
-    model = network(trial, dataset, results, device, until)
-    sources = functools.cache(
-        lambda name: network(source_of(trial, name), dataset, results, device, until)
-    )
+
+    def trained(wanted: Trial) -> nn.Module:
+        return network(wanted, dataset, results, device, until, progress)
+
+    model = trained(trial)
+    sources = functools.cache(lambda name: trained(source_of(trial, name)))
     fields = {"trial": trial.key(), "parameters": count_parameters(model), **trial.model_dump()}
+    failed: dict[Probe, Exception] = {}
     for portion in portions(trial, missing):  # two launches of one grid write the same parts
-        sweeps = measure(model, dataset, trial, portion, sources, until)
-        store(results, trial, [{**fields, **row} for rows in sweeps for row in rows], device)
+        sweeps = measure(
+            model, dataset, trial, portion, sources, until, progress, failed.__setitem__
+        )
+        rows: list[dict[str, Any]] = []
+        try:
+            for sweep in sweeps:
+                rows += [{**fields, **row} for row in sweep]
+        finally:
+            store(results, trial, rows, device)
+    if failed:
+        raise ProbeError(described(failed)) from next(iter(failed.values()))
     return len(missing)
 
 
+def described(failed: Mapping[Probe, Exception]) -> str:
+    """What failed, and why, in a line: probes with equal errors together."""
+    alike: dict[str, list[Probe]] = {}
+    for probe, error in failed.items():
+        alike.setdefault(f"{type(error).__name__}: {error}", []).append(probe)
+    words = []
+    for text, probes in alike.items():
+        attacks = ", ".join(dict.fromkeys(probe.attack for probe in probes))
+        keys = ", ".join(probe.key() for probe in probes[:3])
+        more = f", ... ({len(probes)})" if len(probes) > 3 else ""
+        words.append(f"attack {attacks} (probe {keys}{more}): {text}")
+    return "; ".join(words)
+
+
 def network(
-    trial: Trial, dataset: Dataset, results: Root, device: torch.device, until: float
+    trial: Trial,
+    dataset: Dataset,
+    results: Root,
+    device: torch.device,
+    until: float = deadline.NEVER,
+    progress: Callable[[str], object] = ignore,
 ) -> nn.Module:
     """The trained network of a trial: its stored weights, or a training that stores them."""
+    key = trial.key()
     model = build(trial.model, trial.variant, trial.seed).to(device)
-    if state := stored(results, f"checkpoints/{trial.key()}.pt"):
-        model.load_state_dict(state)
-    else:
-        train(model, dataset, trial, results, until)
+    notes = checkpoints.restore(results, key, model)
+    if notes is None:
+        rows = fit(model, dataset, trial, results, until, progress)
+        keep(model, trial, rows, results, provenance(device))
+    elif not tables.read(results, "training", ["epoch"], key)[0].num_rows:
+        store_epochs(trial, notes, count_parameters(model), results)
     return model
+
+
+def keep(
+    model: nn.Module,
+    trial: Trial,
+    rows: Sequence[dict[str, Any]],
+    results: Root,
+    source: Mapping[str, object],
+) -> None:
+    """Store a trained network and the rows of its training, or take those of the same trial that
+    another process has stored meanwhile.
+
+    The weights carry the rows, and table `training` gets what the stored weights carry: so all
+    rows of a trial come from one network, whoever writes them, and wherever that is cut short.
+    """
+    key = trial.key()
+    notes = {"key": key, "trial": trial.model_dump(), "rows": rows, "provenance": source}
+    data = checkpoints.serialize(model.state_dict(), notes)
+    storage.create(results, weights_of(key), data)
+    kept = checkpoints.restore(results, key, model)
+    if kept is None:  # what is there is damaged
+        storage.put(results, weights_of(key), data)
+        kept = checkpoints.parse(data).notes
+    store_epochs(trial, kept, count_parameters(model), results)
+
+
+def store_epochs(trial: Trial, notes: Mapping[str, Any], parameters: int, results: Root) -> None:
+    """Write the rows that weights carry: then the training is complete.
+
+    Earlier versions wrote the rows before the weights, which carry none.
+    """
+    if rows := notes.get("rows"):
+        finished = datetime.datetime.fromisoformat(notes["provenance"]["finished_at"])
+        source = {**notes["provenance"], "finished_at": finished}
+        fields = {"trial": trial.key(), "parameters": parameters, **trial.model_dump()}
+        epochs = [{**fields, **row} for row in rows]
+        tables.write(results, "training", trial.key(), epochs, source)
+    storage.delete(results, checkpoints.training_of(trial.key()))
+
+
+def load_network(results: Root, key: str) -> nn.Module:
+    """The trained network of a trial, on the CPU, in evaluation mode.
+
+    Args:
+        results: results location, a path or URI.
+        key: of the trial, or its beginning.
+
+    Raises:
+        LookupError: no network or several have such a key.
+        ValueError: its file is damaged; the next launch that needs it trains it again.
+        StoreError: the results cannot be read.
+    """
+    stored = [PurePosixPath(name) for name in storage.names(results, "checkpoints", ".pt")]
+    keys = [path.stem for path in stored if "." not in path.stem and path.stem.startswith(key)]
+    if len(keys) != 1:
+        some = f": {', '.join(keys[:3])}" if keys else ""
+        raise LookupError(f"{results}: {len(keys)} trained networks have a key {key}...{some}")
+    trial = trained_as(results, keys[0])
+    model = build(trial.model, trial.variant, trial.seed)
+    if checkpoints.restore(results, keys[0], model) is None:
+        raise ValueError(f"{results}: {weights_of(keys[0])} is damaged")
+    return model.eval()
+
+
+def trained_as(results: Root, key: str) -> Trial:
+    """The trial of a stored network, by its rows.
+
+    Raises:
+        LookupError: it has none.
+    """
+    rows, _ = tables.read(results, "training", list(Trial.model_fields), key)
+    if not rows.num_rows:
+        raise LookupError(f"{results}: no rows of trial {key} say what its network is")
+    return Trial.model_validate(rows.slice(0, 1).to_pylist()[0])
 
 
 def source_of(trial: Trial, model: ModelName) -> Trial:
@@ -113,17 +230,6 @@ def source_of(trial: Trial, model: ModelName) -> Trial:
             "seed": trial.seed + same,
         }
     )
-
-
-def train(model: nn.Module, dataset: Dataset, trial: Trial, results: Root, until: float) -> None:
-    """Fit and store: first the rows, then the weights, which say that the training is complete."""
-    device = next(model.parameters()).device
-    key = trial.key()
-    fields = {"trial": key, "parameters": count_parameters(model), **trial.model_dump()}
-    rows = [{**fields, **row} for row in fit(model, dataset, trial, results, until)]
-    tables.write(results, "training", key, rows, provenance(device))
-    storage.put(results, f"checkpoints/{key}.pt", serialize(model.state_dict()))
-    storage.delete(results, f"checkpoints/{key}.training.pt")
 
 
 def store(
@@ -192,7 +298,8 @@ def require_device(gpu: float) -> None:
 
 @functools.cache
 def keep_freed_memory() -> None:
-    """Let this process keep the memory that it frees, up to a gigabyte, for what comes next.
+    """Let this process keep the memory that it frees, up to a gigabyte (older glibc: 32 MB), for
+    what comes next.
 
     glibc may give the large blocks of one training step back to the kernel and ask for them again
     in the next: thousands of page faults a step took up to a tenth of the time, in some processes.
@@ -200,7 +307,7 @@ def keep_freed_memory() -> None:
     with contextlib.suppress(OSError, AttributeError):  # not glibc
         libc = ctypes.CDLL("libc.so.6")
         for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
-            libc.mallopt(option, 1 << 30)
+            any(libc.mallopt(option, most) for most in (1 << 30, 1 << 25))  # 0: refused
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,12 +1,14 @@
 """What failed, where, how often, and how to see it again: `failures/<trial>.json`.
 
 A trial that fails is tried again from its last checkpoint, until `retries` are used up or it
-fails twice in the same way: then its record is `final`, and no later launch touches it unless it
-is asked to.
+fails twice in the same way by itself: then its record is `final`, and no later launch touches it
+unless it is asked to. What is not the trial's is no failure of it: results out of reach
+(`StoreError`), a machine that cannot run it (`MachineError`), a node that was lost.
 """
 
 import datetime
 import json
+import logging
 import re
 import socket
 import traceback
@@ -20,11 +22,17 @@ from rotgrid import storage
 from rotgrid.spec import Trial
 from rotgrid.storage import Root, StoreError
 
+LOG = logging.getLogger(__name__)
+
 Outcome = Literal["done", "again", "failed"]
 TAIL = 8_000
 """Characters kept of a traceback."""
 CANARIES = 2
 """Trials at once until the first has succeeded: a mistake in all of them costs little."""
+OUTAGES = 3
+"""Of the results that one attempt waits for."""
+LACKING = re.compile("out of memory|can't allocate memory|ALLOC_FAILED", re.IGNORECASE)
+"""In messages of torch, CUDA and its libraries."""
 HOPELESS = 10
 """If so many trials have failed and none has succeeded, the launch stops."""
 
@@ -54,24 +62,70 @@ class Attempts(NamedTuple):
     retries: int
 
 
-def attempt(work: Callable[[], object], trial: Trial, root: Root, tries: Attempts) -> Outcome:
+class MachineError(RuntimeError):
+    """This machine cannot run a trial: nothing is wrong with the trial."""
+
+
+def attempt(
+    work: Callable[[], object],
+    trial: Trial,
+    root: Root,
+    tries: Attempts,
+    say: Callable[[str], object] = LOG.warning,
+) -> Outcome:
     """Call `work`; an exception is recorded and decides what comes next.
+
+    Results that are out of reach are waited for, `OUTAGES` times up to `OUTAGE_SECONDS`; then
+    `work` is called again, which goes on from what it has stored. None of that is an attempt.
+
+    Args:
+        work: trains and measures what is not stored yet.
+        trial: that it works on.
+        root: results location.
+        tries: of the launch.
+        say: is told of outages.
 
     Returns:
         `done`; `again`, if another attempt may help; `failed`, if it was the last.
 
     Raises:
-        StoreError: the results cannot be written, so the failure neither.
+        StoreError: the results stay out of reach.
+        MachineError: this machine cannot do the work; nothing is recorded.
     """
+    for outage in range(OUTAGES + 1):
+        try:
+            return _attempt(work, trial, root, tries)
+        except StoreError as error:
+            say(f"{trial.key()}: {error}")
+            if outage == OUTAGES or storage.is_lasting(error):
+                raise
+            if trouble := storage.wait_until_writable(root, storage.OUTAGE_SECONDS):
+                raise StoreError(trouble) from error
+    raise AssertionError("the last outage is raised")
+
+
+def _attempt(work: Callable[[], object], trial: Trial, root: Root, tries: Attempts) -> Outcome:
     try:
         work()
-    except StoreError:
+    except (StoreError, MachineError):
         raise
     except Exception as error:
-        text = f"{type(error).__name__}: {error}"
-        return record(root, trial, tries, text, traceback.format_exc())
+        text, trace = f"{type(error).__name__}: {error}", traceback.format_exc()
+        return record(root, trial, tries, text, trace, comes_again=comes_again(error))
     storage.delete(root, name_of(trial.key()))
     return "done"
+
+
+def comes_again(error: BaseException | None) -> bool:
+    """Whether the same exception twice will come a third time: if it is the trial's own.
+
+    It is not where something lacked that others take or give: memory, of the machine or its GPU,
+    disk, files, connections. What an exception was raised from counts as well.
+    """
+    if error is None:
+        return True
+    lacking = isinstance(error, MemoryError | OSError) or LACKING.search(str(error))
+    return not lacking and comes_again(error.__cause__)
 
 
 def record(
@@ -82,10 +136,10 @@ def record(
     trace: str = "",
     host: str | None = None,
     *,
-    attempt: int | None = None,
+    comes_again: bool = True,
     final: bool | None = None,
 ) -> Outcome:
-    """Record a failure: `failed` if it is final, else `again`.
+    """Record a failed attempt: `failed` if it is final, else `again`.
 
     Args:
         root: results location.
@@ -94,15 +148,15 @@ def record(
         exception: type and message.
         trace: traceback.
         host: where; None is here.
-        attempt: None is one more than the launch has recorded.
+        comes_again: whether the same exception twice is final.
         final: None is for this to decide: the last attempt, or the same exception as before.
     """
     before = find(root, trial.key())
     if before is None or before.launch != tries.launch:
         before = Failure(key=trial.key(), exception="", attempt=0)
-    attempt = before.attempt + 1 if attempt is None else attempt
+    attempt = before.attempt + 1
     if final is None:
-        final = attempt > tries.retries or exception == before.exception
+        final = attempt > tries.retries or (comes_again and exception == before.exception)
     failure = Failure(
         key=trial.key(),
         trial=trial.model_dump(),
@@ -183,8 +237,10 @@ def report(failures: Iterable[Failure], command: str) -> list[str]:
 
 
 def last_lines(failure: Failure, most: int = 4) -> list[str]:
-    """Where the exception was raised: the end of the traceback without the exception."""
-    lines = [line for line in failure.traceback.splitlines() if line.strip(" ^~")]
+    """Where the exception, or what it was raised from, was raised: the end of the traceback
+    without the exception."""
+    first = failure.traceback.partition("\nThe above exception was the direct cause")[0]
+    lines = [line for line in first.splitlines() if line.strip(" ^~")]
     return lines[:-1][-most:]
 
 

@@ -40,7 +40,7 @@ def adversarial_loss(
 def training_loss(
     model: nn.Module, images: Tensor, labels: Tensor, precision: Precision = "float32"
 ) -> Tensor:
-    """Mean loss of a batch: the model's own method `loss`, else the cross-entropy of its logits.
+    """Mean loss of a batch: the model's own `training_loss`, or the cross-entropy of its logits.
 
     Attacks never climb a model's own loss: that of capsules is flat where they are confident.
     """
@@ -79,5 +79,5 @@ def trades_loss(
 
 
 def own_loss(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor] | None:
-    """The model's method `loss`, if it has one."""
-    return getattr(model, "loss", None)
+    """The model's method `training_loss`, if it has one: a `loss` may be anything."""
+    return getattr(model, "training_loss", None)

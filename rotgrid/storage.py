@@ -26,7 +26,7 @@ TRIES = 3
 """Of one request to S3."""
 RETRY_SECONDS = 8
 """For which Google's client repeats a request; by itself it goes on for a quarter of an hour."""
-OUTAGE_SECONDS = 30.0
+OUTAGE_SECONDS = 60.0
 """How long results may be out of reach before those who wait for them give up."""
 LASTING = re.compile(rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EROFS})\]")
 """Of errors that waiting does not help."""

@@ -1,23 +1,22 @@
 """`fit`, the only training loop: rotate, attack, step; and a watch on adversarial training.
 
-Everything random in an epoch is drawn from generators keyed by (trial.seed, epoch), so the
+Everything random in an epoch is drawn from generators keyed by (trial.seed, epoch), so a
 checkpoint after an epoch is all that the next one needs: a resumed training is bit-identical on
 the CPU (with the same number of threads). The loop never asks which model it trains.
 """
 
+import copy
 import hashlib
-import io
 import logging
 import math
-import pickle
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from rotgrid import attacks, deadline, storage
+from rotgrid import attacks, checkpoints, deadline, storage
 from rotgrid.adversaries import stage
 from rotgrid.data import Dataset, pixels, subset
 from rotgrid.recipes import WATCH_STEPS, Recipe, overfitted, recipe_of, watched
@@ -37,6 +36,14 @@ AT_ONCE = {"cpu": 256, "cuda": 16_384}
 """Images that are turned at once: on a CPU as many as stay in its cache."""
 
 
+CHECKPOINT_SECONDS = 60.0
+"""Between two checkpoints of a training, at least."""
+
+
+def ignore(what: str) -> None:
+    """Tell nobody what begins."""
+
+
 class DivergedError(RuntimeError):
     """The loss is not finite, or far above that of guessing."""
 
@@ -47,6 +54,7 @@ def fit(
     trial: Trial,
     checkpoint_in: storage.Root | None = None,
     until: float = deadline.NEVER,
+    progress: Callable[[str], object] = ignore,
 ) -> list[Row]:
     """Train `model` in place as `trial` says, on the device that it is on.
 
@@ -54,32 +62,32 @@ def fit(
         model: freshly built.
         dataset: on the same device; `trial.train_size` picks the subset.
         trial: recipe, rotation, adversary, seed.
-        checkpoint_in: results location; a checkpoint is written there after each epoch, and one
-            found there is resumed. None keeps none.
+        checkpoint_in: results location; a checkpoint is written there once a minute or so, after
+            an epoch but the last, and one found there is resumed. None keeps none.
         until: reading of `time.monotonic` at which to stop.
+        progress: is told what begins, as in `epoch 3 of 10`.
 
     Returns:
         A row per epoch: `epoch`, `train_loss`, those of `validate`, `seconds`. The model is left
         in evaluation mode.
 
     Raises:
-        DivergedError: the mean loss of an epoch is not finite or above `LARGEST_LOSS`.
-        TimeLimitError: it is past `until`; the finished epochs are in the checkpoint.
+        DivergedError: the mean loss of an epoch is not finite or above `LARGEST_LOSS`, or a
+            weight is not finite in the end.
+        TimeLimitError: it is past `until`; a later call goes on from the last checkpoint.
+        StoreError: a checkpoint could not be read or written.
     """
     chosen = subset(dataset.train_labels, trial.train_size)
     images, labels = dataset.train_images[chosen], dataset.train_labels[chosen]
     optimizer, scheduler = optimiser(model, trial)
     val_images, val_labels = turned_validation(dataset, trial)
-    rows: list[Row] = []
-    name = f"checkpoints/{trial.key()}.training.pt"
-    if checkpoint_in is not None and (state := stored(checkpoint_in, name)):
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        rates_to(optimizer, images.device)
-        scheduler.load_state_dict(state["scheduler"])
-        rows = state["rows"]
+    training = Training(model, optimizer, scheduler)
+    name = checkpoints.training_of(trial.key())
+    rows = [] if checkpoint_in is None else resumed(checkpoint_in, name, training, trial)
     step = stepper(model, optimizer, trial)
+    every, written = seconds_between_checkpoints(until), time.monotonic()
     for epoch in range(len(rows) + 1, trial.epochs + 1):
+        progress(f"epoch {epoch} of {trial.epochs}")
         start = time.perf_counter()
         loss = train_epoch(step, scheduler, images, labels, trial, epoch, until)
         if not loss <= LARGEST_LOSS * (10 if epoch == 1 else 1):  # NaN is not <= anything
@@ -89,11 +97,64 @@ def fit(
         rows.append(row | {"seconds": time.perf_counter() - start})
         if overfitted(rows) == epoch:
             LOG.warning("%s: catastrophic overfitting in epoch %d", trial.key(), epoch)
-        if checkpoint_in is not None:
-            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-            state |= {"scheduler": scheduler.state_dict(), "rows": rows}
-            storage.put(checkpoint_in, name, serialize(state))
+        due = time.monotonic() - written >= every and epoch < trial.epochs
+        if checkpoint_in is not None and due:
+            state = {**training.state_dict(), "rows": rows}
+            storage.put(checkpoint_in, name, checkpoints.serialize(state, {"key": trial.key()}))
+            written = time.monotonic()
+    if not all(weight.isfinite().all() for weight in model.parameters()):
+        raise DivergedError("weights are not finite after the last epoch")
     model.eval()
+    return rows
+
+
+def seconds_between_checkpoints(until: float) -> float:
+    """At least so many: fewer if all ends soon, so that one more attempt has less to do."""
+    return max(0.0, min(CHECKPOINT_SECONDS, (until - time.monotonic()) / 10))
+
+
+class Training(NamedTuple):
+    """What changes in a training."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it, by name."""
+        return {name: part.state_dict() for name, part in self._asdict().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there.
+
+        Raises:
+            Exception: of any kind, if it is that of another training; then parts are changed.
+        """
+        device = next(self.model.parameters()).device
+        checkpoints.take(self.model, state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        rates_to(self.optimizer, device)
+        self.scheduler.load_state_dict(state["scheduler"])
+
+
+def resumed(root: storage.Root, name: str, training: Training, trial: Trial) -> list[Row]:
+    """Go on from a stored training: the rows of its epochs; none if there is none of this trial.
+
+    A damaged one is logged, and the training stays as it was.
+    """
+    found = checkpoints.load(root, name)
+    if found is None:
+        return []
+    before = copy.deepcopy(training.state_dict())
+    try:
+        rows: list[Row] = found.state["rows"]
+        if found.notes.get("key", trial.key()) != trial.key() or len(rows) > trial.epochs:
+            raise ValueError("of another trial")
+        training.load_state_dict(found.state)
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        checkpoints.report_damage(name, error)
+        training.load_state_dict(before)
+        return []
     return rows
 
 
@@ -128,21 +189,34 @@ def batches(
     shuffle = torch.Generator().manual_seed(epoch_seed(trial, epoch, "order"))
     order = torch.randperm(n, generator=shuffle)
     turns = draw_angles(n, 1.0, "train", seed=trial.seed, epoch=epoch)[order]
-    stages = [stage(trial, epoch - 1 + at / n) for at in range(0, n, size)]
+    sizes = batch_sizes(n, size)
+    stages = [stage(trial, epoch - 1 + at / n) for at in range(0, n, size)][: len(sizes)]
     rotations = torch.tensor([now.rotation for now in stages], dtype=turns.dtype)
-    angles = turns * rotations.repeat_interleave(size)[:n]
-    eps = iter(stages)
-    many = together(size, images.device)
-    parts = zip(order.to(images.device).split(many), angles.split(many), strict=True)
-    for chosen, degrees in parts:
-        turned = rotate(pixels(images[chosen]), degrees, trial.interpolation)
-        for batch, truth in zip(turned.split(size), labels[chosen].split(size), strict=True):
+    angles = turns * rotations.repeat_interleave(torch.tensor(sizes))
+    order, eps = order.to(images.device), iter(stages)
+    many = batches_at_once(size, images.device)
+    for first in range(0, len(sizes), many):
+        some = sizes[first : first + many]
+        part = slice(first * size, first * size + sum(some))
+        turned = rotate(pixels(images[order[part]]), angles[part], trial.interpolation)
+        for batch, truth in zip(turned.split(some), labels[order[part]].split(some), strict=True):
             yield batch, truth, next(eps).eps
 
 
-def together(batch_size: int, device: torch.device) -> int:
-    """Images that are turned at once, in whole batches."""
-    return batch_size * max(1, AT_ONCE[device.type] // batch_size)
+def batch_sizes(n: int, size: int) -> list[int]:
+    """How many of `n` images are in each batch of an epoch.
+
+    One that would be left alone joins the batch before: batch norm has no use for one.
+    """
+    sizes = [min(size, n - at) for at in range(0, n, size)]
+    if len(sizes) > 1 and sizes[-1] == 1 < size:
+        sizes[-2:] = [size + 1]
+    return sizes
+
+
+def batches_at_once(size: int, device: torch.device) -> int:
+    """Batches whose images are turned at once."""
+    return max(1, AT_ONCE[device.type] // size)
 
 
 def optimiser(
@@ -166,7 +240,7 @@ def optimiser(
         kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
         betas = (recipe.momentum, 0.999)
         optimizer = kind(weights, betas=betas, capturable=on_gpu, **settings)
-    steps = trial.epochs * math.ceil(trial.train_size / trial.batch_size)
+    steps = trial.epochs * len(batch_sizes(trial.train_size, trial.batch_size))
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, schedule(recipe, steps))
 
 
@@ -236,25 +310,3 @@ def validate(model: nn.Module, images: Tensor, labels: Tensor, trial: Trial) -> 
 def epoch_seed(trial: Trial, epoch: int, use: Literal["dropout", "order", "adversary"]) -> int:
     """A seed that depends on (seed, epoch) and what it is for."""
     return int.from_bytes(hashlib.sha256(f"{trial.seed}/{epoch}/{use}".encode()).digest()[:7])
-
-
-def serialize(state: object) -> bytes:
-    """A checkpoint as bytes, complete before anything is written."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.getvalue()
-
-
-def stored(root: storage.Root, name: str) -> dict[str, Any] | None:
-    """A checkpoint, or None if there is none or it is damaged (which is logged)."""
-    data = storage.get(root, name)
-    if data is None:
-        return None
-    try:
-        state = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
-    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        state = error
-    if not isinstance(state, dict):
-        LOG.warning("%s: damaged, so what it held is computed again (%s)", name, state)
-        return None
-    return state

@@ -13,7 +13,7 @@ import sys
 import time
 from unittest import mock
 
-from rotgrid import cluster, launch
+from rotgrid import cluster, launch, storage
 
 HOURS = 11
 
@@ -102,7 +102,38 @@ def skewed(config, shared):
         return real(config, shared)
 
 
+def undisturbed(config, shared):
+    return real(config, shared)
+
+
+def outage(config, shared):
+    """At each trial's first checkpoint the results are out of reach."""
+    put = storage.put
+
+    def fails_once(root, name, data):
+        if name.startswith("checkpoints/") and first(config, shared, "outage"):
+            raise storage.StoreError("cannot write: connection reset")
+        put(root, name, data)
+
+    with mock.patch.object(storage, "put", fails_once):
+        return real(config, shared)
+
+
+def after_each_epoch(run_trial):
+    """Checkpoints are written after each epoch: a minute is more than these tests take."""
+
+    def wrapped(config, shared):
+        from rotgrid import training
+
+        with mock.patch.object(training, "CHECKPOINT_SECONDS", 0.0):
+            return run_trial(config, shared)
+
+    return wrapped
+
+
 FAULTS = {
+    "none": undisturbed,
+    "outage": outage,
     "passing": by_range({0: raises, 60: is_killed, 120: hangs, 180: freezes}, repeated=False),
     "lasting": by_range({0: diverges, 60: is_killed}, repeated=True),
     "all-raise": everywhere(raises),
@@ -110,5 +141,5 @@ FAULTS = {
 }
 
 if __name__ == "__main__":
-    real, cluster.run_trial = cluster.run_trial, FAULTS[sys.argv[1]]
+    real, cluster.run_trial = cluster.run_trial, after_each_epoch(FAULTS[sys.argv[1]])
     sys.exit(launch.main(sys.argv[2:]))

@@ -24,7 +24,7 @@ class TuneTrial(SimpleNamespace):
     def __init__(self, **fields):
         analysis = SimpleNamespace(metric_analysis={"x": 1}, metric_n_steps={"x": 1})
         config = {"key": KEY, "trial": TRIAL.model_dump_json()}
-        fields = {"num_failures": 1, "node_ip": "10.0.0.7", "error_file": None, **fields}
+        fields = {"max_failures": 4, "node_ip": "10.0.0.7", "error_file": None, **fields}
         super().__init__(config=config, run_metadata=analysis, **fields)
 
 
@@ -44,33 +44,87 @@ def watch(launch):
 
 
 def test_a_trial_whose_process_keeps_dying_is_a_recorded_failure(launch, watch, tmp_path):
+    """The same end is final after the last attempt only: memory may be there next time."""
     assert launch.tracker.running == {KEY}
-    watch.on_trial_recover(0, [], TuneTrial(num_failures=1))
-    assert not failures.find(tmp_path, KEY).final
-    assert launch.tracker.running == launch.running.keys() == set()
-    watch.on_trial_start(0, [], TuneTrial())
-    watch.on_trial_error(0, [], TuneTrial(num_failures=4))
-    assert launch.tracker.failed == {KEY}
-    failure = failures.find(tmp_path, KEY)
-    assert failure.exception == cluster.DIED
-    assert (failure.host, failure.attempt, failure.final) == ("10.0.0.7", 4, True)
+    for attempt in range(1, 5):
+        trial = TuneTrial()
+        watch.on_trial_recover(0, [], trial)
+        failure = failures.find(tmp_path, KEY)
+        assert (failure.attempt, failure.final) == (attempt, attempt == 4)
+        assert trial.max_failures == 4
+        assert launch.tracker.running == launch.running.keys() == set()
+        watch.on_trial_start(0, [], TuneTrial())
+    assert (failure.exception, failure.host) == (cluster.DIED, "10.0.0.7")
     assert failure.trial == TRIAL.model_dump()
 
 
-def test_what_a_process_recorded_of_itself_is_kept(launch, watch, tmp_path):
+def test_a_trial_that_tune_gives_up_is_failed(launch, watch):
+    watch.on_trial_error(0, [], TuneTrial())
+    assert launch.tracker.failed == {KEY}
+
+
+@pytest.fixture
+def ended(tmp_path):
+    """A trial whose attempt ended with a text of Ray's."""
+
+    def ended(text):
+        errors = tmp_path / "error.txt"
+        errors.write_text(
+            f"Failure # 1\nTraceback\nrotgrid.x.FormerError: y\nFailure # 2\n{text}\n"
+        )
+        return TuneTrial(error_file=str(errors))
+
+    return ended
+
+
+RECORDED = "Traceback ...\nrotgrid.cluster.RecordedError: see failures/"
+LOST = """The actor died unexpectedly before finishing this task.
+	ip: 10.0.0.7
+The actor died because its node has died. Node Id: 0a1b
+	the actor's node was terminated unexpectedly"""
+
+
+def test_what_a_process_recorded_of_itself_is_kept(launch, watch, tmp_path, ended):
     failures.record(tmp_path, TRIAL, launch.tries, "ValueError: x", "trace", "here")
     before = failures.find(tmp_path, KEY)
-    watch.on_trial_recover(0, [], TuneTrial(num_failures=1))
+    watch.on_trial_recover(0, [], ended(RECORDED))
     assert failures.find(tmp_path, KEY) == before
-    watch.on_trial_error(0, [], TuneTrial(num_failures=1))
-    after = failures.find(tmp_path, KEY)
-    assert (after.exception, after.traceback, after.host) == ("ValueError: x", "trace", "here")
-    assert after.final
+    failures.record(tmp_path, TRIAL, launch.tries, "TimeLimitError: hangs", "trace", "here")
+    before = failures.find(tmp_path, KEY)
+    watch.on_trial_recover(0, [], TuneTrial())  # its watchdog recorded it, then ended it
+    assert failures.find(tmp_path, KEY) == before
+    watch.on_trial_recover(0, [], TuneTrial())
+    assert failures.find(tmp_path, KEY).attempt == 3
+
+
+def test_a_lost_node_is_no_failure_of_the_trial(launch, watch, tmp_path, ended, capsys):
+    """Each loss gives it one more attempt, but not forever; and it is never final."""
+    for loss in range(cluster.LOSSES + 1):
+        trial = ended(LOST)
+        watch.on_trial_recover(0, [], trial)
+        assert trial.max_failures == (5 if loss < cluster.LOSSES else 4)
+        assert failures.read(tmp_path) == {}
+    assert "its node 10.0.0.7 was lost" in capsys.readouterr().err
+    watch.on_trial_error(0, [], ended(LOST))
+    assert not failures.find(tmp_path, KEY).final
+    assert launch.trouble is None
+
+
+def test_a_machine_that_cannot_run_trials_stops_the_launch_in_the_end(
+    launch, watch, tmp_path, ended
+):
+    text = "rotgrid.failures.MachineError: the trial asks for a GPU and torch sees none"
+    watch.on_trial_recover(0, [], ended(text))
+    assert launch.trouble is None
+    watch.on_trial_error(0, [], ended(text))
+    assert str(launch.trouble).startswith("node 10.0.0.7: the trial asks for a GPU")
+    assert cluster.Stop(launch.id).stop_all()
+    assert failures.read(tmp_path) == {}
 
 
 def test_a_record_of_an_earlier_launch_is_not_this_one(watch, tmp_path):
     failures.record(tmp_path, TRIAL, Attempts("earlier", 0), "ValueError: x")
-    watch.on_trial_recover(0, [], TuneTrial(num_failures=1))
+    watch.on_trial_recover(0, [], TuneTrial())
     assert failures.find(tmp_path, KEY).exception == cluster.DIED
 
 
@@ -87,7 +141,8 @@ def test_a_node_that_is_refused_stops_the_launch_and_fails_no_trial(launch, watc
     assert not stop.stop_all()
     watch.on_trial_complete(0, [], TuneTrial(last_result={"refused": "node a: has torch 1"}))
     assert stop.stop_all()
-    assert launch.refused == "node a: has torch 1"
+    assert isinstance(launch.trouble, cluster.ClusterError)
+    assert str(launch.trouble).startswith("node a: has torch 1\n")
     assert launch.tracker.failed == launch.tracker.done == launch.tracker.running == set()
     assert failures.read(tmp_path) == {}
 
@@ -105,31 +160,29 @@ def test_what_a_trial_says_reaches_the_user(launch, watch, monkeypatch):
 FULL = "rotgrid.storage.StoreError: [Errno 28] cannot write x: No space left on device"
 
 
-def test_a_full_store_stops_the_launch(launch, watch, tmp_path):
-    errors = tmp_path / "error.txt"
-    errors.write_text(f"Failure # 1\nTraceback ...\n{FULL}\n")
+def test_a_full_store_stops_the_launch(launch, watch, tmp_path, ended):
     stop = cluster.Stop(launch.id)
     assert not stop.stop_all()
-    watch.on_trial_recover(0, [], TuneTrial(error_file=str(errors)))
+    watch.on_trial_recover(0, [], ended(FULL))
     assert stop.stop_all()
-    assert launch.stopped == FULL.partition(": ")[2]
-    assert not failures.find(tmp_path, KEY).final
+    assert str(launch.trouble) == FULL.partition(": ")[2]
+    assert failures.read(tmp_path) == {}
 
 
-def test_a_passing_trouble_of_the_store_does_not(launch, watch, tmp_path):
-    errors = tmp_path / "error.txt"
-    errors.write_text("rotgrid.storage.StoreError: cannot write x: connection reset\n")
-    watch.on_trial_recover(0, [], TuneTrial(error_file=str(errors)))
-    assert launch.stopped == ""
-    assert "connection reset" in failures.find(tmp_path, KEY).exception
+def test_a_passing_trouble_of_the_store_is_no_attempt(launch, watch, tmp_path, ended):
+    trial = ended("rotgrid.storage.StoreError: cannot write x: connection reset")
+    watch.on_trial_recover(0, [], trial)
+    assert launch.trouble is None
+    assert trial.max_failures == 5
+    assert failures.read(tmp_path) == {}
 
 
 def test_a_store_that_stays_out_of_reach_stops_the_launch(launch, watch, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("in the way")
     launch.results_in = str(tmp_path / "file")
-    monkeypatch.setattr(cluster, "STORE_SECONDS", 0.0)
+    monkeypatch.setattr(cluster.storage, "OUTAGE_SECONDS", 0.0)
     watch.on_trial_recover(0, [], TuneTrial())
-    assert "cannot write" in launch.stopped
+    assert "cannot write" in str(launch.trouble)
 
 
 def test_a_process_that_ignores_its_limit_is_ended(launch, watch, monkeypatch, tmp_path):
@@ -224,13 +277,13 @@ def test_a_trial_runs_from_the_plain_data_that_ray_carries(actor, tmp_path):
 
 def test_a_failed_attempt_ends_the_process_and_the_second_the_trial(actor, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster.deadline, "watchdog", lambda *_: contextlib.nullcontext())
-    with pytest.raises(RuntimeError, match="tried again"):
+    with pytest.raises(cluster.RecordedError, match="tried again"):
         actor(limit=-1.0)
-    assert actor(limit=-1.0) == [{"outcome": "failed"}]
+    assert actor(limit=-1.0)[-1] == {"outcome": "failed"}
     failure = failures.find(tmp_path, actor.trial.key())
     assert failure.exception == "TimeLimitError: time limit reached in epoch 1"
     assert failure.final
-    assert actor() == [{"outcome": "failed"}] * 2  # final is final within a launch
+    assert actor()[-2:] == [{"outcome": "failed"}] * 2  # final is final within a launch
 
 
 def assert_refused(actor, tmp_path, reason):
@@ -256,7 +309,7 @@ def test_a_node_that_sees_another_folder_computes_nothing(actor, tmp_path):
 
 def test_a_node_that_cannot_write_results_computes_nothing(actor, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setattr(cluster, "STORE_SECONDS", 0.0)
+    monkeypatch.setattr(storage, "OUTAGE_SECONDS", 0.0)
     actor.changes(results_in=str(tmp_path / "file"))
     assert_refused(actor, tmp_path, "cannot write")
 

@@ -59,13 +59,105 @@ def test_no_retries_is_final_at_once(tmp_path):
     assert attempt(tmp_path, boom, Attempts("launch", 0)) == "failed"
 
 
-def test_a_store_that_fails_is_no_failure_of_the_trial(tmp_path):
+def caused(error, cause):
+    error.__cause__ = cause
+    return error
+
+
+OTHERS = [
+    MemoryError(),
+    OSError(28, "No space left on device"),
+    ConnectionError("reset"),
+    RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 7 bytes"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    caused(RuntimeError("attack pgd"), MemoryError()),
+]
+
+
+@pytest.mark.parametrize("error", OTHERS, ids=str)
+def test_what_lacks_at_the_machine_is_tried_as_often_as_allowed(tmp_path, error):
+    """The same exception says nothing of the next attempt."""
+
+    def work():
+        raise error from error.__cause__
+
+    assert [attempt(tmp_path, work) for _ in range(3)] == ["again", "again", "failed"]
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), caused(RuntimeError("x"), KeyError("y"))])
+def test_exceptions_of_the_trial_come_again(error):
+    assert failures.comes_again(error)
+
+
+def test_a_machine_s_fault_is_not_recorded(tmp_path):
+    def no_gpu():
+        raise failures.MachineError("no GPU")
+
+    with pytest.raises(failures.MachineError):
+        attempt(tmp_path, no_gpu)
+    assert failures.read(tmp_path) == {}
+
+
+class Outages:
+    """Work on results that are out of reach some times."""
+
+    def __init__(self, times, error="cannot write x: connection reset"):
+        self.times, self.error, self.calls = times, storage.StoreError(error), 0
+
+    def __call__(self):
+        self.calls += 1
+        if self.calls <= self.times:
+            raise self.error
+
+
+@pytest.mark.parametrize("times", [1, failures.OUTAGES])
+def test_an_outage_is_waited_for_and_no_attempt(tmp_path, times):
+    work, said = Outages(times), []
+    tries = Attempts("launch", retries=0)
+    assert failures.attempt(work, TRIAL, tmp_path, tries, said.append) == "done"
+    assert work.calls == times + 1
+    assert said == times * [f"{TRIAL.key()}: cannot write x: connection reset"]
+    assert failures.read(tmp_path) == {}
+
+
+def test_outages_that_do_not_end_are_raised(tmp_path):
+    """Also if the results can be written, and only this work cannot."""
+    work = Outages(99)
+    with pytest.raises(storage.StoreError, match="connection reset"):
+        attempt(tmp_path, work)
+    assert work.calls == failures.OUTAGES + 1
+    assert failures.read(tmp_path) == {}
+
+
+def test_a_store_that_stays_away_or_is_full_is_raised_at_once(tmp_path, monkeypatch):
+    waited = []
+    monkeypatch.setattr(storage, "wait_until_writable", lambda *a: waited.append(a) or "away")
+    with pytest.raises(storage.StoreError, match="away"):
+        attempt(tmp_path, Outages(1))
+    assert waited == [(tmp_path, storage.OUTAGE_SECONDS)]
+
     def full():
         raise storage.StoreError(28, "No space left on device")
 
-    with pytest.raises(storage.StoreError):
+    with pytest.raises(storage.StoreError, match="No space"):
         attempt(tmp_path, full)
-    assert failures.read(tmp_path) == {}
+    assert len(waited) == 1
+
+
+def test_a_failure_that_cannot_be_recorded_is_an_outage(tmp_path, monkeypatch):
+    """The work is done again, since nobody knows any more how it failed."""
+    put, left = storage.put, [1]
+
+    def once_away(*args):
+        if args[1].startswith("failures/") and left:
+            left.pop()
+            raise storage.StoreError("reset")
+        put(*args)
+
+    monkeypatch.setattr(storage, "put", once_away)
+    assert attempt(tmp_path, boom) == "again"
+    assert failures.find(tmp_path, TRIAL.key()).attempt == 1
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", "null", '{"attempt": "x"}'])
@@ -103,6 +195,20 @@ def test_the_report_names_cause_hosts_networks_and_the_command():
     assert "seed 0, 1, 2, 3, ... (6)" in text
     assert "g()" in text
     assert "reproduce one:  python -m rotgrid.launch g.yaml --only 0" in text
+
+
+def test_the_report_shows_where_it_began(tmp_path):
+    def work():
+        try:
+            boom()
+        except ValueError as error:
+            raise RuntimeError("attack pgd") from error
+
+    attempt(tmp_path, work)
+    text = "\n".join(failures.report(failures.read(tmp_path).values(), "again"))
+    assert "RuntimeError: attack pgd" in text
+    assert "raise ValueError(message)" in text
+    assert "raise RuntimeError" not in text
 
 
 def test_the_command_is_safe_for_a_shell():

@@ -60,12 +60,12 @@ def local(grid_file, root, *flags):
 @pytest.mark.slow
 def test_driver_killed_then_a_worker(start, slow_grid, tmp_path, control):
     root = tmp_path / "r"
-    driver = start(slow_grid, root)
+    driver = start(slow_grid, root, fault="none")
     wait_for(lambda: in_training(root))
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
     assert len(stored(root)) < 12
-    again = start(slow_grid, root)
+    again = start(slow_grid, root, fault="none")
     wait_for(lambda: actors(again.pid) and in_training(root))
     os.kill(actors(again.pid)[0], signal.SIGKILL)
     errors = finish(again)
@@ -80,6 +80,17 @@ def test_passing_faults(start, slow_grid, tmp_path, control):
     root = tmp_path / "r"
     errors = finish(start(slow_grid, root, "--set=resources.minutes=0.33", fault="passing"))
     assert re.search(r"[4-9] retried", errors)
+    assert failures.read(root) == {}
+    assert_rows_as_uninterrupted(slow_grid, root, control)
+
+
+@pytest.mark.slow
+def test_an_outage_costs_no_attempt(start, slow_grid, tmp_path, control):
+    """Of the results, once for each trial, with no retries."""
+    root = tmp_path / "r"
+    errors = finish(start(slow_grid, root, "--set=resources.retries=0", fault="outage"))
+    assert "retried" not in errors
+    assert len(list((root / "marks").iterdir())) == 4
     assert failures.read(root) == {}
     assert_rows_as_uninterrupted(slow_grid, root, control)
 
@@ -197,22 +208,34 @@ def test_clock_skew(start, grid_file, tmp_path, quick_control):
         assert_rows_as_uninterrupted(grid_file, root, quick_control)
 
 
-def damage(path):
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+def half(data):
+    return data[: len(data) // 2]
 
 
-def test_corrupt_part(grid_file, tmp_path, quick_control, capsys):
+def zeros(data):
+    """As a disk leaves them, and in the middle, where no reader stumbles by itself."""
+    middle = len(data) // 2
+    return data[:middle] + bytes(512) + data[middle + 512 :]
+
+
+def damage(path, how):
+    path.write_bytes(how(path.read_bytes()))
+
+
+@pytest.mark.parametrize("how", [half, zeros])
+def test_corrupt_part(grid_file, tmp_path, quick_control, capsys, how):
     """It is reported, and what it held is measured again."""
     root = tmp_path / "r"
     assert local(grid_file, root) == 0
-    damage(next(iter((root / "evaluations").iterdir())))
+    damage(next(iter((root / "evaluations").iterdir())), how)
     assert local(grid_file, root) == 0
     assert "what it held is measured again" in capsys.readouterr().err
     assert_rows_as_uninterrupted(grid_file, root, quick_control)
 
 
+@pytest.mark.parametrize("how", [half, zeros])
 @pytest.mark.parametrize("suffix", [".pt", ".training.pt"])
-def test_corrupt_checkpoint(grid_file, tmp_path, quick_control, suffix, caplog):
+def test_corrupt_checkpoint(grid_file, tmp_path, quick_control, suffix, how, caplog):
     """It is reported, and trained again."""
     root = tmp_path / "r"
     assert local(grid_file, root) == 0
@@ -220,7 +243,7 @@ def test_corrupt_checkpoint(grid_file, tmp_path, quick_control, suffix, caplog):
     (trial, *_) = grid.read(grid_file).trials
     weights = root / f"checkpoints/{trial.key()}.pt"
     path = weights.rename(weights.with_name(f"{trial.key()}{suffix}"))
-    damage(path)
+    damage(path, how)
     assert local(grid_file, root) == 0
     assert f"{trial.key()}{suffix}: damaged" in caplog.text
     assert_rows_as_uninterrupted(grid_file, root, quick_control)

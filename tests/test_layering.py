@@ -37,6 +37,7 @@ ORDER = [
     "adversaries",
     "losses",
     "stepping",
+    "checkpoints",
     "training",
     "evaluation",
     "experiment",

@@ -80,14 +80,26 @@ class OwnLoss(nn.Module):
     def forward(self, images):
         return self.scale * images.flatten(1)[:, :10]
 
-    def loss(self, images, labels):
+    def training_loss(self, images, labels):
         return (self(images).sum() - labels.sum()).square()
+
+
+def test_an_attribute_called_loss_is_nobody_s_business(digits):
+    """Many networks have one, such as `nn.CrossEntropyLoss()`, which takes logits."""
+    images, labels = pixels(digits.train_images[:8]), digits.train_labels[:8]
+    net = models.build("stdcnn").eval()
+    expected = losses.training_loss(net, images, labels)
+    net.loss = nn.CrossEntropyLoss()
+    assert losses.own_loss(net) is None
+    assert torch.equal(losses.training_loss(net, images, labels), expected)
 
 
 def test_a_model_trains_on_its_own_loss_and_others_on_cross_entropy(digits):
     images, labels = torch.rand(4, 1, 28, 28), torch.tensor([1, 2, 3, 4])
     own = OwnLoss()
-    assert torch.equal(losses.training_loss(own, images, labels), own.loss(images, labels))
+    assert torch.equal(
+        losses.training_loss(own, images, labels), own.training_loss(images, labels)
+    )
     plain = models.build("stdcnn").eval()
     expected = nn.functional.cross_entropy(plain(images), labels)
     assert torch.equal(losses.training_loss(plain, images, labels), expected)
@@ -99,7 +111,7 @@ def test_every_adversary_trains_on_the_models_own_loss(adversary, quick_trial):
     trial = Trial(**{**quick_trial.model_dump(), "adversary": adversary, "adversary_eps": 0.0})
     seen = labels.repeat(2) if adversary == "fgsm-mix" else labels
     own = OwnLoss()
-    expected = own.loss(images.repeat(len(seen) // 4, 1, 1, 1), seen)
+    expected = own.training_loss(images.repeat(len(seen) // 4, 1, 1, 1), seen)
     found = losses.adversarial_loss(own, images, labels, trial, 0.0, torch.Generator())
     assert found.item() == pytest.approx(expected.item())
 

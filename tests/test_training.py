@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from rotgrid import attacks, models, storage, training, work
+from rotgrid import attacks, checkpoints, models, storage, training, work
 from rotgrid.data import pixels
 from rotgrid.recipes import ORIGINALS, RECIPES, watched
 from rotgrid.rotation import draw_angles, rotate
@@ -108,6 +108,7 @@ def test_a_resumed_training_is_bit_identical(
         model=model, data="mnist5k", recipe=recipe, train_size=64, epochs=3, train_rotation=30,
         adversary=adversary, adversary_eps=0.1, batch_size=32,
     )  # fmt: skip
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
     straight, rows = trained(trial, digits)
     real, calls = training.train_epoch, []
 
@@ -126,11 +127,101 @@ def test_a_resumed_training_is_bit_identical(
     assert without_seconds(rows) == without_seconds(resumed_rows)
 
 
-def test_checkpoints_are_readable_with_weights_only(quick_trial, digits, tmp_path):
-    trained(quick_trial, digits, tmp_path)
-    (name,) = storage.names(tmp_path, "checkpoints", ".pt")
-    state = torch.load(tmp_path / name, weights_only=True)
+@pytest.fixture
+def checkpoint(quick_trial, digits, tmp_path, monkeypatch):
+    """That of a training which ended in its second epoch of two."""
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        fit(models.build("stdcnn"), digits, quick_trial, tmp_path, progress=interrupt)
+    (name,) = storage.names(tmp_path, "checkpoints", ".training.pt")
+    return tmp_path / name
+
+
+def interrupt(what):
+    if what == "epoch 2 of 2":
+        raise KeyboardInterrupt
+
+
+def test_checkpoints_are_readable_with_weights_only(checkpoint):
+    state = torch.load(checkpoint, weights_only=True)
     assert set(state) == {"model", "optimizer", "scheduler", "rows"}
+
+
+def test_checkpoints_are_written_by_time_and_not_after_the_last_epoch(
+    digits, tmp_path, monkeypatch
+):
+    trial = Trial(model="stdcnn", data="mnist5k", train_size=32, epochs=6, recipe="fast")
+    now, written = [0.0], []
+    monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
+
+    def put(root, name, data):
+        written.append(len(checkpoints.parse(data).state["rows"]))
+
+    def passes(what):
+        now[0] += 25.0 if what != "epoch 1 of 6" else 0.0  # 25 s an epoch
+
+    monkeypatch.setattr(storage, "put", put)
+    fit(models.build("stdcnn"), digits, trial, tmp_path, progress=passes)
+    assert written == [4]  # 75 s after the start, and then the time has been too short
+    now, written[:] = [0.0], []
+    fit(models.build("stdcnn"), digits, trial, tmp_path, until=300.0, progress=passes)
+    assert written == [3, 5]  # every 30 s, a tenth of what is left
+
+
+def other_training(state):
+    state["model"] = models.build("z2cnn").state_dict()
+
+
+def too_long(state):
+    state["rows"] *= 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        other_training,
+        too_long,
+        lambda state: state.pop("optimizer"),
+        lambda state: state.update(optimizer={"state": {}, "param_groups": []}),
+        lambda state: state.update(scheduler=3),
+        lambda state: state["model"].update(
+            {name: value.half() for name, value in state["model"].items()}
+        ),
+    ],
+)
+def test_a_checkpoint_of_another_training_is_reported_and_passed_over(
+    change, checkpoint, quick_trial, digits, tmp_path, caplog
+):
+    state = checkpoints.parse(checkpoint.read_bytes()).state
+    change(state)
+    checkpoint.write_bytes(checkpoints.serialize(state))
+    assert_trained_from_the_start(quick_trial, digits, tmp_path)
+    assert f"{checkpoint.name}: damaged" in caplog.text
+
+
+def test_zeros_in_a_checkpoint_are_reported_and_passed_over(
+    checkpoint, quick_trial, digits, tmp_path, caplog
+):
+    data = checkpoint.read_bytes()
+    checkpoint.write_bytes(data[:40_960] + bytes(32_768) + data[73_728:])
+    assert_trained_from_the_start(quick_trial, digits, tmp_path)
+    assert f"{checkpoint.name}: damaged" in caplog.text
+
+
+def assert_trained_from_the_start(trial, digits, root):
+    told = []
+    resumed = models.build("stdcnn")
+    rows = fit(resumed, digits, trial, root, progress=told.append)
+    assert told == ["epoch 1 of 2", "epoch 2 of 2"]
+    straight, expected = trained(trial, digits)
+    assert same_weights(straight, resumed)
+    assert without_seconds(rows) == without_seconds(expected)
+
+
+def test_a_checkpoint_is_resumed_once(checkpoint, quick_trial, digits, tmp_path):
+    told = []
+    fit(models.build("stdcnn"), digits, quick_trial, tmp_path, progress=told.append)
+    assert told == ["epoch 2 of 2"]
 
 
 @pytest.mark.parametrize("rate", [1e6, 30.0])
@@ -328,6 +419,7 @@ def test_without_an_adversary_nothing_overfits():
 
 
 def test_catastrophic_overfitting_is_logged_once(digits, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
     rows = of_accuracies([(0.9, 0.6)] + 4 * [(0.98, 0.0)])
     left = rows[:4]
     monkeypatch.setattr(training, "validate", lambda *_: left.pop(0))
@@ -435,15 +527,88 @@ def test_only_the_passes_of_training_are_lowered(adversary, quick_trial, digits,
 def test_batches_are_the_same_however_many_are_turned_at_once(digits, monkeypatch):
     trial = Trial(model="stdcnn", data="mnist5k", train_rotation=90.0, adversary="cusp", epochs=1)
     images, labels = digits.train_images[:200], digits.train_labels[:200]
-    monkeypatch.setattr(training, "together", lambda size, _: size)
+    monkeypatch.setattr(training, "batches_at_once", lambda *_: 1)
     one_by_one = list(training.batches(images, labels, trial, 1))
     assert [len(truth) for _, truth, _ in one_by_one] == [64, 64, 64, 8]
-    monkeypatch.setattr(training, "together", lambda *_: 128)
+    monkeypatch.setattr(training, "batches_at_once", lambda *_: 2)
     at_once = list(training.batches(images, labels, trial, 1))
     for (image, truth, eps), other in zip(one_by_one, at_once, strict=True):
         assert torch.equal(truth, other[1])
         assert eps == other[2]
         torch.testing.assert_close(image, other[0])
+
+
+@pytest.mark.parametrize(
+    ("n", "size", "expected"),
+    [
+        (200, 64, [64, 64, 64, 8]),
+        (128, 64, [64, 64]),
+        (130, 64, [64, 64, 2]),
+        (129, 64, [64, 65]),
+        (65, 64, [65]),
+        (3, 2, [3]),
+        (3, 1, [1, 1, 1]),
+        (1, 64, [1]),
+    ],
+)
+@pytest.mark.parametrize("at_once", [1, 64, 128, 1_000])
+def test_an_image_left_over_joins_the_last_batch(n, size, expected, at_once, digits, monkeypatch):
+    """All others are where they were, in the same order."""
+    monkeypatch.setitem(training.AT_ONCE, "cpu", at_once)
+    trial = Trial(
+        model="stdcnn", data="mnist5k", train_size=n, batch_size=size, epochs=2, train_rotation=40,
+        adversary="cusp", adversary_eps=0.1,
+    )  # fmt: skip
+    images, labels = digits.train_images[:n], digits.train_labels[:n]
+    found = list(training.batches(images, labels, trial, 2))
+    assert training.batch_sizes(n, size) == [len(truth) for _, truth, _ in found] == expected
+    order = torch.randperm(
+        n, generator=torch.Generator().manual_seed(training.epoch_seed(trial, 2, "order"))
+    )
+    assert torch.equal(torch.cat([truth for _, truth, _ in found]), labels[order])
+    turns = draw_angles(n, 1.0, "train", seed=0, epoch=2)[order]
+    for at, (batch, _, eps) in zip(range(0, n, size), found, strict=False):
+        now = training.stage(trial, 1 + at / n)
+        part = slice(at, at + len(batch))
+        turned = rotate(pixels(images[order[part]]), turns[part] * now.rotation, "bilinear")
+        torch.testing.assert_close(batch, turned)
+        assert eps == now.eps
+
+
+@pytest.mark.parametrize("model", ["roteqnet", "stdcnn"])
+def test_every_train_size_above_one_trains(model, digits):
+    """With 65 images batch norm would have met one value per channel."""
+    trial = Trial(model=model, data="mnist5k", recipe="fast", epochs=1, train_size=65)
+    assert trial.batch_size == 64
+    (row,) = trained(trial, digits)[1]
+    assert math.isfinite(row["train_loss"])
+
+
+def test_a_schedule_ends_with_the_last_step(digits):
+    """Also where a batch has taken in the image left over."""
+    trial = Trial(
+        model="stdcnn", data="mnist5k", recipe="fast", epochs=2, train_size=33, batch_size=16
+    )
+    optimizer, scheduler = training.optimiser(models.build("stdcnn"), trial)
+    for _ in range(2 * 2):
+        optimizer.step()
+        scheduler.step()
+    assert optimizer.param_groups[0]["lr"] < 1e-9
+
+
+def test_weights_that_are_not_finite_in_the_end_are_divergence(quick_trial, digits, monkeypatch):
+    """The loss of the last epoch was that before its last step."""
+
+    def last_step(step, *_):
+        with torch.no_grad():
+            next(net.parameters()).view(-1)[0] = torch.inf
+        return 1.0
+
+    net = models.build("stdcnn")
+    monkeypatch.setattr(training, "train_epoch", last_step)
+    monkeypatch.setattr(training, "validate", lambda *_: {})
+    with pytest.raises(DivergedError, match="weights are not finite"):
+        fit(net, digits, quick_trial)
 
 
 def test_one_cycle_rises_then_falls_to_zero():

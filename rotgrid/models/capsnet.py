@@ -170,7 +170,7 @@ class CapsNet(nn.Module):
         mask = F.one_hot(labels, CLASSES).unsqueeze(2)
         return self.decoder((capsules * mask).flatten(1)).unflatten(1, (1, 28, 28))
 
-    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+    def training_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Margin loss + 0.0005 * squared error of the reconstruction, the mean over the batch."""
         capsules = self.capsules(images)
         margin = margin_loss(lengths(capsules), labels).sum(1)

@@ -223,7 +223,7 @@ class EMCaps(nn.Module):
         """Of the spread loss: from 0.2 to 0.9 with the training steps done."""
         return 0.2 + 0.7 * (self.steps / GROWTH).clamp(max=1)
 
-    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+    def training_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Spread loss at the present margin; in training mode each call is a step."""
         loss = spread_loss(self(images), labels, self.margin())
         if self.training:

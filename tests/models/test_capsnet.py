@@ -191,7 +191,7 @@ def test_loss_is_half_the_margin_loss_and_the_reconstruction_error():
             expected += 0.5 * equation4 / 3
         remade = net.reconstruct(capsule[None], label[None])[0]
         expected += 0.0005 * ((remade - image) ** 2).sum() / 3
-    torch.testing.assert_close(net.loss(images, labels), expected)
+    torch.testing.assert_close(net.training_loss(images, labels), expected)
 
 
 def test_reconstruction_sees_the_capsule_of_the_label_alone():

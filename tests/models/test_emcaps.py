@@ -155,9 +155,9 @@ def test_margin_grows_with_the_steps_of_training():
     net = EMCaps(8, 3, 4, 5)
     images, labels = torch.rand(2, 1, 28, 28), torch.tensor([1, 2])
     torch.testing.assert_close(net.margin(), torch.tensor(0.2))
-    net.loss(images, labels)
-    net.loss(images, labels)
-    net.eval().loss(images, labels)
+    net.training_loss(images, labels)
+    net.training_loss(images, labels)
+    net.eval().training_loss(images, labels)
     assert net.steps == 2
     other = EMCaps(8, 3, 4, 5)
     other.load_state_dict(net.state_dict())
@@ -166,7 +166,7 @@ def test_margin_grows_with_the_steps_of_training():
         net.steps.fill_(steps)
         torch.testing.assert_close(net.margin(), torch.tensor(margin))
         expected = spread_loss(net(images), labels, margin)
-        torch.testing.assert_close(net.loss(images, labels), expected)
+        torch.testing.assert_close(net.training_loss(images, labels), expected)
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def confident():
 def test_spread_loss_is_flat_for_confident_images_and_fgsm_moves_them(confident):
     net, images, labels = confident
     leaf = images.clone().requires_grad_()
-    (flat,) = torch.autograd.grad(net.loss(leaf, labels), leaf)
+    (flat,) = torch.autograd.grad(net.training_loss(leaf, labels), leaf)
     assert torch.equal(flat, torch.zeros_like(images))
     moved = fgsm(net, images, labels, eps=0.1)
     assert ((moved - images).abs() > 0.09).float().mean() > 0.8
