@@ -530,8 +530,8 @@ def source(address: str | None, found: str | None) -> str:
     if not file.exists():
         return "on this machine"
     return (
-        f"at {found or repr(text)} ({file}; if that Ray has ended, remove the file, or add --address "
-        "local for a new one)"
+        f"at {found or repr(text)} ({file}; if that Ray has ended, remove the file, or add "
+        "--address local for a new one)"
     )
 
 
