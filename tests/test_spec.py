@@ -166,6 +166,8 @@ def test_what_an_attack_does_not_read_makes_no_other_probe(attack, eps, translat
         ({"model": "gcnn", "epochs": True}, "valid integer"),
         ({"model": "gcnn", "epochs": "3"}, "valid integer"),
         ({"model": "gcnn", "sed": 3}, "Extra inputs"),
+        ({"model": "roteqnet", "batch_size": 1}, "should be 2 or more: roteqnet"),
+        ({"model": "roteqnet", "train_size": 1}, "should be 2 or more: roteqnet"),
         ({"model": "gcnn", "learning_rate": float("inf")}, "finite number"),
         ({"model": "gcnn", "train_rotation": float("nan")}, "finite number"),
         ({"model": "gcnn", "batch_size": 10**9}, "less than or equal to 1000000"),
