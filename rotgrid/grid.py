@@ -175,6 +175,9 @@ def add_block(
         tree.problem(at, "a block needs `model`")
     if "adversary_eps" in block and not adversarial(axes):
         unread(tree, (*at, "adversary_eps"), "adversary", ["none"])
+    steps = [str(value) for value, _ in axes.get("train_steps", [])]
+    if "epochs" in block and steps and "0" not in steps:
+        unread(tree, (*at, "epochs"), "train_steps", steps)
     probe_axes = probe_axes_of(tree, block.get("probes", {}), (*at, "probes"))
     cells = size(axes) * sum(size(each) for each, _ in probe_axes)
     if not check_size(tree, cells, at):

@@ -158,7 +158,7 @@ def finished(root: Root, gpu: bool, host: str = "") -> dict[Network, list[Finish
         network, trained = network_of(trial), epochs.get(key, [])
         known = [(probes[name], took) for name, took in rows.get(key, []) if name in probes]
         if trained or known:
-            share = len(trained) / trial.epochs
+            share = min(1.0, len(trained) / (trial.epochs or 1))  # by steps: all rows or none
             found[network].append(
                 Finished(
                     Work(*(share * images for images in training_work(trial))),

@@ -92,16 +92,19 @@ def training_work(trial: Trial) -> Work:
         "fgsm": (1, 1, 0),
         "fgsm-mix": (2, 1, 0),
         "fgsm-rs": (1, 1, 0),
+        "n-fgsm": (1, 1, 0),
         "pgd": (1, steps, 1),
         "trades": (2, steps, 1),
         "cusp": (1, steps, 1),
     }[trial.adversary]
     validation = DATA[trial.data].val
     watch = watched(trial.train_size, validation) if trial.adversary != "none" else 0
+    images = trial.passes() * trial.train_size
+    rows = min(10.0, trial.passes()) if trial.train_steps else trial.passes()
     return Work(
-        trial.epochs * trial.train_size * trained,
-        trial.epochs * (trial.train_size * gradients + watch * WATCH_STEPS),
-        trial.epochs * (trial.train_size * forwards + watch * 2 + validation),
+        images * trained,
+        images * gradients + rows * watch * WATCH_STEPS,
+        images * forwards + rows * (watch * 2 + validation),
     )
 
 
