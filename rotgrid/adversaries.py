@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from rotgrid.attacks import pgd
 from rotgrid.attacks.fgsm import ascent_direction, step_along
+from rotgrid.attacks.starts import uniform_offsets
 from rotgrid.attacks.threat import (
     frozen,
     input_gradient,
     project,
     require_valid,
     unchecked_gradient,
-    uniform_offsets,
 )
 from rotgrid.recipes import recipe_of
 from rotgrid.spec import Trial

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from rotgrid import attacks, grid, rates
-from rotgrid.attacks.threat import at_once, frozen, input_gradient
+from rotgrid.attacks.threat import attack_batch, frozen, input_gradient
 from rotgrid.console import tolerate_lost_output
 from rotgrid.data import pixels
 from rotgrid.document import GridError
@@ -95,7 +95,7 @@ def measured(trial: Trial, device: torch.device, seconds: float) -> Rates:
     dataset = load_on("mnist5k", device)
     model = build(trial.model, trial.variant, trial.seed).to(device)
     clean = trial.model_copy(update={"adversary": "none", "train_rotation": 180.0})
-    n_attacked = at_once(device)
+    n_attacked = attack_batch(device)
     images = pixels(dataset.test_images[:n_attacked])
     labels = dataset.test_labels[:n_attacked]
     optimizer, scheduler = optimiser(model, clean)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from rotgrid.attacks import fgsm, predicted, sweep
-from rotgrid.attacks.threat import at_once, frozen, input_gradient
+from rotgrid.attacks.threat import frozen, in_batches, indices, input_gradient
 from rotgrid.models.layers import unkept
 from rotgrid.spec import Attack
 
@@ -191,12 +191,11 @@ def unsteadiness(model: nn.Module, images: Tensor) -> float:
 
 def zero_gradients(model: nn.Module, images: Tensor, labels: Tensor) -> float:
     """Share of images whose gradient of the cross-entropy is exactly zero everywhere."""
-    size = at_once(images.device)
-    gradients = [
-        input_gradient(model, x, y, "ce")[1].flatten(1)
-        for x, y in zip(images.split(size), labels.split(size), strict=True)
-    ]
-    return share((torch.cat(gradients) == 0).all(1))
+
+    def zero(at: Tensor) -> Tensor:
+        return (input_gradient(model, images[at], labels[at], "ce")[1] == 0).flatten(1).all(1)
+
+    return share(in_batches(zero, indices(images), torch.bool))
 
 
 def precision(model: nn.Module, images: Tensor, eps: float) -> float:

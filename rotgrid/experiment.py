@@ -28,6 +28,10 @@ from rotgrid.training import fit, ignore
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Options of glibc's mallopt(3)."""
 
+CONTEXT_BYTES = 640 << 20
+"""Of a GPU's memory, what a process takes beyond what torch allocates: the CUDA context and the
+kernels of cuDNN and cuBLAS."""
+
 
 class DeviceError(MachineError):
     """This machine, or its torch, lacks what a trial computes on."""
@@ -284,7 +288,8 @@ def prepare(threads: int, gpu_share: float) -> torch.device:
     if gpu_share <= 0:
         return torch.device("cpu")
     if gpu_share < 1:  # a trial that wants more than its share fails alone
-        torch.cuda.set_per_process_memory_fraction(gpu_share)
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(memory_fraction(gpu_share, total))
     return torch.device("cuda")
 
 
@@ -299,6 +304,11 @@ def require_device(gpu: float) -> None:
             f"each trial asks for {gpu:g} GPU and torch {torch.__version__} sees none: "
             "change `resources` in the grid, or add --set resources.gpu=0"
         )
+
+
+def memory_fraction(gpu_share: float, total: int) -> float:
+    """Of a GPU's memory (`total` bytes) what torch may allocate in a process with such a share."""
+    return max(gpu_share - CONTEXT_BYTES / total, gpu_share / 2)
 
 
 @functools.cache

@@ -229,7 +229,7 @@ def execute(
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would only disturb the end
         return fail(130, "interrupted; what is finished is kept. Go on with:", f"  {again(args)}")
-    except storage.StoreError as error:
+    except (storage.StoreError, failures.MachineError) as error:
         why = f"{results_in}: {error}; what is finished is kept. Then go on with:"
         return fail(5, why, f"  {again(args)}")
     if hopeless(tracker):
@@ -329,7 +329,8 @@ def run_here(
                 until=time.monotonic() + limits[key],
                 progress=functools.partial(tracker.doing, key),
             )
-            if (outcome := failures.attempt(work, trial, results_in, tries)) == "again":
+            outcome = failures.attempt(work, trial, results_in, tries, tracker.say)
+            if outcome == "again":
                 tracker.again(key)
         tracker.finished(key, failed=outcome == "failed")
 

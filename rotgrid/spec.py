@@ -97,6 +97,9 @@ VARIANTS: dict[ModelName, tuple[str, ...]] = {
 model's variant X (as near as whole widths allow)."""
 
 
+OF_SEVERAL: tuple[ModelName, ...] = ("roteqnet",)
+"""The models that cannot train on one image at a time: batch norm has a single value a map."""
+
 NO_EPS: dict[str, object] = {"eps": 0.0, "eps_unit": "pixel"}
 NO_STEPS: dict[str, object] = {"steps": 0}
 NO_STARTS: dict[str, object] = {"restarts": 0}
@@ -278,6 +281,9 @@ class Trial(Record):
             raise mismatch("train_size", f"is more than the {most} of {self.data}")
         if not (self.epochs or self.train_steps):
             raise mismatch("epochs", "should be 1 or more, or 0 with `train_steps`")
+        for field in ("train_size", "batch_size"):
+            if self.model in OF_SEVERAL and getattr(self, field) == 1:
+                raise mismatch(field, f"should be 2 or more: {self.model} normalises over images")
         return self
 
     def steps(self) -> int:

@@ -280,6 +280,74 @@ def test_restarts_help_and_later_ones_only_see_survivors(trained, test_set):
     assert robust[1] <= robust[0]
 
 
+class Step(nn.Module):
+    """Class 1 from a first pixel of 0.55 on, without a gradient."""
+
+    def forward(self, images):
+        x = images.flatten(1)[:, 0]
+        return torch.stack([0.5 + 0 * x, (x > 0.55).to(x) + 0 * x], 1)
+
+
+@pytest.mark.parametrize("attack", ["pgd", "apgd", "square", "transfer"])
+def test_0_steps_are_one_look_at_each_start(attack):
+    images, labels = torch.full((40, 1, 1, 1), 0.5), torch.zeros(40, dtype=torch.long)
+    source = {"source": Step()} if attack == "transfer" else {}
+    run = functools.partial(
+        attacks.sweep, Step(), images, labels, attack=attack, eps_grid=[0.0, 0.04, 0.1], steps=0,
+    )  # fmt: skip
+    one, many = (
+        run(restarts=n, generator=torch.Generator().manual_seed(1), **source) for n in (1, 20)
+    )
+    assert one[:2].all()
+    assert many[:2].all()
+    assert (many[2] <= one[2]).all()
+    assert not many[2].any()
+
+
+@pytest.mark.parametrize("attack", ["fmn-pgd", "spatial-pgd"])
+def test_0_steps_of_what_has_looked_elsewhere_before(trained, test_set, attack):
+    images, labels = test_set
+    settings = {"views": images[None]} if attack == "spatial-pgd" else {}
+    found = attacks.sweep(
+        trained, images, labels, attack=attack, eps_grid=[0.0, 0.1], steps=0,
+        generator=torch.Generator().manual_seed(1), **settings,
+    )  # fmt: skip
+    assert torch.equal(found[0], attacks.predicted(trained, images) == labels)
+    assert (found[1] <= found[0]).all()
+
+
+@pytest.mark.parametrize("attack", ["noise", "sign-noise", "pgd", "apgd", "square"])
+@pytest.mark.parametrize("restarts", [0, -1])
+def test_no_restarts_are_refused(trained, test_set, attack, restarts):
+    settings = {"restarts": restarts, "generator": torch.Generator()}
+    with pytest.raises(ValueError, match=f"restarts {restarts}: at least 1"):
+        ATTACKS[attack](trained, *test_set, eps=0.1, **settings)
+    with pytest.raises(ValueError, match=f"restarts {restarts}: at least 1"):
+        attacks.sweep(trained, *test_set, attack=attack, eps_grid=[0.1], **settings)
+
+
+@pytest.mark.parametrize(
+    ("attack", "steps"),
+    [("pgd", 0), ("apgd", 0), ("fmn", 0), ("strong", 0), ("square", -1), ("pgd", -3)],
+)
+def test_steps_that_try_nothing_are_refused(trained, test_set, attack, steps):
+    """Of PGD and APGD from the image itself."""
+    with pytest.raises(ValueError, match=f"steps {steps}: at least "):
+        ATTACKS[attack](trained, *test_set, eps=0.1, steps=steps)
+    with pytest.raises(ValueError, match=f"steps {steps}: at least "):
+        attacks.sweep(trained, *test_set, attack=attack, eps_grid=[0.1], steps=steps)
+
+
+def test_noise_moves_no_global_generator_and_notices_what_is_not_finite(trained, test_set):
+    state = torch.random.get_rng_state()
+    for attack in ("noise", "sign-noise"):
+        moved = ATTACKS[attack](trained, *test_set, eps=0.1, restarts=2)
+        assert torch.equal(moved, ATTACKS[attack](trained, *test_set, eps=0.1, restarts=2))
+        with pytest.raises(FloatingPointError):
+            ATTACKS[attack](lambda x: trained(x) / 0 * 0, *test_set, eps=0.1)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
 def test_margin_loss_sees_through_saturated_cross_entropy(trained, test_set):
     """A planted mask: logits times 1e4 leave cross-entropy without a gradient."""
     images, labels = test_set

@@ -398,6 +398,16 @@ def test_a_gpu_that_is_not_there_is_an_error_with_a_reason(monkeypatch):
             ask(0.5)
 
 
+def test_shares_of_a_gpu_leave_room_for_what_torch_does_not_count():
+    for gigabytes in (8, 24, 80):
+        for k in (2, 4, 8):
+            total = gigabytes << 30
+            fraction = experiment.memory_fraction(1 / k, total)
+            assert 1 / (2 * k) <= fraction < 1 / k
+            left = total * (1 - k * fraction)
+            assert left >= min(k * experiment.CONTEXT_BYTES, total / 2) * 0.999
+
+
 def test_no_time_left_is_an_error_between_batches_and_sweeps(quick_trial, tmp_path):
     past = time.monotonic() - 1
     with pytest.raises(TimeLimitError, match="time limit reached in epoch 1"):

@@ -1,5 +1,6 @@
 """The fault matrix of the README: each fault in a real run, then the rows against `--local`."""
 
+import io
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import pyarrow.parquet as pq
 import pytest
 
 from rotgrid import failures, grid, launch, storage
@@ -218,11 +220,19 @@ def zeros(data):
     return data[:middle] + bytes(512) + data[middle + 512 :]
 
 
+def zeros_in_a_column(data):
+    """Of those that planning has no use for."""
+    group = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0)
+    columns = {group.column(i).path_in_schema: group.column(i) for i in range(group.num_columns)}
+    at, size = columns["correct"].data_page_offset, columns["correct"].total_compressed_size
+    return data[:at] + bytes(size) + data[at + size :]
+
+
 def damage(path, how):
     path.write_bytes(how(path.read_bytes()))
 
 
-@pytest.mark.parametrize("how", [half, zeros])
+@pytest.mark.parametrize("how", [half, zeros, zeros_in_a_column])
 def test_corrupt_part(grid_file, tmp_path, quick_control, capsys, how):
     """It is reported, and what it held is measured again."""
     root = tmp_path / "r"

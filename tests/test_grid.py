@@ -102,8 +102,8 @@ def test_numbers_in_yaml_that_pyyaml_reads_as_text():
 
 def test_no_is_text_and_leads_to_none():
     assert problems("blocks: [{model: gcnn, adversary: no}]") == [
-        "g.yaml:1:35: blocks.0.adversary: should be 'none', 'fgsm', 'fgsm-mix', 'fgsm-rs', 'pgd', "
-        "'trades' or 'cusp' (attack used in training) (got 'no') - did you mean 'none'?"
+        "g.yaml:1:35: blocks.0.adversary: should be 'none', 'fgsm', 'fgsm-mix', 'fgsm-rs', 'n-fgsm', "
+        "'pgd', 'trades' or 'cusp' (attack used in training) (got 'no') - did you mean 'none'?"
     ]
 
 
@@ -184,6 +184,7 @@ resources: {gpu: 0.3, cpus: 1}
         ("{resources: {retries: 1e9}, blocks: [{model: gcnn}]}", "valid integer"),
         ("{resources: {cpu: 999999}, blocks: [{model: gcnn}]}", "less than or equal to 1024"),
         (f"{{name: {'a' * 101}, blocks: [{{model: gcnn}}]}}", "up to 100 letters"),
+        ("blocks: [{model: gcnn, epochs: 0}]", "should be 1 or more, or 0 with `train_steps`"),
         ("blocks: [{model: resnet18}]", "'madrycnn' (architecture) (got 'resnet18')"),
         ("blocks: [{model: gcnn, probes: {attack: fmn, steps: 0}}]", "1 or more for fmn"),
         (f"blocks: {'[' * 2000}{']' * 2000}", "is nested too deeply"),
@@ -235,6 +236,7 @@ def test_gpu_shares_that_no_trial_can_use(gpu, reason):
         "probes: {attack: equivariance, test_translation: 2}",
         "probes: [{attack: pgd}, {attack: [none, noise], label_rule: predicted}]",
         "adversary_eps: 0.1",
+        "epochs: 3, train_steps: [100, 200]",
         "adversary: none, adversary_eps: [0.1, 0.2]",
     ],
 )

@@ -35,6 +35,7 @@ def test_equal_work_has_an_equal_key():
         ("adversary", "fgsm"),
         ("recipe", "fast"),
         ("epochs", 3),
+        ("train_steps", 3),
         ("batch_size", 1),
         ("learning_rate", 0.1),
         ("interpolation", "nearest"),
@@ -69,6 +70,15 @@ def test_a_recipe_may_be_another_for_a_model():
     fast = {m: Trial(model=m, recipe="fast") for m in ("gcnn", "hnet")}
     assert (fast["gcnn"].learning_rate, fast["gcnn"].epochs) == (0.005, 4)
     assert (fast["hnet"].learning_rate, fast["hnet"].epochs) == (0.001, 8)
+
+
+def test_steps_take_the_place_of_epochs():
+    trial = Trial(model="gcnn", train_steps=860, epochs=7)
+    assert (trial.epochs, trial.train_steps, trial.steps(), trial.passes()) == (0, 860, 860, 1.0)
+    assert trial == Trial(model="gcnn", train_steps=860)
+    by_epochs = Trial(model="gcnn")
+    assert (by_epochs.steps(), by_epochs.passes()) == (8600, 10.0)
+    assert by_epochs.key() != Trial(model="gcnn", train_steps=8600).key()
 
 
 def test_a_variant_may_be_written_as_a_number():
@@ -166,6 +176,8 @@ def test_what_an_attack_does_not_read_makes_no_other_probe(attack, eps, translat
         ({"model": "gcnn", "epochs": True}, "valid integer"),
         ({"model": "gcnn", "epochs": "3"}, "valid integer"),
         ({"model": "gcnn", "sed": 3}, "Extra inputs"),
+        ({"model": "roteqnet", "batch_size": 1}, "should be 2 or more: roteqnet"),
+        ({"model": "roteqnet", "train_size": 1}, "should be 2 or more: roteqnet"),
         ({"model": "gcnn", "learning_rate": float("inf")}, "finite number"),
         ({"model": "gcnn", "train_rotation": float("nan")}, "finite number"),
         ({"model": "gcnn", "batch_size": 10**9}, "less than or equal to 1000000"),
@@ -221,7 +233,7 @@ def test_vocabulary_agrees_with_the_code():
     elsewhere = ("rotation-grid", "translation-grid", "spatial-grid", "worst-of-10")
     assert {*SWEEPS, *elsewhere, "equivariance", "diagnostics"} == {*spec.ATTACKS}
     assert spec.FIXED.keys() == {*spec.ATTACKS}
-    assert (*recipes.RECIPES, "original") == typing.get_args(recipes.RecipeName)
+    assert {*recipes.RECIPES, "original"} == {*typing.get_args(recipes.RecipeName)}
     assert tuple(recipes.ORIGINALS) == spec.MODELS
     assert tuple(spec.DATA) == typing.get_args(spec.DataName)
     pairs = {(model, variant) for model, vs in spec.VARIANTS.items() for variant in vs}
@@ -241,7 +253,7 @@ def test_fields_that_came_later_leave_old_keys_as_they_were():
 def test_a_precision_that_came_later_leaves_old_networks_as_they_were():
     trial = Trial(model="stdcnn")
     recipe = recipes.recipe_of(trial.recipe, trial.model).contents()
-    old = {**trial.model_dump(exclude={"precision"}), "recipe": recipe}
+    old = {**trial.model_dump(exclude={"precision", "train_steps"}), "recipe": recipe}
     assert trial.key() == spec.digest(old)
     assert Trial(model="stdcnn", precision="bfloat16").key() != trial.key()
 

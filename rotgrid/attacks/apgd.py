@@ -1,13 +1,13 @@
 """Auto-PGD: PGD that sets its own step size (Croce and Hein 2020, section 3, algorithm 1)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rotgrid.attacks.pgd import draw_starts
+from rotgrid.attacks.starts import draw_starts, require_starts
 from rotgrid.attacks.threat import (
     Model,
     finite_logits,
@@ -49,16 +49,17 @@ def apgd(
 
     Args:
         model, images, labels, eps: those of `rotgrid.attacks.fgsm`.
-        steps: of each run.
+        steps: of each run; with 0 the starts are looked at, which must then be random.
         restarts: number of starts; `dlr` runs from each of them toward each target.
         loss: `ce`, or `dlr` toward each of up to 9 wrong classes, most likely first.
         generator: of the random starts; without one the first start is the image itself.
 
     Raises:
-        ValueError: pixels or eps outside [0, 1], or an unknown loss.
+        ValueError: pixels or eps outside [0, 1], an unknown loss, or nothing to try.
         FloatingPointError: logits or gradients are not finite.
     """
     require_valid(images, labels, eps)
+    require_starts(steps, restarts, generator)
     offsets = draw_starts(images, restarts, generator)
     radius = images.new_full((len(images), 1, 1, 1), eps)
     return apgd_from(model, images, labels, radius, steps, loss, offsets)[0]
@@ -71,7 +72,7 @@ def apgd_from(
     eps: Tensor,
     steps: int,
     loss: ApgdLoss,
-    offsets: list[Tensor],
+    offsets: Iterable[Tensor],
 ) -> tuple[Tensor, Tensor]:
     """Adversarial images and whether each is misclassified, at an eps (m, 1, 1, 1) per image.
 

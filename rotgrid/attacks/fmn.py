@@ -23,10 +23,13 @@ from rotgrid.attacks.threat import (
     TOLERANCE,
     Model,
     frozen,
+    in_batches,
+    indices,
     input_gradient,
     margins,
     misclassified,
     project,
+    require_steps,
     require_valid,
     split,
 )
@@ -54,10 +57,11 @@ def fmn(
     """The nearest misclassified images found, where at most eps away; else the images.
 
     Args and errors are those of `rotgrid.attacks.fgsm`, and:
-        steps: gradient steps.
+        steps: gradient steps, at least 1.
         generator: not used, since nothing is random.
     """
     require_valid(images, labels, eps)
+    require_steps(steps)
     found, distance = fmn_from(model, images, labels, steps)
     within = distance <= eps + TOLERANCE
     return torch.where(within[:, None, None, None], found, images)
@@ -70,7 +74,13 @@ def distances(model: Model, images: Tensor, labels: Tensor, *, steps: int = 100)
     misclassified, inf where nothing was found in [0, 1]. Args and errors are those of `fmn`.
     """
     require_valid(images, labels, eps=0)
-    return fmn_from(model, images, labels, steps)[1]
+    require_steps(steps)
+
+    def found(at: Tensor) -> Tensor:
+        return fmn_from(model, images[at], labels[at], steps)[1]
+
+    with frozen(model):
+        return in_batches(found, indices(images), images.dtype)
 
 
 def fmn_from(model: Model, images: Tensor, labels: Tensor, steps: int) -> tuple[Tensor, Tensor]:

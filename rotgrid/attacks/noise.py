@@ -1,9 +1,22 @@
 """Random noise: what a perturbation does that knows nothing of the model. A baseline."""
 
+from collections.abc import Callable, Iterator
+
 import torch
 from torch import Tensor
 
-from rotgrid.attacks.threat import Model, frozen, project, require_valid, uniform_offsets
+from rotgrid.attacks.starts import uniform_offsets
+from rotgrid.attacks.threat import (
+    Model,
+    frozen,
+    misclassified,
+    project,
+    require_restarts,
+    require_valid,
+)
+
+Draw = Callable[[Tensor, torch.Generator], Tensor]
+"""(images, generator) -> offsets in units of eps."""
 
 
 def noise(
@@ -17,11 +30,10 @@ def noise(
 ) -> Tensor:
     """clip(x + U(-eps, eps), 0, 1); of several draws (`restarts`) the last that misclassifies.
 
-    Args and errors are those of `rotgrid.attacks.fgsm`.
+    Draws are made one at a time. Without a generator they are those of a fixed seed. Args and
+    errors are those of `rotgrid.attacks.fgsm`.
     """
-    require_valid(images, labels, eps)
-    offsets = [uniform_offsets(images, generator) for _ in range(restarts)]
-    return worst_offset(model, images, labels, eps, offsets)
+    return worst_draw(model, images, labels, eps, restarts, generator, uniform_offsets)
 
 
 def sign_noise(
@@ -34,26 +46,38 @@ def sign_noise(
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """As `noise`, with every pixel moved by the whole eps up or down: the corners of the ball."""
-    require_valid(images, labels, eps)
-    offsets = [sign_offsets(images, generator) for _ in range(restarts)]
-    return worst_offset(model, images, labels, eps, offsets)
+    return worst_draw(model, images, labels, eps, restarts, generator, sign_offsets)
 
 
-def sign_offsets(images: Tensor, generator: torch.Generator | None) -> Tensor:
+def sign_offsets(images: Tensor, generator: torch.Generator) -> Tensor:
     """-1 or 1 per pixel, in units of eps."""
     return torch.where(uniform_offsets(images, generator) < 0, -1.0, 1.0).to(images.dtype)
 
 
-def worst_offset(
-    model: Model, images: Tensor, labels: Tensor, eps: float, offsets: list[Tensor]
+def draws(
+    draw: Draw, images: Tensor, restarts: int, generator: torch.Generator | None
+) -> Iterator[Tensor]:
+    """The offsets of each draw in units of eps, in turn."""
+    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    return (draw(images, generator) for _ in range(restarts))
+
+
+def worst_draw(
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    eps: float,
+    restarts: int,
+    generator: torch.Generator | None,
+    draw: Draw,
 ) -> Tensor:
     """The images moved by eps times the last offset that misclassifies, else by the first."""
-    worst = project(images + eps * offsets[0], images, eps)
-    if len(offsets) == 1:
-        return worst
-    with frozen(model), torch.no_grad():
-        for offset in offsets[1:]:
+    require_valid(images, labels, eps)
+    require_restarts(restarts)
+    worst = images
+    with frozen(model):
+        for drawn, offset in enumerate(draws(draw, images, restarts, generator)):
             moved = project(images + eps * offset, images, eps)
-            wrong = model(moved).argmax(1) != labels
-            worst[wrong] = moved[wrong]
+            taken = misclassified(model, moved, labels) | (drawn == 0)
+            worst = torch.where(taken[:, None, None, None], moved, worst)
     return worst

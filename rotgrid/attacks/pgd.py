@@ -1,8 +1,11 @@
 """PGD: projected gradient ascent in the eps-ball (Madry et al. 2018, section 2.1)."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
+from rotgrid.attacks.starts import draw_starts, require_starts
 from rotgrid.attacks.threat import (
     Loss,
     Model,
@@ -12,7 +15,6 @@ from rotgrid.attacks.threat import (
     misclassified,
     project,
     require_valid,
-    uniform_offsets,
 )
 
 
@@ -41,28 +43,20 @@ def pgd(
         images: (batch, 1, height, width) in [0, 1].
         labels: (batch,) true labels.
         eps: L-infinity radius in pixel units.
-        steps: gradient steps.
+        steps: gradient steps; with 0 the starts are looked at, which must then be random.
         step_size: in pixel units; by default eps / 30, as Madry et al.'s 0.01 for eps 0.3.
         restarts: number of starts; those after the first only attack images still correct.
         loss: `ce` or `margin`.
 
     Raises:
-        ValueError: pixels or eps outside [0, 1], or an unknown loss.
+        ValueError: pixels or eps outside [0, 1], an unknown loss, or nothing to try.
         FloatingPointError: logits or gradients are not finite.
     """
     require_valid(images, labels, eps)
+    require_starts(steps, restarts, generator)
     offsets = draw_starts(images, restarts, generator)
     step_size = eps / 30 if step_size is None else step_size
     return restart_from(model, images, labels, eps, steps, step_size, loss, offsets)[0]
-
-
-def draw_starts(images: Tensor, restarts: int, generator: torch.Generator | None) -> list[Tensor]:
-    """The offset of each restart in units of eps: random, or first none without a generator."""
-    if generator is not None:
-        return [uniform_offsets(images, generator) for _ in range(restarts)]
-    fixed = torch.Generator().manual_seed(0)
-    later = [uniform_offsets(images, fixed) for _ in range(restarts - 1)]
-    return [torch.zeros_like(images), *later]
 
 
 def restart_from(
@@ -73,7 +67,7 @@ def restart_from(
     steps: int,
     step_size: Radius,
     loss: Loss,
-    offsets: list[Tensor],
+    offsets: Iterable[Tensor],
     stop_early: bool = False,
     scout: Model | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -122,7 +116,8 @@ def ascend(
     current = start
     lower, upper = (images - eps).clamp(min=0), (images + eps).clamp(max=1)
     for step in range(steps + 1):
-        if step < steps:
+        last = step == steps
+        if not last:
             logits, gradient = input_gradient(scout or model, current, labels, loss)
             wrong = logits.argmax(1) != labels
             if scout is not None:
@@ -135,8 +130,9 @@ def ascend(
             left = ~wrong
             active, labels, current = active[left], labels[left], current[left]
             lower, upper, step_size = lower[left], upper[left], of(step_size, left)
-            gradient = gradient[left] if step < steps else gradient
-        if step == steps or not len(active):
+            if not last:
+                gradient = gradient[left]
+        if last or not len(active):
             break
         current = (current + step_size * gradient.sign()).clamp(lower, upper)
     unbroken = ~broken[active]

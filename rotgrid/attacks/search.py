@@ -19,8 +19,9 @@ from torch import Tensor
 from rotgrid.attacks.threat import (
     TOLERANCE,
     Model,
-    at_once,
     frozen,
+    in_batches,
+    indices,
     input_gradient,
     margins,
 )
@@ -60,15 +61,19 @@ def search(
     level = torch.searchsorted(levels, guess)
     level = torch.minimum(torch.maximum(level, failed + 1), broken - 1).clamp(min=0)
     while len(open_ := (failed + 1 < broken).nonzero().squeeze(1)):
-        for at in open_.split(at_once(device)):
-            distance = attempt(at, levels[level[at]])
-            reached = torch.searchsorted(levels, distance - TOLERANCE).clamp(min=floor + 1)
-            success = distance.isfinite()
-            broken[at] = torch.where(success, torch.minimum(broken[at], reached), broken[at])
-            failed[at] = torch.where(success, failed[at], level[at])
+        distance = attempted(attempt, open_, levels[level])
+        reached = torch.searchsorted(levels, distance - TOLERANCE).clamp(min=floor + 1)
+        success = distance.isfinite()
+        broken[open_] = torch.where(success, torch.minimum(broken[open_], reached), broken[open_])
+        failed[open_] = torch.where(success, failed[open_], level[open_])
         level, stride = next_level(failed, broken, stride, floor, len(levels))
     broken_at = torch.cat([levels, levels.new_full((1,), torch.inf)])[broken]
     return grid[:, None] < broken_at[None, :]
+
+
+def attempted(attempt: Attempt, open_: Tensor, eps: Tensor) -> Tensor:
+    """The distances at which these images were broken, at their eps of all: (len(open_),)."""
+    return in_batches(lambda at: attempt(at, eps[at]), open_, eps.dtype)
 
 
 def next_level(
@@ -88,10 +93,11 @@ def first_order(model: Model, images: Tensor, labels: Tensor) -> Tensor:
 
     Margin over the L1 norm of its gradient (Moosavi-Dezfooli et al. 2016, eq. 4).
     """
-    found, size = [], at_once(images.device)
+
+    def distances(at: Tensor) -> Tensor:
+        logits, gradient = input_gradient(model, images[at], labels[at], "margin")
+        slope = gradient.abs().flatten(1).sum(1).clamp(min=1e-12)
+        return -margins(logits, labels[at]) / slope
+
     with frozen(model):
-        for x, y in zip(images.split(size), labels.split(size), strict=True):
-            logits, gradient = input_gradient(model, x, y, "margin")
-            slope = gradient.abs().flatten(1).sum(1).clamp(min=1e-12)
-            found.append(-margins(logits, y) / slope)
-    return torch.cat(found) if found else images.new_zeros(0)
+        return in_batches(distances, indices(images), images.dtype)

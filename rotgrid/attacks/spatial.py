@@ -5,12 +5,23 @@ order. A set of them is a tensor (k, 3), or (n, k, 3) where each of n images has
 on the CPU. The images are unrotated ones.
 """
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from rotgrid.attacks.pgd import restart_from
-from rotgrid.attacks.threat import Loss, Model, at_once, finite_logits, frozen, require_valid
+from rotgrid.attacks.starts import Picked
+from rotgrid.attacks.threat import (
+    Loss,
+    Model,
+    finite_logits,
+    frozen,
+    in_batches,
+    indices,
+    require_valid,
+)
 from rotgrid.rotation import draw_angles, draw_shifts, transform
 from rotgrid.spec import Interpolation
 
@@ -169,11 +180,14 @@ def judged(
     The cross-entropy is float64: in float32 it is 0 for all that the model is sure of.
     Errors: see `finite_logits`.
     """
-    parts = torch.arange(len(images)).split(at_once(images.device))
-    logits = torch.cat(
-        [finite_logits(model, moved(images[part], at[part], interpolation)) for part in parts]
-    )
-    return F.cross_entropy(logits.double(), labels, reduction="none"), logits.argmax(1) != labels
+
+    def both(part: Tensor) -> Tensor:
+        logits = finite_logits(model, moved(images[part], at[part.cpu()], interpolation))
+        loss = F.cross_entropy(logits.double(), labels[part], reduction="none")
+        return torch.stack([loss, logits.argmax(1) != labels[part]], 1)
+
+    loss, wrong = in_batches(both, indices(images), torch.float64).reshape(-1, 2).unbind(1)
+    return loss, wrong > 0
 
 
 def moved(images: Tensor, at: Tensor, interpolation: Interpolation) -> Tensor:
@@ -220,7 +234,7 @@ def spatial_pgd_from(
     labels: Tensor,
     eps: Tensor,
     steps: int,
-    offsets: list[Tensor],
+    offsets: Iterable[Tensor],
     loss: Loss = "ce",
 ) -> Tensor:
     """Whether PGD around any view of an image breaks it, with its usual step eps / 30: bool (m,).
@@ -239,7 +253,7 @@ def spatial_pgd_from(
         left = (~broken).nonzero().squeeze(1)
         if not len(left):
             break
-        radius, starts = eps[left], [offset[left] for offset in offsets]
+        radius, starts = eps[left], Picked(offsets, left)
         _, broken[left] = restart_from(
             model, view[left], labels[left], radius, steps, radius / 30, loss, starts,
             stop_early=True,

@@ -11,6 +11,8 @@ from rotgrid.attacks.threat import (
     frozen,
     margins,
     misclassified,
+    require_restarts,
+    require_steps,
     require_valid,
 )
 
@@ -48,11 +50,13 @@ def square(
     too, and a square that changes no pixel of an image costs no forward pass.
 
     Args and errors are those of `rotgrid.attacks.fgsm`, and:
-        steps: queries after the stripes; the schedule of sizes is stretched over them.
+        steps: queries after the stripes, 0 or more; the schedule of sizes is stretched over them.
         restarts: number of searches; those after the first only attack images still correct.
         generator: of all draws; without one they are those of a fixed seed.
     """
     require_valid(images, labels, eps)
+    require_steps(steps, least=0)
+    require_restarts(restarts)
     radius = images.new_full((len(images), 1, 1, 1), eps)
     return square_from(model, images, labels, radius, steps, restarts, generator)[0]
 
@@ -72,33 +76,35 @@ def square_from(
     """
     height, width = images.shape[-2:]
     generator = torch.Generator().manual_seed(0) if generator is None else generator
-    draws = [draw(height, width, steps, generator) for _ in range(restarts)]
     ends = torch.stack([(images - eps).clamp(min=0), (images + eps).clamp(max=1)])
     found = images.clone()
     with frozen(model), torch.no_grad():
         broken = misclassified(model, images, labels)
-        for stripes, squares in draws:
-            left = (~broken).nonzero().squeeze(1)
-            if not len(left):
-                break
+        for _ in range(restarts):
+            stripes, uniform = draw(width, steps, generator)
+            if not len(left := (~broken).nonzero().squeeze(1)):
+                continue  # and not break: the generator moves on
+            squares = squares_of(uniform, height, width)
             found[left], broken[left] = search(
                 model, ends[:, left], labels[left], stripes.to(images.device), squares
             )
     return found, broken
 
 
-def draw(
-    height: int, width: int, steps: int, generator: torch.Generator
-) -> tuple[Tensor, Squares]:
-    """Which columns start at +eps, and the squares of all queries."""
+def draw(width: int, steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Which columns start at +eps, and what `squares_of` makes the squares of: (steps, 3)."""
     stripes = torch.rand(width, generator=generator, device=generator.device) < 0.5
-    uniform = torch.rand(steps, 3, generator=generator, device=generator.device).tolist()
-    squares = []
-    for step, (down, right, sign) in enumerate(uniform):
+    return stripes, torch.rand(steps, 3, generator=generator, device=generator.device)
+
+
+def squares_of(uniform: Tensor, height: int, width: int) -> Squares:
+    """The squares of all queries, from random numbers in [0, 1): (steps, 3)."""
+    squares, steps = [], len(uniform)
+    for step, (down, right, sign) in enumerate(uniform.tolist()):
         size = min(side(step, steps, height * width), height, width)
         top, left = int(down * (height - size + 1)), int(right * (width - size + 1))
         squares.append((int(sign < 0.5), slice(top, top + size), slice(left, left + size)))
-    return stripes, squares
+    return squares
 
 
 def side(step: int, steps: int, pixels: int) -> int:

@@ -4,14 +4,16 @@ After AutoAttack (Croce and Hein 2020, section 5), with the fast minimum-norm at
 FAB: FMN, APGD on the cross-entropy, APGD toward nine targets, Square. Per image the worst counts.
 """
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
 from rotgrid.attacks.apgd import apgd_from
 from rotgrid.attacks.fmn import fmn_from
-from rotgrid.attacks.pgd import draw_starts
 from rotgrid.attacks.square import square_from
-from rotgrid.attacks.threat import TOLERANCE, Model, frozen, require_valid
+from rotgrid.attacks.starts import Picked, draw_starts
+from rotgrid.attacks.threat import TOLERANCE, Model, frozen, require_steps, require_valid
 
 QUERIES_PER_STEP = 10
 """Of Square, for each step of the gradient attacks; AutoAttack has 50. Where gradients mean
@@ -30,17 +32,18 @@ def strong(
     """The adversarial image of whichever attack breaks the image first, else that of the last.
 
     Args and errors are those of `rotgrid.attacks.fgsm`, and:
-        steps: of each run of the gradient attacks; Square has ten times as many queries.
+        steps: of each run of the gradient attacks, at least 1; Square has ten queries for each.
         generator: of APGD's random starts; without one it starts at the image.
     """
     require_valid(images, labels, eps)
+    require_steps(steps)
     offsets = draw_starts(images, 1, generator)
     radius = images.new_full((len(images), 1, 1, 1), eps)
     with frozen(model):
         found, distance = fmn_from(model, images, labels, steps)
         near = distance <= eps + TOLERANCE
         rest, _ = strong_from(
-            model, images[~near], labels[~near], radius[~near], steps, [o[~near] for o in offsets]
+            model, images[~near], labels[~near], radius[~near], steps, Picked(offsets, ~near)
         )
     found[~near] = rest
     return found
@@ -52,7 +55,7 @@ def strong_from(
     labels: Tensor,
     eps: Tensor,
     steps: int,
-    offsets: list[Tensor],
+    offsets: Iterable[Tensor],
 ) -> tuple[Tensor, Tensor]:
     """All but FMN, which needs no eps: images and whether each is misclassified.
 
@@ -60,9 +63,8 @@ def strong_from(
     """
     found, broken = apgd_from(model, images, labels, eps, steps, "ce", offsets)
     left = (~broken).nonzero().squeeze(1)
-    starts = [offset[left] for offset in offsets]
     found[left], broken[left] = apgd_from(
-        model, images[left], labels[left], eps[left], steps, "dlr", starts
+        model, images[left], labels[left], eps[left], steps, "dlr", Picked(offsets, left)
     )
     left = (~broken).nonzero().squeeze(1)
     found[left], broken[left] = square_from(

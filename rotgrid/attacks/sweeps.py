@@ -12,31 +12,33 @@ from rotgrid.attacks.bim import STEP, bim, steps_for
 from rotgrid.attacks.class_means import class_means
 from rotgrid.attacks.fgsm import ascent_direction, fgsm, step_along
 from rotgrid.attacks.fmn import fmn_from
-from rotgrid.attacks.noise import sign_offsets, worst_offset
-from rotgrid.attacks.pgd import ascend, draw_starts, pgd, restart_from
+from rotgrid.attacks.noise import Draw, draws, sign_offsets
+from rotgrid.attacks.pgd import ascend, restart_from
 from rotgrid.attacks.search import first_order, search
 from rotgrid.attacks.spatial import spatial_pgd_from
 from rotgrid.attacks.square import square_from
+from rotgrid.attacks.starts import Picked, draw_starts, require_starts, uniform_offsets
 from rotgrid.attacks.strong import strong_from
 from rotgrid.attacks.threat import (
     TOLERANCE,
     Loss,
     Model,
-    at_once,
     distances,
     finite_logits,
     frozen,
+    in_batches,
+    indices,
     lowered,
     misclassified,
+    project,
+    require_restarts,
+    require_steps,
     require_valid,
-    uniform_offsets,
 )
 from rotgrid.spec import Attack, LabelRule, Precision, known
 
 FMN_STEPS = 15
 """Of the search that goes before PGD in `fmn-pgd`."""
-ON_PREDICTED: dict[str, Callable[..., Tensor]] = {"fgsm": fgsm, "bim": bim, "pgd": pgd}
-"""The attacks with a choice of label rule."""
 
 
 def sweep(
@@ -61,7 +63,8 @@ def sweep(
     `settings` are those of the attack (`steps`, `restarts`, `loss`, `generator`, ...).
 
     Raises:
-        ValueError: an unknown attack, pixels or eps outside [0, 1].
+        ValueError: an unknown attack, pixels or eps outside [0, 1], or steps and restarts that try
+            nothing but the image itself.
         TypeError: a setting that the attack does not have.
     """
     for eps in eps_grid:
@@ -79,9 +82,7 @@ def sweep(
             wrong = (~correct).nonzero().squeeze(1)
             settings.pop("precision", None)  # nothing is searched here
             for row, eps in enumerate(eps_grid):
-                moved = ON_PREDICTED[attack](
-                    model, images[wrong], classes[wrong], eps=eps, **settings
-                )
+                moved = ON_PREDICTED[attack](model, images[wrong], classes[wrong], eps, **settings)
                 result[row, wrong] = predicted(model, moved) == labels[wrong]
     return result
 
@@ -92,11 +93,12 @@ def predicted(model: Model, images: Tensor) -> Tensor:
     Raises:
         FloatingPointError: logits are not finite; their argmax would be silent garbage.
     """
+
+    def classes(at: Tensor) -> Tensor:
+        return finite_logits(model, images[at]).argmax(1)
+
     with frozen(model):
-        found = [
-            finite_logits(model, batch).argmax(1) for batch in images.split(at_once(images.device))
-        ]
-    return torch.cat(found) if found else images.new_zeros(0, dtype=torch.long)
+        return in_batches(classes, indices(images), torch.long)
 
 
 class Case(NamedTuple):
@@ -127,15 +129,16 @@ Moves = Callable[[Tensor], Callable[[float], Tensor]]
 
 def at_each(case: Case, moves: Moves) -> Tensor:
     """Survival under an attack that is made at each eps by itself, a batch at a time."""
-    survived = sweep_none(case)
-    done = 0
-    for at in case.chosen.split(at_once(case.images.device)):
+
+    def survived(at: Tensor) -> Tensor:
         move = moves(at)
-        for row, eps in enumerate(case.eps_grid):
-            wrong = misclassified(case.model, move(eps), case.labels[at])
-            survived[row, done : done + len(at)] = ~wrong
-        done += len(at)
-    return survived
+        wrong = [misclassified(case.model, move(eps), case.labels[at]) for eps in case.eps_grid]
+        return ~torch.stack(wrong, 1)
+
+    if not case.eps_grid:
+        return sweep_none(case)
+    found = in_batches(survived, case.chosen, torch.bool)
+    return found.reshape(len(case.chosen), len(case.eps_grid)).T
 
 
 def sweep_noise(
@@ -143,16 +146,29 @@ def sweep_noise(
     *,
     restarts: int = 1,
     generator: torch.Generator | None = None,
-    draw: Callable[[Tensor, torch.Generator | None], Tensor] = uniform_offsets,
+    draw: Draw = uniform_offsets,
 ) -> Tensor:
-    """`noise` (or `sign_noise`, by how it is drawn) at each eps, by the same draws."""
-    offsets = [draw(case.images, generator) for _ in range(restarts)]
+    """`noise` (or `sign_noise`, by how it is drawn) at each eps, by the same draws.
 
-    def moves(at: Tensor) -> Callable[[float], Tensor]:
-        drawn = [offset[at] for offset in offsets]
-        return lambda eps: worst_offset(*case.of(at), eps, drawn)
+    An image that a draw breaks at an eps is not moved by later ones there.
+    """
+    require_restarts(restarts)
+    survived = sweep_none(case)
+    for offset in draws(draw, case.images, restarts, generator):
+        for row, eps in enumerate(case.eps_grid):
+            left = survived[row].nonzero().squeeze(1)
+            survived[row, left] = ~broken_by(case, offset, eps, case.chosen[left])
+    return survived
 
-    return at_each(case, moves)
+
+def broken_by(case: Case, offset: Tensor, eps: float, chosen: Tensor) -> Tensor:
+    """Which of the chosen images eps times the offset breaks: bool (len(chosen),)."""
+
+    def broken(at: Tensor) -> Tensor:
+        model, x, y = case.of(at)
+        return misclassified(model, project(x + eps * offset[at], x, eps), y)
+
+    return in_batches(broken, chosen, torch.bool)
 
 
 def sweep_class_means(case: Case, *, means: Tensor) -> Tensor:
@@ -190,11 +206,13 @@ def sweep_transfer(
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """PGD's images of another network, the `source`, shown to this one at each eps."""
+    require_starts(steps, restarts, generator)
     offsets = draw_starts(case.images, restarts, generator)
 
     def move(at: Tensor, eps: float) -> Tensor:
-        (_, x, y), drawn = case.of(at), [offset[at] for offset in offsets]
-        return restart_from(source, x, y, eps, steps, eps / 30, loss, drawn)[0]
+        _, x, y = case.of(at)
+        starts = Picked(offsets, at)
+        return restart_from(source, x, y, eps, steps, eps / 30, loss, starts)[0]
 
     with frozen(source):
         return at_each(case, lambda at: functools.partial(move, at))
@@ -234,13 +252,14 @@ def sweep_pgd(
     known_distances: Tensor | None = None,
 ) -> Tensor:
     """`pgd`; in `bfloat16` the way is searched, and in float32 what is broken is decided."""
+    require_starts(steps, restarts, generator)
     offsets = draw_starts(case.images, restarts, generator)
     scout = None if precision == "float32" else lowered(case.model)
 
     def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
         size = eps / 30 if step_size is None else step_size
-        drawn = [offset[at] for offset in offsets]
-        return restart_from(*case.of(at), eps, steps, size, loss, drawn, True, scout)
+        starts = Picked(offsets, at)
+        return restart_from(*case.of(at), eps, steps, size, loss, starts, True, scout)
 
     return searched(case, attack, known_distances)
 
@@ -254,10 +273,11 @@ def sweep_apgd(
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """`apgd`."""
+    require_starts(steps, restarts, generator)
     offsets = draw_starts(case.images, restarts, generator)
 
     def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
-        return apgd_from(*case.of(at), eps, steps, loss, [offset[at] for offset in offsets])
+        return apgd_from(*case.of(at), eps, steps, loss, Picked(offsets, at))
 
     return searched(case, attack)
 
@@ -270,10 +290,13 @@ def sweep_square(
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """`square`, with the same draws at every eps."""
-    state = (generator or torch.Generator().manual_seed(0)).get_state()
+    require_steps(steps, least=0)
+    require_restarts(restarts)
+    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    state = generator.get_state()
 
     def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
-        again = torch.Generator()
+        again = torch.Generator(generator.device)
         again.set_state(state)
         return square_from(*case.of(at), eps, steps, restarts, again)
 
@@ -282,14 +305,12 @@ def sweep_square(
 
 def minimal_distances(case: Case, steps: int) -> Tensor:
     """FMN's distances of the chosen images, a batch at a time."""
-    parts = [
-        fmn_from(*case.of(at), steps)[1] for at in case.chosen.split(at_once(case.images.device))
-    ]
-    return torch.cat(parts) if parts else case.images.new_zeros(0)
+    return in_batches(lambda at: fmn_from(*case.of(at), steps)[1], case.chosen, case.images.dtype)
 
 
 def sweep_fmn(case: Case, *, steps: int = 50) -> Tensor:
     """`fmn`: one computation for all eps."""
+    require_steps(steps)
     distance = minimal_distances(case, steps)
     grid = torch.tensor(case.eps_grid, dtype=distance.dtype, device=distance.device)
     return distance[None] > grid[:, None] + TOLERANCE
@@ -304,10 +325,11 @@ def sweep_strong(
     case: Case, *, steps: int = 100, generator: torch.Generator | None = None
 ) -> Tensor:
     """`strong`: FMN once, and just below what it found the rest."""
+    require_steps(steps)
     offsets = draw_starts(case.images, 1, generator)
 
     def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
-        return strong_from(*case.of(at), eps, steps, [offset[at] for offset in offsets])
+        return strong_from(*case.of(at), eps, steps, Picked(offsets, at))
 
     return searched(case, attack, minimal_distances(case, steps))
 
@@ -322,17 +344,64 @@ def sweep_spatial_pgd(
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """PGD around any of the `views` of an image, turns and shifts of it: (number, n, 1, h, w)."""
+    require_steps(steps, least=0)
+    require_restarts(restarts)
     offsets = draw_starts(case.images, restarts, generator)
 
     def attempt(at: Tensor, eps: Tensor) -> Tensor:
-        at, drawn = case.chosen[at], [offset[case.chosen[at]] for offset in offsets]
+        at = case.chosen[at]
+        radius, starts = eps.view(-1, 1, 1, 1), Picked(offsets, at)
         broken = spatial_pgd_from(
-            case.model, views[:, at], case.labels[at], eps.view(-1, 1, 1, 1), steps, drawn, loss
+            case.model, views[:, at], case.labels[at], radius, steps, starts, loss
         )
         return torch.where(broken, eps, torch.inf)
 
     return search(attempt, case.eps_grid, guessed(case, views[0]))
 
+
+def fgsm_in_batches(model: Model, images: Tensor, labels: Tensor, eps: float) -> Tensor:
+    """`fgsm`, a batch at a time."""
+    return in_batches(
+        lambda at: fgsm(model, images[at], labels[at], eps=eps), indices(images), images.dtype
+    )
+
+
+def bim_in_batches(model: Model, images: Tensor, labels: Tensor, eps: float) -> Tensor:
+    """`bim`, a batch at a time."""
+    return in_batches(
+        lambda at: bim(model, images[at], labels[at], eps=eps), indices(images), images.dtype
+    )
+
+
+def pgd_in_batches(
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    eps: float,
+    *,
+    steps: int = 40,
+    step_size: float | None = None,
+    restarts: int = 1,
+    loss: Loss = "ce",
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """`pgd`, a batch at a time."""
+    offsets = draw_starts(images, restarts, generator)
+    size = eps / 30 if step_size is None else step_size
+
+    def moved(at: Tensor) -> Tensor:
+        x, y, starts = images[at], labels[at], Picked(offsets, at)
+        return restart_from(model, x, y, eps, steps, size, loss, starts)[0]
+
+    return in_batches(moved, indices(images), images.dtype)
+
+
+ON_PREDICTED: dict[str, Callable[..., Tensor]] = {
+    "fgsm": fgsm_in_batches,
+    "bim": bim_in_batches,
+    "pgd": pgd_in_batches,
+}
+"""The attacks with a choice of label rule."""
 
 SWEEPS: dict[str, Callable[..., Tensor]] = {
     "none": sweep_none,

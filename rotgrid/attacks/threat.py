@@ -20,15 +20,51 @@ Objective = Callable[[Tensor, Tensor], Tensor]
 """(logits, labels) -> what is climbed, summed over the batch."""
 Radius = float | Tensor
 """eps, in pixel units: one for all images, or (batch, 1, 1, 1)."""
-AT_ONCE = {"cpu": 250, "cuda": 1_000}
-"""Images that an attack sees together, by type of device."""
+ATTACK_BATCH = {"cpu": 250, "cuda": 1_000}
+"""Images that are attacked together, by type of device; of a GPU's only the share of its memory
+that the process may use."""
 TOLERANCE = 1e-6
 """By how much x' - x may exceed eps: the rounding of x + eps in float32."""
 
 
-def at_once(device: torch.device) -> int:
+def attack_batch(device: torch.device) -> int:
     """Images attacked together; how many affects nothing beyond float noise."""
-    return AT_ONCE.get(device.type, AT_ONCE["cuda"])
+    if device.type == "cpu":
+        return ATTACK_BATCH["cpu"]
+    share = torch.cuda.get_per_process_memory_fraction(device) if device.type == "cuda" else 1.0
+    return max(1, int(share * ATTACK_BATCH["cuda"]))
+
+
+def in_batches(work: Callable[[Tensor], Tensor], at: Tensor, dtype: torch.dtype) -> Tensor:
+    """What `work` makes of each attack batch of the indices `at`, joined; (0,) of none.
+
+    A batch that the memory of the GPU does not hold is halved, and so are those after it: `work`
+    must not change anything before it returns.
+
+    Args:
+        work: indices of a batch -> a row per image.
+        at: (n,) indices, on the device of the images.
+        dtype: of the result.
+
+    Raises:
+        torch.OutOfMemoryError: the memory does not hold a batch of one image.
+    """
+    done, size = [torch.empty(0, dtype=dtype, device=at.device)], attack_batch(at.device)
+    while len(at):
+        try:
+            found = work(at[:size])
+        except torch.OutOfMemoryError:
+            if (size := min(size, len(at)) // 2) == 0:
+                raise
+            continue
+        done.append(found)
+        at = at[size:]
+    return torch.cat(done)
+
+
+def indices(images: Tensor) -> Tensor:
+    """(n,): 0 to n - 1, on the device of the images."""
+    return torch.arange(len(images), device=images.device)
 
 
 @contextmanager
@@ -73,6 +109,26 @@ def require_valid(images: Tensor, labels: Tensor, eps: float) -> None:
     if len(images) and not (images.amin() >= 0 and images.amax() <= 1):
         low, high = images.amin().item(), images.amax().item()
         raise ValueError(f"pixels in [{low:.3g}, {high:.3g}], not [0, 1]: normalise in the model")
+
+
+def require_steps(steps: int, least: int = 1) -> None:
+    """Refuse an attack that would not take a step.
+
+    Raises:
+        ValueError: fewer than the least number of steps.
+    """
+    if steps < least:
+        raise ValueError(f"steps {steps}: at least {least}, or nothing is attacked")
+
+
+def require_restarts(restarts: int) -> None:
+    """Refuse an attack that would not start.
+
+    Raises:
+        ValueError: fewer than one restart.
+    """
+    if restarts < 1:
+        raise ValueError(f"restarts {restarts}: at least 1, or nothing is attacked")
 
 
 def project(adversarial: Tensor, images: Tensor, eps: Radius) -> Tensor:
@@ -163,14 +219,3 @@ def lowered(model: Model) -> Model:
             return model(images).float()
 
     return scout
-
-
-def uniform_offsets(images: Tensor, generator: torch.Generator | None) -> Tensor:
-    """U(-1, 1) per pixel, the start of an attack in units of eps.
-
-    Drawn where the generator lives (without one: torch's own on the CPU), so that a generator on
-    the CPU gives the same numbers whatever the images are on.
-    """
-    device = generator.device if generator is not None else "cpu"
-    unit = torch.rand(images.shape, generator=generator, dtype=images.dtype, device=device)
-    return unit.mul_(2).sub_(1).to(images.device)

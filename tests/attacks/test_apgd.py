@@ -18,7 +18,7 @@ from rotgrid.attacks.apgd import (
     wrong_classes,
 )
 from rotgrid.attacks.pgd import pgd
-from rotgrid.attacks.threat import uniform_offsets
+from rotgrid.attacks.starts import uniform_offsets
 
 from linear import Linear
 from trained import perceptron

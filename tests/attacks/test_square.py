@@ -7,7 +7,7 @@ from torch import nn
 
 from rotgrid import data
 from rotgrid.attacks.pgd import pgd
-from rotgrid.attacks.square import draw, search, side, square, square_from
+from rotgrid.attacks.square import draw, search, side, square, square_from, squares_of
 
 from linear import Halves
 from trained import perceptron
@@ -47,6 +47,11 @@ def seeded(seed=3):
     return torch.Generator().manual_seed(seed)
 
 
+def drawn(steps, generator):
+    stripes, uniform = draw(28, steps, generator)
+    return stripes, squares_of(uniform, 28, 28)
+
+
 def radii(images, eps=0.1):
     return images.new_full((len(images), 1, 1, 1), eps)
 
@@ -81,7 +86,7 @@ def test_every_image_is_searched_as_the_paper_says(trained, test_set):
     found, broken = square_from(
         trained, images, labels, eps[:, None, None, None], 120, 1, seeded()
     )
-    stripes, squares = draw(28, 28, 120, seeded())
+    stripes, squares = drawn(120, seeded())
     clean = predicted(trained, images) == labels
     assert 5 < broken[clean].sum() < clean.sum() - 5
     for i in clean.nonzero().squeeze(1)[::2].tolist():
@@ -115,7 +120,7 @@ def test_sizes_follow_the_schedule_stretched_over_the_queries():
 
 
 def test_squares_reach_every_pixel_and_stay_within_the_image():
-    _, squares = draw(28, 28, 4000, seeded())
+    _, squares = drawn(4000, seeded())
     hits = torch.zeros(2, 28, 28)
     for step, (end, rows, columns) in enumerate(squares):
         assert rows.stop - rows.start == columns.stop - columns.start == side(step, 4000, 784)
@@ -196,7 +201,7 @@ def test_an_image_leaves_the_batch_once_it_is_broken(trained, test_set):
 def test_more_queries_never_raise_the_margin(trained, test_set):
     images, labels = test_set
     ends = torch.stack([(images - 0.03).clamp(min=0), (images + 0.03).clamp(max=1)])
-    stripes, squares = draw(28, 28, 90, seeded())
+    stripes, squares = drawn(90, seeded())
     before = torch.full((60,), torch.inf)
     for count in (0, 30, 60, 90):
         found, broken = search(trained, ends, labels, stripes, squares[:count])
@@ -215,7 +220,7 @@ def test_a_square_that_changes_no_margin_is_not_kept(test_set):
         return x.flatten(1)[:, :10] * 0 + F.one_hot(labels[: len(x)], 10)
 
     found = square(constant, images, labels, eps=0.1, steps=20, generator=seeded())
-    stripes, _ = draw(28, 28, 20, seeded())
+    stripes, _ = drawn(20, seeded())
     start = (images + 0.1 * (2 * stripes.double() - 1)).clamp(0, 1)
     torch.testing.assert_close(found, start, atol=1e-12, rtol=0)
 

@@ -94,6 +94,7 @@ def plain(step):
 
 def recording(digits):
     """Recorded or not, again, and resumed after the first of two epochs."""
+    training.CHECKPOINT_SECONDS = 0.0
     for adversary, precision in (("none", "float32"), ("fgsm", "float32"), ("none", "bfloat16")):
         fields = {"adversary": adversary, "adversary_eps": 0.1, "precision": precision}
         for model in ("stdcnn", "gcnn"):
