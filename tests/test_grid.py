@@ -102,8 +102,9 @@ def test_numbers_in_yaml_that_pyyaml_reads_as_text():
 
 def test_no_is_text_and_leads_to_none():
     assert problems("blocks: [{model: gcnn, adversary: no}]") == [
-        "g.yaml:1:35: blocks.0.adversary: should be 'none', 'fgsm', 'fgsm-mix', 'fgsm-rs', 'n-fgsm', "
-        "'pgd', 'trades' or 'cusp' (attack used in training) (got 'no') - did you mean 'none'?"
+        "g.yaml:1:35: blocks.0.adversary: should be 'none', 'fgsm', 'fgsm-mix', 'fgsm-rs', "
+        "'n-fgsm', 'pgd', 'trades' or 'cusp' (attack used in training) (got 'no') "
+        "- did you mean 'none'?"
     ]
 
 
