@@ -489,6 +489,25 @@ def test_an_override_of_one_of_two_blocks_of_a_name():
     assert len(grid.parse(text, overrides=["blocks.*.seed=1"]).trials) == 2
 
 
+@pytest.mark.parametrize(
+    ("names", "models"),
+    [(["A"], ["stdcnn", "gcnn"]), (["A-2"], ["gcnn"]), (["AB", "A-1"], ["stdcnn", "hnet"]),
+     ([], ["stdcnn", "gcnn", "hnet", "ptn"])],
+)  # fmt: skip
+def test_some_blocks_of_a_grid(names, models):
+    blocks = {"A-1": "stdcnn", "A-2": "gcnn", "AB": "hnet", "": "ptn"}
+    text = json.dumps({"blocks": [{"name": n, "model": m} for n, m in blocks.items()]})
+    plan = grid.parse(text, blocks=names)
+    assert [trial.model for trial in plan.trials] == models
+    assert grid.parse(grid.dump(plan)) == plan
+
+
+@pytest.mark.parametrize("name", ["B", "a", "A-", ""])
+def test_a_block_that_is_not_there(name):
+    with pytest.raises(GridError, match=r"--block .*no block has such a name; there is A-1, A-2"):
+        grid.parse("blocks: [{name: A-1, model: gcnn}, {name: A-2, model: ptn}]", blocks=[name])
+
+
 def test_aliases_of_aliases_are_refused_before_they_are_expanded():
     lines = ["a0: &a0 [x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 30)]
