@@ -21,6 +21,10 @@ WHOLE = 1_000_000
 """Of more rows the outcomes of single images, which need most of the memory, are not kept."""
 
 
+class NotWritable(storage.StoreError):
+    """The report cannot be written where it should be."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw what can be drawn.
 
@@ -43,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NoResults as error:
         say(str(error), sys.stderr)
         return 2
+    except NotWritable as error:
+        say(f"{error}; name another folder with --out", sys.stderr)
+        return 5
     except OSError as error:
         say(str(error), sys.stderr)
         return 5
@@ -110,14 +117,14 @@ def check(out: str) -> None:
     """Find out before the work whether its result can be written.
 
     Raises:
-        StoreError: it cannot.
+        NotWritable: it cannot.
     """
     try:
         storage.check(out)
     except (OSError, ValueError) as error:
         reason = getattr(error.__cause__, "strerror", None) or error
-        words = f"cannot write the report to {out}: {reason}; name another folder with --out"
-        raise storage.StoreError(words) from error
+        words = f"cannot write the report to {out}: {reason}"
+        raise NotWritable(words) from error
 
 
 def counted(

@@ -7,7 +7,7 @@ import polars as pl
 
 from analysis import theme
 from analysis.captions import listed
-from rotgrid.recipes import ORIGINALS, RecipeName, recipe_of
+from rotgrid.recipes import ORIGINALS, RecipeName, canonical, recipe_of
 from rotgrid.spec import LATER, MODELS, VARIANTS
 
 SETTING = (
@@ -167,15 +167,33 @@ def most_frequent(
 def as_of_first_model(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows with each value that a recipe sets for a model replaced by what the same recipe
     sets for the first model: settings compare equal if they follow the recipe alike."""
-    keys = list(AS_OF)
+    keys, names = list(AS_OF), ["recipe", *OF_RECIPE]
     kinds = rows.select(keys).unique()
-    replaced = [_as_of_first_model(kind) for kind in kinds.iter_rows(named=True)]
+    replaced = list(map(_as_of_first_model, _as_originals(kinds.to_dicts())))
     table = kinds.with_columns(
         pl.Series(f"_{name}", [kind[name] for kind in replaced], rows.schema[name])
-        for name in OF_RECIPE
+        for name in names
     )
     joined = rows.join(table, on=keys, how="left", maintain_order="left")
-    return joined.drop(OF_RECIPE).rename({f"_{name}": name for name in OF_RECIPE})
+    return joined.drop(names).rename({f"_{name}": name for name in names})
+
+
+def _as_originals(kinds: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Recipe `original` is stored by the name of an equal one, for the models that have one.
+
+    Beside models trained as their authors did, such networks are called so again, unless other
+    models were trained by that other recipe, too.
+    """
+    named = [k for k in kinds if k["model"] in ORIGINALS and k["recipe"] in get_args(RecipeName)]
+    others = {k["recipe"] for k in named if k["recipe"] != canonical("original", k["model"])}
+    if "original" not in {kind["recipe"] for kind in kinds}:
+        return kinds
+    return [
+        kind | {"recipe": "original"}
+        if kind in named and kind["recipe"] not in others | {"original"}
+        else kind
+        for kind in kinds
+    ]
 
 
 def _as_of_first_model(kind: dict[str, Any]) -> dict[str, Any]:

@@ -50,8 +50,8 @@ def serialize(state: object, notes: Mapping[str, Any] | None = None) -> bytes:
     return buffer.getvalue()
 
 
-def load(root: storage.Root, name: str) -> Checkpoint | None:
-    """A checkpoint, or None if there is none or it is damaged (which is logged).
+def load(root: storage.Root, name: str, *, again: bool = False) -> Checkpoint | None:
+    """A checkpoint, or None if there is none or it is damaged (which is logged, but not `again`).
 
     Raises:
         StoreError: it could not be read.
@@ -64,7 +64,8 @@ def load(root: storage.Root, name: str) -> Checkpoint | None:
     except MemoryError:
         raise
     except Exception as error:  # anything: it may be any file
-        report_damage(name, error)
+        if not again:
+            report_damage(name, error)
         return None
 
 
@@ -89,8 +90,16 @@ def report_damage(name: str, reason: object) -> None:
     LOG.warning("%s: damaged, so what it held is computed again (%s)", name, reason)
 
 
-def restore(root: storage.Root, key: str, model: nn.Module) -> dict[str, Any] | None:
+def restore(
+    root: storage.Root, key: str, model: nn.Module, *, again: bool = False
+) -> dict[str, Any] | None:
     """Give a model the stored weights of a trial: the notes beside them.
+
+    Args:
+        root: results location.
+        key: of the trial.
+        model: freshly built, or trained.
+        again: damage was logged before.
 
     Returns:
         None, with the model as it was, if there are none or they are damaged (which is logged).
@@ -99,7 +108,7 @@ def restore(root: storage.Root, key: str, model: nn.Module) -> dict[str, Any] | 
         StoreError: they could not be read.
     """
     name = weights_of(key)
-    found = load(root, name)
+    found = load(root, name, again=again)
     if found is None:
         return None
     try:
@@ -107,7 +116,8 @@ def restore(root: storage.Root, key: str, model: nn.Module) -> dict[str, Any] | 
             raise ValueError(f"of trial {found.notes['key']}")
         take(model, found.state)
     except (RuntimeError, ValueError) as error:
-        report_damage(name, error)
+        if not again:
+            report_damage(name, error)
         return None
     return found.notes
 

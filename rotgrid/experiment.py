@@ -157,7 +157,7 @@ def keep(
     notes = {"key": key, "trial": trial.model_dump(), "rows": rows, "provenance": source}
     data = checkpoints.serialize(model.state_dict(), notes)
     storage.create(results, weights_of(key), data)
-    kept = checkpoints.restore(results, key, model)
+    kept = checkpoints.restore(results, key, model, again=True)
     if kept is None:  # what is there is damaged
         storage.put(results, weights_of(key), data)
         kept = checkpoints.parse(data).notes

@@ -7,7 +7,6 @@ unless it is asked to. What is not the trial's is no failure of it: results out 
 """
 
 import datetime
-import json
 import logging
 import re
 import socket
@@ -44,12 +43,12 @@ class Failure(BaseModel):
 
     key: str
     trial: dict[str, Any] = Field(default_factory=dict)
-    exception: str = "the report is damaged"
+    exception: str
     traceback: str = ""
     host: str = "unknown"
     launch: str = ""
     attempt: int = 1
-    """In the launch, from 1."""
+    """In the launch, from 1; 0 where it is not known."""
     final: bool = True
     """Not tried again unless asked to."""
     failed_at: str = ""
@@ -184,18 +183,23 @@ def find(root: Root, key: str) -> Failure | None:
 
 
 def read(root: Root) -> dict[str, Failure]:
-    """All failures by key of the trial."""
-    keys = [PurePosixPath(name).stem for name in storage.names(root, "failures", ".json")]
+    """All failures by key of the trial; files with other names are no reports."""
+    stems = [PurePosixPath(name).stem for name in storage.names(root, "failures", ".json")]
+    keys = [stem for stem in stems if re.fullmatch("[0-9a-f]{16}", stem)]
     found = {key: find(root, key) for key in keys}
     return {key: failure for key, failure in found.items() if failure is not None}
 
 
 def parse(key: str, data: bytes) -> Failure:
-    """A failure from its file; a damaged file is a failure without a report."""
+    """A failure from its file. Of a damaged one, or that of another trial, it is only known that
+    something failed."""
     try:
-        return Failure.model_validate({**json.loads(data), "key": key})
-    except (ValueError, TypeError):
-        return Failure(key=key)
+        failure = Failure.model_validate_json(data)
+    except ValueError:
+        failure = None
+    if failure is not None and failure.key == key:
+        return failure
+    return Failure(key=key, exception=f"{name_of(key)} is damaged", attempt=0)
 
 
 def cause(failure: Failure) -> tuple[object, ...]:
@@ -230,7 +234,7 @@ def report(failures: Iterable[Failure], command: str) -> list[str]:
         tried = max(failure.attempt for failure in group)
         lines.append(f"failed: {counted(len(group), 'trial')}: {first.exception}")
         most = f"{counted(tried, 'attempt')}" + (" at most" if len(group) > 1 else "")
-        lines.append(f"  on {hosts}; {most}; {networks(group)}")
+        lines += [f"  on {hosts}; {most}; {networks(group)}"] if tried else []
         lines += [f"  {line}" for line in last_lines(first)]
         lines.append(f"  reproduce one:  {command} --only {first.key}")
     return lines

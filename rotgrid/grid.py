@@ -21,6 +21,7 @@ from pydantic import Field
 
 from rotgrid.axes import Axes, axes_of, check_size, combine, known_keys, size
 from rotgrid.document import Dumper, GridError, Problem, Tree, Where, parse_tree
+from rotgrid.grouping import UNTURNED as MOVING
 from rotgrid.spec import Attack, Probe, Record, Trial, reads
 
 
@@ -212,6 +213,8 @@ def add_block(
     if not check_size(tree, cells, at):
         return 0
     probes = [(p, where) for each, where in probe_axes for p in combine(tree, each, where, Probe)]
+    if "interpolation" in block and not resampled(axes, [probe for probe, _ in probes]):
+        unread(tree, (*at, "interpolation"), "every rotation", ["0"])
     if "model" not in axes:
         return 0
     resolved: dict[tuple[str, float], int] = {}
@@ -251,6 +254,14 @@ def probe_axes_of(tree: Tree, value: object, at: Where) -> list[tuple[Axes, Wher
 def adversarial(axes: Axes) -> bool:
     """Whether any of the trials trains with an adversary."""
     return any(adversary != "none" for adversary, _ in axes.get("adversary", []))
+
+
+def resampled(axes: Axes, probes: Iterable[Probe]) -> bool:
+    """Whether any training or probe rotates or shifts images."""
+    return any(rotation for rotation, _ in axes.get("train_rotation", [])) or any(
+        probe.attack in MOVING or probe.test_rotation not in ("same", 0) or probe.test_translation
+        for probe in probes
+    )
 
 
 def unread_default(tree: Tree, blocks: Sequence[object], defaults: Mapping[str, object]) -> None:

@@ -5,6 +5,7 @@ Exit codes: 0 all done, 1 internal error, 2 usage or invalid grid, 3 finished wi
 """
 
 import argparse
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -96,7 +97,7 @@ def price(text: str) -> float:
 def key(text: str) -> str:
     """A key of a trial, or how it begins."""
     if not text or set(text) - set("0123456789abcdef"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a key, 16 hexadecimal digits: {KEYS}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not how a key begins (0-9, a-f): {KEYS}")
     return text
 
 
@@ -115,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return carry_out(plan, results_in, args)
     except storage.StoreError as error:
-        return fail(5, f"{results_in}: {error}; what is finished is kept")
+        return fail(5, str(error))
 
 
 def read_plan(args: argparse.Namespace) -> grid.Plan:
@@ -149,12 +150,13 @@ def results_of(plan: grid.Plan, args: argparse.Namespace) -> str:
     Raises:
         ValueError: it is not a place that files can be in.
     """
-    below = os.environ.get("ROTGRID_RESULTS", "results").rstrip("/")
-    results_in = args.results or f"{below}/{plan.name}"
+    if not args.results and (below := os.environ.get("ROTGRID_RESULTS", "").strip()):
+        args.results = below.removesuffix("/") + "/" + plan.name  # printed commands name it, too
+    results_in = str(args.results or f"results/{plan.name}")
     if "://" not in results_in:
-        results_in = os.path.abspath(results_in)
+        results_in = os.path.abspath(os.path.expanduser(results_in))
     storage.locate(results_in)
-    return str(results_in)
+    return results_in
 
 
 def carry_out(plan: grid.Plan, results_in: str, args: argparse.Namespace) -> int:
@@ -174,6 +176,8 @@ def carry_out(plan: grid.Plan, results_in: str, args: argparse.Namespace) -> int
         if code := execute(plan, todo, stock, results_in, args):
             return code
     else:
+        with contextlib.suppress(storage.StoreError):  # they may only be read, and lack nothing
+            store_grid(plan, results_in)
         print(nothing_to_do(plan, failed, results_in))
     return conclude(plan, results_in, args, drawn=not todo)
 
@@ -237,7 +241,7 @@ def execute(
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would only disturb the end
         return fail(130, "interrupted; what is finished is kept. Go on with:", f"  {again(args)}")
     except (storage.StoreError, failures.MachineError) as error:
-        why = f"{results_in}: {error}; what is finished is kept. Then go on with:"
+        why = f"{error}; what is finished is kept. Then go on with:"
         return fail(5, why, f"  {again(args)}")
     if hopeless(tracker):
         left = len(todo) - len(tracker.failed)
@@ -264,23 +268,34 @@ def prepare(plan: grid.Plan, todo: Todo, results_in: str, here: bool) -> int:
     except DeviceError as error:
         return fail(5, str(error))
     except storage.StoreError as error:
-        return fail(5, f"{results_in}: {error}")
+        return fail(5, str(error))
     rows = sum(map(len, todo.values()))
     print(f"{len(todo)} trials, {rows} rows to do -> {results_in}", file=sys.stderr)
     return 0
 
 
 def store_grid(plan: grid.Plan, results_in: str) -> None:
-    """Store the grid as it is launched, beside those of earlier launches with other settings.
+    """Store the grid as it is launched, beside those of earlier launches that ask for others.
 
     Raises:
         StoreError: it cannot be written.
     """
-    text = grid.dump(plan).encode()
+    text = grid.dump(plan)
     name = f"grids/{plan.name}.yaml"
-    if storage.get(results_in, name) not in (None, text):
-        name = f"grids/{plan.name}-{hashlib.sha256(text).hexdigest()[:8]}.yaml"
-    storage.put(results_in, name, text)
+    there = storage.get(results_in, name)
+    if there is not None and not same_trials(there, text):
+        name = f"grids/{plan.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.yaml"
+    if storage.get(results_in, name) != text.encode():
+        storage.put(results_in, name, text.encode())
+
+
+def same_trials(stored: bytes, text: str) -> bool:
+    """Whether a stored grid asks for the trials and probes of another, or for nothing: it is
+    damaged."""
+    try:
+        return grid.parse(stored.decode()).trials == grid.parse(text).trials
+    except (GridError, UnicodeDecodeError):
+        return True
 
 
 def time_limits(expected: cost.Estimate, resources: grid.Resources) -> dict[str, float]:
@@ -355,7 +370,7 @@ def conclude(plan: grid.Plan, results_in: str, args: argparse.Namespace, drawn: 
     code = 0
     if not args.no_report and not (drawn and Path(out, "report.html").exists()):
         code = draw_report(results_in, out)
-    if Path(out, "report.html").exists():
+    if Path(out, "report.html").exists() and not args.no_report:
         print(f"report: {Path(out, 'report.html')}")
     failed = failures.read(results_in)
     mine = [failed[trial.key()] for trial in plan.trials if trial.key() in failed]
@@ -372,8 +387,11 @@ def draw_report(results_in: str, out: str) -> int:
 
     try:
         draw([results_in], out)
-    except (NoResults, storage.StoreError) as error:
+    except NoResults as error:
         print(f"no report: {error}", file=sys.stderr)
+    except storage.StoreError as error:
+        elsewhere = command("analysis", results_in, "--out", "DIR")
+        fail(0, f"no report: {error}. Elsewhere:", f"  {elsewhere}")
     except Exception:
         traceback.print_exc()
         redraw = command("analysis", results_in, "--out", out)

@@ -278,8 +278,8 @@ def _try_part(root: Root, name: str, schema: pa.Schema, trial: str) -> tuple[pa.
     if data is None:
         return None, ""
     try:
-        # all columns have to make sense, as for those who read them all
-        whole = schema if intact(name, data) else SCHEMAS[cast(TableName, name.split("/")[0])]
+        # without a checksum all columns have to make sense, as for those who read them all
+        whole = schema if verified(name, data) else SCHEMAS[cast(TableName, name.split("/")[0])]
         return _rows(pa.BufferReader(data), whole, trial).select(schema.names), ""
     except NONSENSE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -298,11 +298,21 @@ def is_compacted(name: str) -> bool:
     return PurePosixPath(name).name.startswith(COMPACTED)
 
 
-def intact(name: str, data: bytes) -> bool:
-    """Whether a file proves that it is as it was written: by its seal, or its name."""
+def verified(name: str, data: bytes) -> bool:
+    """Whether a file has a checksum, in its name or its seal; earlier versions wrote none.
+
+    Raises:
+        ValueError: it has, and it is not that of its content.
+    """
     if is_compacted(name):
-        return PurePosixPath(name).stem.endswith(hashlib.sha256(data).hexdigest()[:DIGITS])
-    return SEAL in data and data == sealed(data)
+        right = PurePosixPath(name).stem.endswith(hashlib.sha256(data).hexdigest()[:DIGITS])
+    elif SEAL in data:
+        right = data == sealed(data)
+    else:
+        return False
+    if not right:
+        raise ValueError("its checksum is not that of its content")
+    return True
 
 
 def sealed(data: bytes) -> bytes:

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 
 from rich.table import Table
 
-from rotgrid import failures, grid, inventory, storage
+from rotgrid import failures, grid, inventory, results, storage
 from rotgrid.console import command, tolerate_lost_output, wide
 from rotgrid.document import GridError
 from rotgrid.inventory import STATES, Inventory
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return report(args.results, args.trials)
     except storage.StoreError as error:
-        print(f"{args.results}: cannot read results: {error}", file=sys.stderr)
+        print(error, file=sys.stderr)
         return 5
     except ValueError as error:
         print(error, file=sys.stderr)
@@ -52,9 +52,15 @@ def report(root: str, with_trials: bool) -> int:
         console.print(f"\n{name}:", inventory.trials_table(plan, stock), sep="\n")
     for line in failed(root, plans, stock):
         print(line)
-    for line in (*problems, *stock.damaged):
+    for line in (*problems, *stock.damaged, *damaged_elsewhere(root)):
         print(line, file=sys.stderr)
     return 0
+
+
+def damaged_elsewhere(root: str) -> list[str]:
+    """A line for each damaged file of the tables that planning does not read."""
+    tables: list[results.TableName] = ["training", "equivariance", "diagnostics"]
+    return [line for table in tables for line in results.read(root, table, ["trial"])[1]]
 
 
 def launched(root: str) -> tuple[dict[str, grid.Plan], list[str]]:

@@ -28,7 +28,10 @@ RETRY_SECONDS = 8
 """For which Google's client repeats a request; by itself it goes on for a quarter of an hour."""
 OUTAGE_SECONDS = 60.0
 """How long results may be out of reach before those who wait for them give up."""
-LASTING = re.compile(rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EROFS})\]")
+LASTING = re.compile(
+    rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EROFS}|{errno.EISDIR}|{errno.ENOTDIR})\]"
+    "|is a directory"
+)
 """Of errors that waiting does not help."""
 NO_FLUSHING = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF,
                errno.EACCES, errno.EPERM}  # fmt: skip
@@ -143,7 +146,7 @@ def _link(scratch: PurePosixPath, path: PurePosixPath) -> bool:
 def _write(root: Root, name: str, data: bytes, move: Move) -> bool:
     filesystem, folder = locate(root)
     path = PurePosixPath(folder, name)
-    with _as_store_error("write", name):
+    with _as_store_error("write", f"{root}/{name}"):
         if isinstance(filesystem, pafs.LocalFileSystem):
             return _write_locally(path, data, move)
         with filesystem.open_output_stream(str(path)) as stream:  # appears on close
@@ -188,7 +191,7 @@ def get(root: Root, name: str) -> bytes | None:
         StoreError: it could not be read.
     """
     filesystem, folder = locate(root)
-    with _as_store_error("read", name):
+    with _as_store_error("read", f"{root}/{name}"):
         try:
             with filesystem.open_input_file(f"{folder}/{name}") as file:
                 return bytes(file.read())
@@ -204,7 +207,7 @@ def opened(root: Root, name: str) -> Iterator[pa.NativeFile]:
         StoreError: it could not be opened.
     """
     filesystem, folder = locate(root)
-    with _as_store_error("read", name):
+    with _as_store_error("read", f"{root}/{name}"):
         file = filesystem.open_input_file(f"{folder}/{name}")
     with file:
         yield file
@@ -252,7 +255,7 @@ def delete(root: Root, name: str) -> None:
         StoreError: it could not be removed.
     """
     filesystem, folder = locate(root)
-    with _as_store_error("delete", name), contextlib.suppress(FileNotFoundError):
+    with _as_store_error("delete", f"{root}/{name}"), contextlib.suppress(FileNotFoundError):
         filesystem.delete_file(f"{folder}/{name}")
 
 
@@ -263,7 +266,7 @@ def exists(root: Root, name: str) -> bool:
         StoreError: it could not be seen.
     """
     filesystem, folder = locate(root)
-    with _as_store_error("see", name):
+    with _as_store_error("see", f"{root}/{name}"):
         return bool(filesystem.get_file_info(f"{folder}/{name}").type == pafs.FileType.File)
 
 
@@ -285,7 +288,7 @@ def _files(root: Root, folder: str) -> list[str]:
     filesystem, path = locate(root)
     if not isinstance(filesystem, pafs.LocalFileSystem):
         return [info.base_name for info in infos(root, folder)]
-    with _as_store_error("list", folder):  # pyarrow's list asks for sizes, one by one
+    with _as_store_error("list", f"{root}/{folder}"):  # pyarrow's list asks for sizes, one by one
         try:
             with os.scandir(f"{path}/{folder}") as entries:
                 return [entry.name for entry in entries if entry.is_file()]
@@ -301,6 +304,6 @@ def infos(root: Root, folder: str) -> list[pafs.FileInfo]:
     """
     filesystem, path = locate(root)
     selector = pafs.FileSelector(f"{path}/{folder}", allow_not_found=True)
-    with _as_store_error("list", folder):
+    with _as_store_error("list", f"{root}/{folder}"):
         found = filesystem.get_file_info(selector)
     return [info for info in found if info.type == pafs.FileType.File]

@@ -162,15 +162,34 @@ def test_a_failure_that_cannot_be_recorded_is_an_outage(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", "null", '{"attempt": "x"}'])
 def test_a_damaged_record_is_a_final_failure(tmp_path, content):
-    storage.put(tmp_path, "failures/abc.json", content.encode())
-    assert failures.read(tmp_path) == {"abc": Failure(key="abc")}
-    assert failures.read(tmp_path)["abc"].final
+    """It is named, and nothing else is made up."""
+    key = TRIAL.key()
+    storage.put(tmp_path, f"failures/{key}.json", content.encode())
+    (found,) = failures.read(tmp_path).values()
+    assert (found.key, found.final, found.attempt) == (key, True, 0)
+    assert failures.report([found], "again") == [
+        f"failed: 1 trial: failures/{key}.json is damaged",
+        f"  reproduce one:  again --only {key}",
+    ]
+
+
+def test_the_report_of_another_trial_is_none(tmp_path):
+    failures.record(tmp_path, TRIAL, failures.Attempts("launch", retries=0), "E: x")
+    data = storage.get(tmp_path, failures.name_of(TRIAL.key()))
+    storage.put(tmp_path, "failures/0123456789abcdef.json", data)
+    storage.put(tmp_path, "failures/notes.json", data)
+    found = failures.read(tmp_path)
+    assert {key: failure.attempt for key, failure in found.items()} == {
+        TRIAL.key(): 1,
+        "0123456789abcdef": 0,
+    }
 
 
 def test_fields_of_other_versions_are_ignored(tmp_path):
-    old = {"key": "abc", "exception": "E: x", "host": "h", "attempt": 4, "more": 1}
-    storage.put(tmp_path, "failures/abc.json", json.dumps(old).encode())
-    assert failures.read(tmp_path)["abc"].host == "h"
+    key = TRIAL.key()
+    old = {"key": key, "exception": "E: x", "host": "h", "attempt": 4, "more": 1}
+    storage.put(tmp_path, f"failures/{key}.json", json.dumps(old).encode())
+    assert failures.read(tmp_path)[key].host == "h"
 
 
 def failure(key, exception, line=None, **fields):
@@ -209,7 +228,3 @@ def test_the_report_shows_where_it_began(tmp_path):
     assert "RuntimeError: attack pgd" in text
     assert "raise ValueError(message)" in text
     assert "raise RuntimeError" not in text
-
-
-def test_the_command_is_safe_for_a_shell():
-    assert failures.again("my grid.yaml", "s3://b/x").endswith("'my grid.yaml' --results s3://b/x")

@@ -236,6 +236,7 @@ def test_gpu_shares_that_no_trial_can_use(gpu, reason):
         "probes: {attack: translation-grid, test_rotation: 2}",
         "probes: {attack: equivariance, test_translation: 2}",
         "probes: [{attack: pgd}, {attack: [none, noise], label_rule: predicted}]",
+        "interpolation: nearest, train_rotation: [0, 0.0]",
         "adversary_eps: 0.1",
         "epochs: 3, train_steps: [100, 200]",
         "adversary: none, adversary_eps: [0.1, 0.2]",

@@ -167,10 +167,17 @@ def test_results_go_below_the_folder_of_the_environment(grid_file, tmp_path, mon
     monkeypatch.setenv("ROTGRID_RESULTS", str(tmp_path / "all") + "/")
     assert launch.main([str(grid_file), "--plan"]) == 0
     assert str(tmp_path / "all/g") in capsys.readouterr().out
-    monkeypatch.delenv("ROTGRID_RESULTS")
+    args = launch.parse_arguments([str(grid_file)])
+    launch.results_of(grid.read(grid_file), args)
+    assert launch.parse_arguments(shlex.split(launch.again(args))[3:]).results == args.results
+    monkeypatch.setenv("ROTGRID_RESULTS", " ")
     monkeypatch.chdir(tmp_path)
     assert launch.main([str(grid_file), "--plan"]) == 0
     assert str(tmp_path / "results/g") in capsys.readouterr().out
+    monkeypatch.setenv("ROTGRID_RESULTS", "~/all")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert launch.main([str(grid_file), "--plan"]) == 0
+    assert str(tmp_path / "all/g") in capsys.readouterr().out
 
 
 def test_only_runs_one_trial(grid_file, tmp_path, capsys):
@@ -186,7 +193,7 @@ def test_only_runs_one_trial(grid_file, tmp_path, capsys):
 def test_only_what_may_be_a_key(grid_file, tmp_path, prefix, capsys):
     with pytest.raises(SystemExit, match="2"):
         run(grid_file, tmp_path / "r", "--only", prefix)
-    assert f"argument --only: {prefix!r} is not a key" in capsys.readouterr().err
+    assert f"argument --only: {prefix!r} is not how a key begins" in capsys.readouterr().err
     assert not (tmp_path / "r").exists()
 
 
@@ -301,6 +308,18 @@ def test_a_launch_with_other_settings_stores_its_grid_beside_the_earlier(grid_fi
     assert len(copies) == 2
     assert copies[1] == "grids/g.yaml"
     assert plans == [grid.read(grid_file, ["blocks.b.seed=1"]), grid.read(grid_file)]
+
+
+def test_a_launch_with_nothing_to_do_stores_its_grid_too(grid_file, tmp_path):
+    root = tmp_path / "r"
+    assert run(grid_file, root) == 0
+    (root / "grids/g.yaml").write_text("damaged: [")
+    assert run(grid_file, root) == 0
+    assert grid.read(root / "grids/g.yaml") == grid.read(grid_file)
+    few = ("--set", "blocks.b.train_rotation=60")
+    assert run(grid_file, root, *few) == 0
+    assert run(grid_file, root, "--set", "resources.retries=0") == 0  # the same trials
+    assert len(storage.names(root, "grids", ".yaml")) == 2
 
 
 def test_a_gpu_that_is_not_there_is_exit_5_and_no_failure(grid_file, tmp_path, capsys):

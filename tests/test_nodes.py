@@ -80,7 +80,7 @@ def test_nodes_and_processes_may_die_and_join(nodes, start, tmp_path):
     grid_file, root = tmp_path / "slow.yaml", tmp_path / "r"
     grid_file.write_text(SLOW.replace("[0, 60, 120, 180]", "[0, 30, 60, 90, 120, 180]"))
     first, second = nodes.add(), nodes.add()
-    driver = start(grid_file, root, "--address", nodes.address)
+    driver = start(grid_file, root, "--address", nodes.address, fault="none")
     wait_for(lambda: actors(first.pid) and actors(second.pid) and in_training(root))
     nodes.kill(first)
     os.kill(max(actors(second.pid)), signal.SIGKILL)

@@ -1,5 +1,6 @@
 import errno
 import os
+import re
 import stat
 
 import pyarrow as pa
@@ -50,13 +51,13 @@ def test_a_check_leaves_nothing_and_says_what_is_wrong(tmp_path):
     storage.check(tmp_path / "new")
     assert list((tmp_path / "new").iterdir()) == []
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(storage.StoreError, match=r"cannot write \.check"):
+    with pytest.raises(storage.StoreError, match=r"cannot write .*/\.check"):
         storage.check(tmp_path / "file")
 
 
 def test_what_cannot_be_deleted_is_an_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(storage.StoreError, match="cannot delete file/a"):
+    with pytest.raises(storage.StoreError, match=r"cannot delete .*file/a"):
         storage.delete(tmp_path, "file/a")
 
 
@@ -83,7 +84,7 @@ def test_folders_need_not_be_flushed(tmp_path, monkeypatch, number):
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
     folders_are_not_flushed(monkeypatch, errno.EIO)
-    with pytest.raises(storage.StoreError, match="cannot write a/file: Input/output error"):
+    with pytest.raises(storage.StoreError, match=r"cannot write .*a/file: Input/output error"):
         storage.put(tmp_path, "a/file", b"x")
 
 
@@ -202,7 +203,7 @@ def test_waiting_ends_when_the_store_is_back(tmp_path, monkeypatch):
 
 def test_waiting_ends_when_it_is_of_no_use(tmp_path, monkeypatch):
     (tmp_path / "r").write_text("in the way")
-    assert "cannot write .check" in storage.wait_until_writable(tmp_path / "r", 0.0)
+    assert re.search(r"cannot write .*/\.check", storage.wait_until_writable(tmp_path / "r", 0.0))
 
     def full(*_):
         raise storage.StoreError(errno.ENOSPC, "cannot write: No space left on device")

@@ -44,7 +44,7 @@ TURNED = {"test_rotation": 30.0, "test_translation": 3.0}
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"attack": "noise", "restarts": 0}, "random noise (1 draw)"),
+        ({"attack": "noise", "restarts": 1}, "random noise (1 draw)"),
         ({"attack": "sign-noise", "restarts": 10}, "random sign noise (10 draws)"),
         ({"attack": "class-means"}, "difference of class means"),
         (

@@ -291,11 +291,11 @@ def test_failed_trials_are_reported_also_when_their_report_is_damaged(tmp_path):
     store(tmp_path, rows_of())
     tries = failures.Attempts("launch", retries=0)
     failures.record(tmp_path, TRIAL, tries, "RuntimeError: out of memory")
-    storage.put(tmp_path, "failures/feed.json", b"{")
+    storage.put(tmp_path, "failures/ffffffffffffffff.json", b"{")
     known, damaged = analysis.problems(tmp_path)
     assert known.endswith(f"failed (trial {TRIAL.key()}): RuntimeError: out of memory")
     assert "gcnn table1" in known
-    assert damaged.endswith("a trial failed (trial feed): the report is damaged")
+    assert damaged.endswith("(trial ffffffffffffffff): failures/ffffffffffffffff.json is damaged")
 
 
 def test_training_gives_the_newest_row_of_each_epoch(tmp_path):

@@ -102,7 +102,8 @@ def test_values_are_listed_or_counted():
 
 
 def test_it_is_said_whether_one_code_made_all_rows(sparse):
-    assert "Rows that do not say which code made them: " in methods.codes(sparse)
+    none = sparse.with_columns(code=pl.lit(None, pl.String))
+    assert "Rows that do not say which code made them: " in methods.codes(none)
     one = sparse.with_columns(code=pl.lit("aa"))
     assert methods.codes(one) == "One code made rows: aa."
     some = one.with_columns(code=pl.Series(["bb", None, *one["code"][2:]]))

@@ -63,6 +63,13 @@ def test_models_trained_as_their_authors_did_are_comparable():
     assert notes == []
 
 
+def test_a_recipe_stays_what_it_is_called_beside_others_who_follow_it():
+    trials = [Trial(model="hnet", recipe="original"), Trial(model="gcnn"), Trial(model="hnet")]
+    rows, notes = selection.comparable(frame([row(t, Probe(test_rotation=0.0)) for t in trials]))
+    assert rows["recipe"].to_list() == ["paper", "paper"]
+    assert "recipe original" in notes[0]
+
+
 def test_comparable_keeps_one_protocol_per_attack():
     trial = Trial(model="gcnn", data="mnist5k")
     probes = [Probe(attack="pgd", eps=eps, steps=40) for eps in (0.1, 0.2)]
