@@ -553,6 +553,7 @@ PINNED = {
     "attacks": (12, 108),
     "calibration": (1, 7),
     "recipes": (78, 624),
+    "study": (640, 35_696),
 }
 
 
