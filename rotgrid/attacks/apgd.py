@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rotgrid.attacks.checks import checked
 from rotgrid.attacks.starts import draw_starts, require_starts
 from rotgrid.attacks.threat import (
     Model,
@@ -15,7 +16,6 @@ from rotgrid.attacks.threat import (
     input_gradient,
     misclassified,
     project,
-    require_valid,
     split,
 )
 from rotgrid.spec import known
@@ -30,6 +30,7 @@ RISING = 0.75
 """rho: the step is halved unless more than this share of a window's steps raised the loss."""
 
 
+@checked
 def apgd(
     model: Model,
     images: Tensor,
@@ -55,10 +56,10 @@ def apgd(
         generator: of the random starts; without one the first start is the image itself.
 
     Raises:
-        ValueError: pixels or eps outside [0, 1], an unknown loss, or nothing to try.
+        ValueError: an argument has the wrong type, shape or range (`rotgrid.attacks.checks`), or
+            nothing would be tried.
         FloatingPointError: logits or gradients are not finite.
     """
-    require_valid(images, labels, eps)
     require_starts(steps, restarts, generator)
     offsets = draw_starts(images, restarts, generator)
     radius = images.new_full((len(images), 1, 1, 1), eps)

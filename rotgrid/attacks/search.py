@@ -63,6 +63,7 @@ def search(
     while len(open_ := (failed + 1 < broken).nonzero().squeeze(1)):
         distance = attempted(attempt, open_, levels[level])
         reached = torch.searchsorted(levels, distance - TOLERANCE).clamp(min=floor + 1)
+        reached = torch.minimum(reached, level[open_])  # whatever the rounding of x + eps
         success = distance.isfinite()
         broken[open_] = torch.where(success, torch.minimum(broken[open_], reached), broken[open_])
         failed[open_] = torch.where(success, failed[open_], level[open_])

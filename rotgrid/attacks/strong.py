@@ -10,16 +10,18 @@ import torch
 from torch import Tensor
 
 from rotgrid.attacks.apgd import apgd_from
+from rotgrid.attacks.checks import checked
 from rotgrid.attacks.fmn import fmn_from
 from rotgrid.attacks.square import square_from
 from rotgrid.attacks.starts import Picked, draw_starts
-from rotgrid.attacks.threat import TOLERANCE, Model, frozen, require_steps, require_valid
+from rotgrid.attacks.threat import TOLERANCE, Model, frozen, require_steps
 
 QUERIES_PER_STEP = 10
 """Of Square, for each step of the gradient attacks; AutoAttack has 50. Where gradients mean
 something Square finds next to nothing after them; where they do not, the first queries show it."""
 
 
+@checked
 def strong(
     model: Model,
     images: Tensor,
@@ -35,7 +37,6 @@ def strong(
         steps: of each run of the gradient attacks, at least 1; Square has ten queries for each.
         generator: of APGD's random starts; without one it starts at the image.
     """
-    require_valid(images, labels, eps)
     require_steps(steps)
     offsets = draw_starts(images, 1, generator)
     radius = images.new_full((len(images), 1, 1, 1), eps)

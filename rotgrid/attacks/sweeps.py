@@ -2,15 +2,16 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
 from rotgrid.attacks.apgd import ApgdLoss, apgd_from
-from rotgrid.attacks.bim import STEP, bim, steps_for
+from rotgrid.attacks.bim import STEP, steps_for
+from rotgrid.attacks.checks import checked
 from rotgrid.attacks.class_means import class_means
-from rotgrid.attacks.fgsm import ascent_direction, fgsm, step_along
+from rotgrid.attacks.fgsm import ascent_direction, step_along
 from rotgrid.attacks.fmn import fmn_from
 from rotgrid.attacks.noise import Draw, draws, sign_offsets
 from rotgrid.attacks.pgd import ascend, restart_from
@@ -33,7 +34,6 @@ from rotgrid.attacks.threat import (
     project,
     require_restarts,
     require_steps,
-    require_valid,
 )
 from rotgrid.spec import Attack, LabelRule, Precision, known
 
@@ -41,6 +41,7 @@ FMN_STEPS = 15
 """Of the search that goes before PGD in `fmn-pgd`."""
 
 
+@checked
 def sweep(
     model: Model,
     images: Tensor,
@@ -63,14 +64,13 @@ def sweep(
     `settings` are those of the attack (`steps`, `restarts`, `loss`, `generator`, ...).
 
     Raises:
-        ValueError: an unknown attack, pixels or eps outside [0, 1], or steps and restarts that try
-            nothing but the image itself.
+        ValueError: an argument or a setting has the wrong type, shape or range, or steps and
+            restarts try nothing but the image itself.
         TypeError: a setting that the attack does not have.
     """
-    for eps in eps_grid:
-        require_valid(images, labels, eps)
     if (run := known(attack, SWEEPS)) is None:
         raise ValueError(f"no attack {attack!r}; choose from {', '.join(SWEEPS)}")
+    require_rule(attack, label_rule)
     with frozen(model):
         classes = predicted(model, images)
         correct = classes == labels
@@ -99,6 +99,17 @@ def predicted(model: Model, images: Tensor) -> Tensor:
 
     with frozen(model):
         return in_batches(classes, indices(images), torch.long)
+
+
+def require_rule(attack: Attack, label_rule: LabelRule) -> None:
+    """Refuse label rules that an attack does not have.
+
+    Raises:
+        ValueError: it is unknown, or `predicted` where the attack takes the true label.
+    """
+    rules = ("true", "predicted") if attack in ON_PREDICTED else ("true",)
+    if label_rule not in rules:
+        raise ValueError(f"label_rule {label_rule!r} of {attack}: choose from {', '.join(rules)}")
 
 
 class Case(NamedTuple):
@@ -254,7 +265,7 @@ def sweep_pgd(
     """`pgd`; in `bfloat16` the way is searched, and in float32 what is broken is decided."""
     require_starts(steps, restarts, generator)
     offsets = draw_starts(case.images, restarts, generator)
-    scout = None if precision == "float32" else lowered(case.model)
+    scout = scout_of(case.model, precision)
 
     def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
         size = eps / 30 if step_size is None else step_size
@@ -262,6 +273,17 @@ def sweep_pgd(
         return restart_from(*case.of(at), eps, steps, size, loss, starts, True, scout)
 
     return searched(case, attack, known_distances)
+
+
+def scout_of(model: Model, precision: Precision) -> Model | None:
+    """What searches the way; None: the model itself.
+
+    Raises:
+        ValueError: an unknown precision.
+    """
+    if precision not in (choices := get_args(Precision)):
+        raise ValueError(f"precision {precision!r}: choose from {', '.join(choices)}")
+    return None if precision == "float32" else lowered(model)
 
 
 def sweep_apgd(
@@ -361,16 +383,22 @@ def sweep_spatial_pgd(
 
 def fgsm_in_batches(model: Model, images: Tensor, labels: Tensor, eps: float) -> Tensor:
     """`fgsm`, a batch at a time."""
-    return in_batches(
-        lambda at: fgsm(model, images[at], labels[at], eps=eps), indices(images), images.dtype
-    )
+
+    def moved(at: Tensor) -> Tensor:
+        x = images[at]
+        return step_along(x, ascent_direction(model, x, labels[at]), eps)
+
+    return in_batches(moved, indices(images), images.dtype)
 
 
 def bim_in_batches(model: Model, images: Tensor, labels: Tensor, eps: float) -> Tensor:
     """`bim`, a batch at a time."""
-    return in_batches(
-        lambda at: bim(model, images[at], labels[at], eps=eps), indices(images), images.dtype
-    )
+
+    def moved(at: Tensor) -> Tensor:
+        x, y = images[at], labels[at]
+        return ascend(model, x, y, x, eps, steps_for(eps), STEP, "ce")[0]
+
+    return in_batches(moved, indices(images), images.dtype)
 
 
 def pgd_in_batches(

@@ -81,6 +81,14 @@ def test_a_success_found_nearer_than_asked_counts_there():
     assert found == [False, True, False, False, False, False]
 
 
+def test_a_success_beyond_its_eps_by_rounding_ends_the_search():
+    def coarse(at, eps):
+        return torch.where(eps > 0.15, eps + 1e-3, torch.inf)
+
+    found = search(coarse, GRID, torch.tensor([0.3]))[:, 0].tolist()
+    assert found == [False, True, True, False, True, True]
+
+
 def test_nothing_to_search():
     assert search(Attack(torch.zeros(0)), GRID, torch.zeros(0)).shape == (6, 0)
     assert search(Attack(torch.ones(2)), [], torch.ones(2)).shape == (0, 2)
