@@ -137,6 +137,10 @@ LOSSES: dict[Attack, tuple[AttackLoss, ...]] = {
 PREDICTED: tuple[Attack, ...] = ("fgsm", "bim", "pgd")
 """The attacks that can take the predicted label for the true one."""
 
+ATTACK_REVISIONS: dict[Attack, int] = {}
+"""Of attacks that no longer do what they did: part of the keys of their probes, so that those are
+measured again and no others."""
+
 LATER = {
     "precision": "float32",
     "test_translation": 0.0,
@@ -353,7 +357,8 @@ class Probe(Record):
         """
         if self.test_rotation == "same" or not self.n_images:
             raise ValueError("a probe has a key once it is resolved: probe.resolve(trial).key()")
-        return digest(without_later(self))
+        revision = ATTACK_REVISIONS.get(self.attack)
+        return digest(without_later(self) | ({"attack_revision": revision} if revision else {}))
 
 
 def without_later(record: Record) -> dict[str, object]:

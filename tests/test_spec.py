@@ -160,6 +160,19 @@ def test_fields_that_came_later_leave_old_keys_as_they_were():
         assert other.key() != probe.key()
 
 
+@pytest.mark.parametrize("attack", spec.ATTACKS)
+def test_an_attack_that_changed_has_new_keys_and_no_other_has(attack, monkeypatch):
+    source = {"source": "stdcnn"} if attack == "transfer" else {}
+    probe = Probe(attack=attack, eps=0.1, test_rotation=60, n_images=500, **source)
+    first = spec.digest(spec.without_later(probe))
+    assert (probe.key() == first) is (attack not in spec.ATTACK_REVISIONS)
+    monkeypatch.setitem(spec.ATTACK_REVISIONS, "bim", 2)
+    second = probe.key()
+    monkeypatch.setitem(spec.ATTACK_REVISIONS, "bim", 3)
+    third = probe.key()
+    assert (len({first, second, third}) == 3) is (attack == "bim")
+
+
 def test_a_precision_that_came_later_leaves_old_networks_as_they_were():
     trial = Trial(model="stdcnn")
     recipe = recipes.recipe_of(trial.recipe, trial.model).contents()
