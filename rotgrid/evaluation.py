@@ -61,7 +61,7 @@ def measure(
     Yields:
         `probe`, its fields, `n`, `n_correct`, `correct`, `class_n`, `class_n_correct`,
         `distances` and `seconds`; of an `equivariance` probe also `layers`, the error by layer,
-        and of `diagnostics` also `checks`.
+        of `diagnostics` also `checks`, and of `strong` the counts that `sweep` notes.
     """
     with frozen(model):  # filters are built once for all
         for group in grouped(list(dict.fromkeys(probes)), same_images):
@@ -120,8 +120,14 @@ def measured(
             settings = {"means": class_means_of(dataset, trial, probe)}
         case _:
             settings = attack_settings(probe, sources)
-    correct = sweep(model, images, labels, attack=probe.attack, eps_grid=grid, **settings)
-    return [row_of(probe, kept, labels) for probe, kept in zip(probes, correct, strict=True)]
+    notes: dict[str, int] = {}
+    correct = sweep(
+        model, images, labels, attack=probe.attack, eps_grid=grid, notes=notes, **settings
+    )
+    return [
+        {**row_of(probe, kept, labels), **notes}
+        for probe, kept in zip(probes, correct, strict=True)
+    ]
 
 
 def row_of(probe: Probe, correct: Tensor, labels: Tensor) -> Row:

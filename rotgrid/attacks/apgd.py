@@ -1,5 +1,6 @@
 """Auto-PGD: PGD that sets its own step size (Croce and Hein 2020, section 3, algorithm 1)."""
 
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
@@ -74,10 +75,12 @@ def apgd_from(
     steps: int,
     loss: ApgdLoss,
     offsets: Iterable[Tensor],
+    fresh: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Adversarial images and whether each is misclassified, at an eps (m, 1, 1, 1) per image.
 
-    `dlr` uses the same offsets toward every target, where the original draws anew.
+    `dlr` uses the same offsets toward every target. With `fresh` each run has its own, as in the
+    original: there are as many runs as offsets, and targets come in turn.
     """
     if (climbed := known(loss, LOSSES)) is None:
         raise ValueError(f"loss {loss!r} is neither ce nor dlr")
@@ -87,15 +90,24 @@ def apgd_from(
     with frozen(model):
         broken = misclassified(model, images, labels)
         targets = wrong_classes(model, images, labels) if loss == "dlr" else labels[:, None]
-        for target in targets.unbind(1):
-            for offset in offsets:
-                left = (~broken).nonzero().squeeze(1)
-                if not len(left):
-                    return found, broken
-                case = (images[left], labels[left], target[left], eps[left])
-                ascent = begin(model, *case, offset[left], climbed)
-                found[left], broken[left] = climb(model, ascent, steps, climbed)
+        for target, offset in runs(targets, offsets, fresh):
+            left = (~broken).nonzero().squeeze(1)
+            if not len(left):
+                break
+            case = (images[left], labels[left], target[left], eps[left])
+            ascent = begin(model, *case, offset[left], climbed)
+            found[left], broken[left] = climb(model, ascent, steps, climbed)
     return found, broken
+
+
+def runs(
+    targets: Tensor, offsets: Iterable[Tensor], fresh: bool
+) -> Iterable[tuple[Tensor, Tensor]]:
+    """The target classes (m,) and the offsets of each run."""
+    each = targets.unbind(1)
+    if fresh:
+        return zip(itertools.cycle(each), offsets, strict=False)
+    return ((target, offset) for target in each for offset in offsets)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:

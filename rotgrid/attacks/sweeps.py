@@ -19,7 +19,13 @@ from rotgrid.attacks.search import first_order, search
 from rotgrid.attacks.spatial import spatial_pgd_from
 from rotgrid.attacks.square import square_from
 from rotgrid.attacks.starts import Picked, draw_starts, require_starts, uniform_offsets
-from rotgrid.attacks.strong import strong_from
+from rotgrid.attacks.strong import (
+    draw_offsets,
+    masked,
+    queries,
+    strong_from,
+    without_gradient,
+)
 from rotgrid.attacks.threat import (
     TOLERANCE,
     Loss,
@@ -50,6 +56,7 @@ def sweep(
     attack: Attack,
     eps_grid: Sequence[float],
     label_rule: LabelRule = "true",
+    notes: dict[str, int] | None = None,
     **settings: Any,  # noqa: ANN401  # they differ by attack
 ) -> Tensor:
     """Whether each image is still classified correctly at each eps: bool (len(eps_grid), n).
@@ -61,7 +68,9 @@ def sweep(
     FGSM, noise and the iterative method are measured at each eps by itself, and their curves need
     not fall. Attacks that search (`pgd`, `apgd`, `square`, `strong`) find the eps at which each
     image breaks (`rotgrid.attacks.search`); random starts are the same directions at every eps.
-    `settings` are those of the attack (`steps`, `restarts`, `loss`, `generator`, ...).
+    `settings` are those of the attack (`steps`, `restarts`, `loss`, `generator`, ...). `strong`
+    puts into `notes` how many images have no gradient (`no_gradient`) and how many a search
+    without gradients broke alone (`square_only`): above 0, gradient attacks may flatter the model.
 
     Raises:
         ValueError: an argument or a setting has the wrong type, shape or range, or steps and
@@ -76,7 +85,7 @@ def sweep(
         correct = classes == labels
         result = correct.repeat(len(eps_grid), 1)
         chosen = correct.nonzero().squeeze(1)
-        case = Case(model, images, labels, chosen, eps_grid)
+        case = Case(model, images, labels, chosen, eps_grid, {} if notes is None else notes)
         result[:, chosen] = run(case, **settings)
         if label_rule == "predicted":
             wrong = (~correct).nonzero().squeeze(1)
@@ -122,6 +131,8 @@ class Case(NamedTuple):
     """Indices of the images to attack; random numbers are drawn for all, so that an image's do not
     depend on what else is chosen."""
     eps_grid: Sequence[float]
+    notes: dict[str, int]
+    """What an attack has to say beside."""
 
     def of(self, at: Tensor) -> tuple[Model, Tensor, Tensor]:
         """The model, and some of the images with their labels."""
@@ -346,14 +357,37 @@ def sweep_fmn_pgd(case: Case, **of_pgd: Any) -> Tensor:  # noqa: ANN401
 def sweep_strong(
     case: Case, *, steps: int = 100, generator: torch.Generator | None = None
 ) -> Tensor:
-    """`strong`: FMN once, and just below what it found the rest."""
+    """`strong`: FMN once, just below what it found the rest, and all of Square where it is due.
+
+    Notes how many images have no gradient, and how many Square broke and nothing before it.
+    """
     require_steps(steps)
-    offsets = draw_starts(case.images, 1, generator)
+    offsets = draw_offsets(case.images, generator)
+    by_square = torch.zeros_like(case.labels, dtype=torch.bool)
 
     def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
-        return strong_from(*case.of(at), eps, steps, Picked(offsets, at))
+        found, broken, squared = strong_from(*case.of(at), eps, steps, offsets.of(at))
+        by_square[at] |= squared
+        return found, broken
 
-    return searched(case, attack, minimal_distances(case, steps))
+    def again(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
+        return square_from(*case.of(at), eps, queries(steps), 1, None)
+
+    survived = searched(case, attack, minimal_distances(case, steps))
+    no_gradient = without_gradient(*case.of(case.chosen))
+    case.notes.update(no_gradient=int(no_gradient.sum()), square_only=int(by_square.sum()))
+    if not masked(no_gradient, by_square):
+        return survived
+    return searched(case, again, broken_at(case, survived))
+
+
+def broken_at(case: Case, survived: Tensor) -> Tensor:
+    """(chosen,): the least eps of the grid at which each image is broken, inf where there is none.
+
+    survived: bool (len(eps_grid), chosen).
+    """
+    eps = torch.tensor(case.eps_grid, dtype=case.images.dtype, device=survived.device)
+    return torch.where(survived, torch.inf, eps[:, None]).amin(0)
 
 
 def sweep_spatial_pgd(
