@@ -137,10 +137,10 @@ LOSSES: dict[Attack, tuple[AttackLoss, ...]] = {
 PREDICTED: tuple[Attack, ...] = ("fgsm", "bim", "pgd")
 """The attacks that can take the predicted label for the true one."""
 
-ATTACK_REVISIONS: dict[Attack, int] = {"strong": 2}
+ATTACK_REVISIONS: dict[Attack, int] = {"strong": 2, "fmn-pgd": 2}
 """Of attacks that no longer do what they did: part of the keys of their probes, so that those are
 measured again and no others. `strong` 2: all of Square's queries
-where gradients mean little, and a start for each target."""
+where gradients mean little, and a start for each target; `fmn-pgd` 2: 50 steps of FMN."""
 
 LATER = {
     "precision": "float32",

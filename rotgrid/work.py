@@ -142,7 +142,7 @@ def sweep_work(sweep: Sequence[Probe]) -> Work:
         "apgd": (failed * (9 if probe.loss == "dlr" else 1), 2),
         "square": (0, 0.7 * climb),
         "fmn": (steps, 0),
-        "fmn-pgd": (15 + failed, starts),
+        "fmn-pgd": (50 + failed, starts),
         "strong": (steps + 10 * failed, 5 * failed),
         "transfer": (levels * steps * starts, levels),
         "rotation-grid": (0, 0.4 * turns),

@@ -419,7 +419,7 @@ def test_no_images_is_no_error(trained):
 def test_pgd_below_what_fmn_found_is_no_weaker_than_either(trained, test_set):
     grid = [0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2]
     run = functools.partial(attacks.sweep, trained, *test_set, eps_grid=grid)
-    both, pgd, fmn = run(attack="fmn-pgd"), run(attack="pgd"), run(attack="fmn", steps=15)
+    both, pgd, fmn = run(attack="fmn-pgd"), run(attack="pgd"), run(attack="fmn", steps=50)
     assert (both <= fmn).all()
     assert (both & ~pgd).float().mean() <= 0.005
     assert both.sum() < min(pgd.sum(), fmn.sum()) + 1

@@ -43,8 +43,8 @@ from rotgrid.attacks.threat import (
 )
 from rotgrid.spec import Attack, LabelRule, Precision, known
 
-FMN_STEPS = 15
-"""Of the search that goes before PGD in `fmn-pgd`."""
+FMN_STEPS = 50
+"""Of the search that goes before PGD in `fmn-pgd`: those of `fmn`, which it is no weaker than."""
 
 
 @checked
