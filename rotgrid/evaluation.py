@@ -120,7 +120,7 @@ def measured(
             settings = {"means": class_means_of(dataset, trial, probe)}
         case _:
             settings = attack_settings(probe, sources)
-    notes: dict[str, int] = {}
+    notes: Notes = {}
     correct = sweep(
         model, images, labels, attack=probe.attack, eps_grid=grid, notes=notes, **settings
     )

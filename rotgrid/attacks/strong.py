@@ -4,7 +4,10 @@ After AutoAttack (Croce and Hein 2020, section 5), with the fast minimum-norm at
 FAB: FMN, APGD on the cross-entropy, APGD toward nine targets, Square. Per image the worst counts.
 Square has a fifth of AutoAttack's queries. Where gradients mean something it finds next to nothing
 after the others; where something says that they do not (`masked`), what is left is searched again
-with all of them.
+with all of them. An image without a gradient is, whatever the others are. That Square broke one
+image alone says something of the model, so then all are: what the ensemble does to an image may
+still depend on which other images and, in a sweep, which other eps there are. One more of them may
+only lower the accuracy at the others by this, never raise it.
 """
 
 from collections.abc import Iterable
@@ -79,11 +82,11 @@ def strong(
         found[left], broken[left], by_square[left] = strong_from(
             model, images[left], labels[left], radius[left], steps, offsets.of(left)
         )
-        if masked(without_gradient(model, images, labels), by_square):
-            left = (~broken).nonzero().squeeze(1)
-            found[left], _ = square_from(
-                model, images[left], labels[left], radius[left], queries(steps), 1, None
-            )
+        due = masked(without_gradient(model, images, labels), by_square)
+        left = (~broken & due).nonzero().squeeze(1)
+        found[left], _ = square_from(
+            model, images[left], labels[left], radius[left], queries(steps), 1, None
+        )
     return found
 
 
@@ -118,9 +121,12 @@ def queries(steps: int) -> int:
     return max(QUERIES, QUERIES_PER_STEP * steps)
 
 
-def masked(no_gradient: Tensor, by_square: Tensor) -> bool:
-    """Whether gradients mean little: there is none at an image, or Square broke one alone."""
-    return bool(no_gradient.any() or by_square.any())
+def masked(no_gradient: Tensor, by_square: Tensor) -> Tensor:
+    """Which images all of Square is due to: (n,).
+
+    Those without a gradient; and all of them, if Square broke one where nothing before it did.
+    """
+    return no_gradient | by_square.any()
 
 
 def without_gradient(model: Model, images: Tensor, labels: Tensor) -> Tensor:

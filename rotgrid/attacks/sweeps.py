@@ -15,11 +15,19 @@ from rotgrid.attacks.fgsm import ascent_direction, step_along
 from rotgrid.attacks.fmn import fmn_from
 from rotgrid.attacks.noise import Draw, draws, sign_offsets
 from rotgrid.attacks.pgd import ascend, restart_from
-from rotgrid.attacks.search import first_order, search
+from rotgrid.attacks.search import (
+    Attempt,
+    Brackets,
+    check,
+    first_order,
+    locate,
+    survived,
+)
 from rotgrid.attacks.spatial import spatial_pgd_from
 from rotgrid.attacks.square import square_from
 from rotgrid.attacks.starts import Picked, draw_starts, require_starts, uniform_offsets
 from rotgrid.attacks.strong import (
+    Offsets,
     draw_offsets,
     masked,
     queries,
@@ -43,6 +51,9 @@ from rotgrid.attacks.threat import (
 )
 from rotgrid.spec import Attack, LabelRule, Precision, known
 
+Notes = dict[str, list[int]]
+"""What an attack has to say beside: numbers of images, one per eps of the grid."""
+
 FMN_STEPS = 50
 """Of the search that goes before PGD in `fmn-pgd`: those of `fmn`, which it is no weaker than."""
 
@@ -56,7 +67,7 @@ def sweep(
     attack: Attack,
     eps_grid: Sequence[float],
     label_rule: LabelRule = "true",
-    notes: dict[str, int] | None = None,
+    notes: Notes | None = None,
     **settings: Any,  # noqa: ANN401  # they differ by attack
 ) -> Tensor:
     """Whether each image is still classified correctly at each eps: bool (len(eps_grid), n).
@@ -68,9 +79,13 @@ def sweep(
     FGSM, noise and the iterative method are measured at each eps by itself, and their curves need
     not fall. Attacks that search (`pgd`, `apgd`, `square`, `strong`) find the eps at which each
     image breaks (`rotgrid.attacks.search`); random starts are the same directions at every eps.
-    `settings` are those of the attack (`steps`, `restarts`, `loss`, `generator`, ...). `strong`
-    puts into `notes` how many images have no gradient (`no_gradient`) and how many a search
-    without gradients broke alone (`square_only`): above 0, gradient attacks may flatter the model.
+    `settings` are those of the attack (`steps`, `restarts`, `loss`, `generator`, ...).
+
+    Into `notes` go numbers of images at each eps. Attacks that search: of those that count as
+    correct only because a larger eps failed, how many were attacked directly (`search_checked`)
+    and how many of them broke (`search_missed`). `strong`, the same numbers at every eps: how many
+    have no gradient (`no_gradient`) and how many Square broke alone at any eps (`square_only`);
+    above 0, gradient attacks may flatter the model.
 
     Raises:
         ValueError: an argument or a setting has the wrong type, shape or range, or steps and
@@ -131,8 +146,7 @@ class Case(NamedTuple):
     """Indices of the images to attack; random numbers are drawn for all, so that an image's do not
     depend on what else is chosen."""
     eps_grid: Sequence[float]
-    notes: dict[str, int]
-    """What an attack has to say beside."""
+    notes: Notes
 
     def of(self, at: Tensor) -> tuple[Model, Tensor, Tensor]:
         """The model, and some of the images with their labels."""
@@ -152,14 +166,14 @@ Moves = Callable[[Tensor], Callable[[float], Tensor]]
 def at_each(case: Case, moves: Moves) -> Tensor:
     """Survival under an attack that is made at each eps by itself, a batch at a time."""
 
-    def survived(at: Tensor) -> Tensor:
+    def correct(at: Tensor) -> Tensor:
         move = moves(at)
         wrong = [misclassified(case.model, move(eps), case.labels[at]) for eps in case.eps_grid]
         return ~torch.stack(wrong, 1)
 
     if not case.eps_grid:
         return sweep_none(case)
-    found = in_batches(survived, case.chosen, torch.bool)
+    found = in_batches(correct, case.chosen, torch.bool)
     return found.reshape(len(case.chosen), len(case.eps_grid)).T
 
 
@@ -244,15 +258,44 @@ From = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(indices of images, (n, 1, 1, 1) eps) -> images found, whether they are misclassified."""
 
 
-def searched(case: Case, attack: From, known_distances: Tensor | None = None) -> Tensor:
+def searched(
+    case: Case,
+    attack: From,
+    known_distances: Tensor | None = None,
+    once_more: bool = False,
+) -> Tensor:
     """Survival under an attack that searches, below the distances already known if any."""
+    attempt = attempt_of(case, attack)
+    known = located(case, attempt, known_distances, once_more)
+    note_check(case, attempt, known)
+    return survived(known, case.eps_grid)
+
+
+def attempt_of(case: Case, attack: From) -> Attempt:
+    """The attack as a search asks for it: the images are numbered among those chosen."""
 
     def attempt(at: Tensor, eps: Tensor) -> Tensor:
         found, broken = attack(case.chosen[at], eps.view(-1, 1, 1, 1))
         return torch.where(broken, distances(found, case.images[case.chosen[at]]), torch.inf)
 
+    return attempt
+
+
+def located(
+    case: Case, attempt: Attempt, known_distances: Tensor | None, once_more: bool
+) -> Brackets:
+    """The lowest eps at which each chosen image breaks."""
     guess = guessed(case, case.images) if known_distances is None else known_distances
-    return search(attempt, case.eps_grid, guess, known_distances)
+    return locate(attempt, case.eps_grid, guess, known_distances, once_more)
+
+
+def note_check(case: Case, attempt: Attempt, known: Brackets) -> None:
+    """Note what a check of the search finds, see `rotgrid.attacks.search.check`."""
+    grid = known.levels.new_tensor(case.eps_grid)
+    level = torch.searchsorted(known.levels, grid)
+    checked, missed = check(attempt, known, case.chosen)
+    case.notes["search_checked"] = checked[level].tolist()
+    case.notes["search_missed"] = missed[level].tolist()
 
 
 def guessed(case: Case, images: Tensor) -> Tensor:
@@ -272,6 +315,7 @@ def sweep_pgd(
     generator: torch.Generator | None = None,
     precision: Precision = "float32",
     known_distances: Tensor | None = None,
+    once_more: bool = False,
 ) -> Tensor:
     """`pgd`; in `bfloat16` the way is searched, and in float32 what is broken is decided."""
     require_starts(steps, restarts, generator)
@@ -283,7 +327,7 @@ def sweep_pgd(
         starts = Picked(offsets, at)
         return restart_from(*case.of(at), eps, steps, size, loss, starts, True, scout)
 
-    return searched(case, attack, known_distances)
+    return searched(case, attack, known_distances, once_more)
 
 
 def scout_of(model: Model, precision: Precision) -> Model | None:
@@ -312,7 +356,7 @@ def sweep_apgd(
     def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
         return apgd_from(*case.of(at), eps, steps, loss, Picked(offsets, at))
 
-    return searched(case, attack)
+    return searched(case, attack, once_more=True)
 
 
 def sweep_square(
@@ -333,7 +377,7 @@ def sweep_square(
         again.set_state(state)
         return square_from(*case.of(at), eps, steps, restarts, again)
 
-    return searched(case, attack)
+    return searched(case, attack, once_more=True)
 
 
 def minimal_distances(case: Case, steps: int) -> Tensor:
@@ -351,7 +395,8 @@ def sweep_fmn(case: Case, *, steps: int = 50) -> Tensor:
 
 def sweep_fmn_pgd(case: Case, **of_pgd: Any) -> Tensor:  # noqa: ANN401
     """FMN once, and `pgd` just below what it found: stronger than `pgd` alone, and cheaper."""
-    return sweep_pgd(case, **of_pgd, known_distances=minimal_distances(case, FMN_STEPS))
+    distance = minimal_distances(case, FMN_STEPS)
+    return sweep_pgd(case, **of_pgd, known_distances=distance, once_more=True)
 
 
 def sweep_strong(
@@ -359,7 +404,9 @@ def sweep_strong(
 ) -> Tensor:
     """`strong`: FMN once, just below what it found the rest, and all of Square where it is due.
 
-    Notes how many images have no gradient, and how many Square broke and nothing before it.
+    Notes how many images have no gradient, and how many Square broke and nothing before it. If it
+    broke any at any eps of the grid, all of Square is due to all images; else to those without a
+    gradient, whatever the other images and eps are.
     """
     require_steps(steps)
     offsets = draw_offsets(case.images, generator)
@@ -370,24 +417,42 @@ def sweep_strong(
         by_square[at] |= squared
         return found, broken
 
-    def again(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
+    known = located(case, attempt_of(case, attack), minimal_distances(case, steps), True)
+    no_gradient = torch.zeros_like(by_square)
+    no_gradient[case.chosen] = without_gradient(*case.of(case.chosen))
+    case.notes["no_gradient"] = [int(no_gradient.sum())] * len(case.eps_grid)
+    case.notes["square_only"] = [int(by_square.sum())] * len(case.eps_grid)
+    due = masked(no_gradient, by_square)
+    search_again(case, known, due, steps)
+    note_check(case, attempt_of(case, everything(case, due, steps, offsets)), known)
+    return survived(known, case.eps_grid)
+
+
+def search_again(case: Case, known: Brackets, due: Tensor, steps: int) -> None:
+    """Search with all of Square below what is known to break; due: bool, one of every image."""
+    at = due[case.chosen].nonzero().squeeze(1)
+    again = case._replace(chosen=case.chosen[at])
+
+    def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
         return square_from(*case.of(at), eps, queries(steps), 1, None)
 
-    survived = searched(case, attack, minimal_distances(case, steps))
-    no_gradient = without_gradient(*case.of(case.chosen))
-    case.notes.update(no_gradient=int(no_gradient.sum()), square_only=int(by_square.sum()))
-    if not masked(no_gradient, by_square):
-        return survived
-    return searched(case, again, broken_at(case, survived))
+    ends = torch.cat([known.levels, known.levels.new_full((1,), torch.inf)])
+    found = located(again, attempt_of(again, attack), ends[known.broken[at]], True)
+    known.broken[at] = found.broken
 
 
-def broken_at(case: Case, survived: Tensor) -> Tensor:
-    """(chosen,): the least eps of the grid at which each image is broken, inf where there is none.
+def everything(case: Case, due: Tensor, steps: int, offsets: Offsets) -> From:
+    """All of `strong` on some of the images, but for FMN."""
 
-    survived: bool (len(eps_grid), chosen).
-    """
-    eps = torch.tensor(case.eps_grid, dtype=case.images.dtype, device=survived.device)
-    return torch.where(survived, torch.inf, eps[:, None]).amin(0)
+    def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
+        found, broken, _ = strong_from(*case.of(at), eps, steps, offsets.of(at))
+        left = (~broken & due[at]).nonzero().squeeze(1)
+        found[left], broken[left] = square_from(
+            *case.of(at[left]), eps[left], queries(steps), 1, None
+        )
+        return found, broken
+
+    return attack
 
 
 def sweep_spatial_pgd(
@@ -412,7 +477,9 @@ def sweep_spatial_pgd(
         )
         return torch.where(broken, eps, torch.inf)
 
-    return search(attempt, case.eps_grid, guessed(case, views[0]))
+    known = locate(attempt, case.eps_grid, guessed(case, views[0]))
+    note_check(case, attempt, known)
+    return survived(known, case.eps_grid)
 
 
 def fgsm_in_batches(model: Model, images: Tensor, labels: Tensor, eps: float) -> Tensor:
