@@ -134,13 +134,17 @@ LOSSES: dict[Attack, tuple[AttackLoss, ...]] = {
 }
 """What an attack can climb, where there is a choice."""
 
+CLIMBING: tuple[Attack, ...] = ("pgd", "apgd", "fmn-pgd", "transfer")
+"""The attacks that with 0 steps and 0 restarts would look at the image alone."""
+
 PREDICTED: tuple[Attack, ...] = ("fgsm", "bim", "pgd")
 """The attacks that can take the predicted label for the true one."""
 
-ATTACK_REVISIONS: dict[Attack, int] = {"strong": 2, "fmn-pgd": 2}
+ATTACK_REVISIONS: dict[Attack, int] = {"strong": 2, "fmn-pgd": 2, "apgd": 2, "square": 2}
 """Of attacks that no longer do what they did: part of the keys of their probes, so that those are
-measured again and no others. `strong` 2: all of Square's queries
-where gradients mean little, and a start for each target; `fmn-pgd` 2: 50 steps of FMN."""
+measured again and no others. 2 of all: one more attack below the eps at which one failed; also of
+`strong`: all of Square's queries where gradients mean little, and a start for each target; and of
+`fmn-pgd`: 50 steps of FMN."""
 
 LATER = {
     "precision": "float32",
@@ -330,6 +334,10 @@ class Probe(Record):
             raise mismatch("label_rule", f"is not a choice of {self.attack}", ("true",))
         if self.attack == "transfer" and not self.source:
             raise mismatch("source", "is needed by transfer", MODELS)
+        if self.attack == "diagnostics" and not self.restarts:
+            raise mismatch("restarts", "should be 1 or more for diagnostics")
+        if self.attack in CLIMBING and self.steps == self.restarts == 0:
+            raise mismatch("restarts", f"should be 1 or more for {self.attack} with steps: 0")
         return self
 
     def pixel_eps(self) -> float:

@@ -188,11 +188,23 @@ def test_a_precision_that_came_later_leaves_old_networks_as_they_were():
         ({"attack": "apgd", "loss": "margin"}, "choose from ce, dlr"),
         ({"attack": "strong", "label_rule": "predicted"}, "not a choice of strong"),
         ({"attack": "transfer"}, "needed by transfer; choose from stdcnn"),
+        ({"attack": "diagnostics", "restarts": 0}, "1 or more for diagnostics"),
+        *(
+            ({"attack": a, "source": "stdcnn", "steps": 0, "restarts": 0}, f"1 or more for {a}")
+            for a in ("pgd", "apgd", "fmn-pgd", "transfer")
+        ),
     ],
 )
 def test_probes_whose_fields_do_not_fit_are_refused(fields, message):
     with pytest.raises(ValidationError, match=message):
         Probe(**fields)
+
+
+@pytest.mark.parametrize("attack", ["pgd", "apgd", "fmn-pgd", "transfer"])
+def test_steps_or_a_random_start_are_enough_for_an_attack_that_climbs(attack):
+    for steps, restarts in ((0, 1), (1, 0)):
+        probe = Probe(attack=attack, source="stdcnn", steps=steps, restarts=restarts)
+        assert (probe.steps, probe.restarts) == (steps, restarts)
 
 
 def test_fields_that_an_attack_does_not_have_do_not_make_another_probe():

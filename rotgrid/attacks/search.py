@@ -6,7 +6,18 @@ first-order guess of the distance to the decision boundary and ends with one suc
 failure side by side. Every success is that of the attack itself, at that eps or a smaller one.
 
 What the search takes for granted is that an attack which fails at one eps fails at every smaller
-one. DOC_BOUND
+one. That need not be so, since the way of an attack changes with eps. An image for which it is not
+counts as correct at a small eps where the attack by itself would have broken it, never the other
+way round; and which images these are depends on the other eps of the grid.
+
+- `apgd`, `square`, `fmn-pgd` and `strong` try once more: they end only when both levels below the
+  lowest success have failed. What lies below two failures in a row is missed. PGD ends at the
+  first failure.
+- `check` attacks a random part of what is taken for granted directly, and counts what it finds.
+- `tests/attacks/test_search.py` compares searches with the attack at each eps by itself, on 100
+  images and six eps. At no eps do they miss more than 0.5 points on an ordinary network, and 1.5
+  on planted ones, where they missed up to 4 without trying once more. For other networks nothing
+  is bounded: where gradients are masked much more was missed, and the count of `check` tells.
 """
 
 from collections.abc import Callable, Sequence
@@ -100,9 +111,7 @@ def locate(
     return known
 
 
-def brackets(
-    eps_grid: Sequence[float], guess: Tensor, known_distances: Tensor | None
-) -> Brackets:
+def brackets(eps_grid: Sequence[float], guess: Tensor, known_distances: Tensor | None) -> Brackets:
     """What is known before any attack."""
     levels = torch.tensor(eps_grid, dtype=guess.dtype, device=guess.device).unique()  # ascending
     floor = int(bool((levels == 0).any())) - 1

@@ -2,50 +2,18 @@
 
 import pytest
 import torch
-from torch import nn
 
 from rotgrid import attacks, data
+from rotgrid.attacks import sweeps
 from rotgrid.attacks.apgd import runs
+from rotgrid.attacks.square import square_from
+from rotgrid.attacks.strong import masked
 
+from planted import Detached, Quantised, SawTeeth, Sines
 from trained import perceptron
 
 EPS = 0.1
 STEPS = 20
-
-
-class Quantised(nn.Module):
-    """Pixels in steps of an eighth: no gradient anywhere."""
-
-    def __init__(self, net):
-        super().__init__()
-        self.net = net
-
-    def forward(self, x):
-        return self.net((8 * x).round() / 8)
-
-
-class Detached(Quantised):
-    """Gradients of the upper half of the image alone."""
-
-    def forward(self, x):
-        return self.net(torch.cat([x[:, :, :14], x[:, :, 14:].detach()], 2))
-
-
-class Sines(Quantised):
-    """Waves in the logits, too small to change a class and steep enough to hide the way."""
-
-    def forward(self, x):
-        return self.net(x) + 0.02 * torch.sin(2_000 * x.mean((1, 2, 3)))[:, None] * torch.arange(
-            10
-        )
-
-
-class SawTeeth(Quantised):
-    """Logits that fall toward every boundary and jump up in between: gradients point away."""
-
-    def forward(self, x):
-        logits = self.net(x)
-        return 4 * (4 * logits).floor() / 16 + 0.25 * ((4 * logits).floor() - 4 * logits) / 4
 
 
 PLANTED = [Quantised, Detached, Sines, SawTeeth]
@@ -73,7 +41,8 @@ def test_where_gradients_say_little_it_is_no_weaker_than_all_of_square(trained, 
     alone = attacks.predicted(model, attacks.strong(model, *test_set, eps=EPS, steps=STEPS))
     assert (strong <= square).all()
     assert ((alone == test_set[1]) <= square[1]).all()
-    assert ((notes["no_gradient"][0] + notes["square_only"][0] > 0)) is (planted in (Quantised, Detached))
+    signs = notes["no_gradient"][0] + notes["square_only"][0]
+    assert (signs > 0) is (planted in (Quantised, Detached))
 
 
 def test_it_says_how_many_images_have_no_gradient_or_only_square_broke(trained, test_set):
@@ -83,10 +52,45 @@ def test_it_says_how_many_images_have_no_gradient_or_only_square_broke(trained, 
     survivors(Detached(trained), test_set, "strong", detached, steps=STEPS)
     survivors(trained, test_set, "strong", ordinary, steps=STEPS)
     right = attacks.predicted(Quantised(trained), test_set[0]) == test_set[1]
-    assert quantised["no_gradient"] == right.sum()
-    assert 0 < quantised["square_only"] <= right.sum()
-    assert detached["no_gradient"] == 0 < detached["square_only"] <= clean.sum()
-    assert ordinary == {"no_gradient": 0, "square_only": 0}
+    assert quantised["no_gradient"] == [right.sum()]
+    assert 0 < quantised["square_only"][0] <= right.sum()
+    assert detached["no_gradient"][0] == 0 < detached["square_only"][0] <= clean.sum()
+    assert ordinary["no_gradient"] == ordinary["square_only"] == [0]
+
+
+class DarkQuantised(Quantised):
+    """No gradient at images that are nearly black, an ordinary one at all others."""
+
+    def forward(self, x):
+        dark = x.mean((1, 2, 3), keepdim=True) < 0.02
+        return self.net(torch.where(dark, (8 * x).round() / 8, x))
+
+
+def test_an_image_without_a_gradient_brings_all_of_square_upon_itself_alone(
+    trained, test_set, monkeypatch
+):
+    images = torch.cat([torch.zeros(1, 1, 28, 28), test_set[0][:10]])
+    model, notes, searched = DarkQuantised(trained), {}, []
+
+    def spy(model, x, labels, eps, steps, *rest):
+        searched.append(x)
+        return square_from(model, x, labels, eps, steps, *rest)
+
+    monkeypatch.setattr(sweeps, "square_from", spy)
+    case = images, attacks.predicted(model, images)
+    survivors(model, case, "strong", notes, (0.002, 0.01), steps=STEPS)
+    assert notes["no_gradient"] == [1, 1]
+    assert notes["square_only"] == [0, 0]
+    searched = torch.cat(searched)
+    assert len(searched)
+    assert not searched.any()
+
+
+def test_what_square_breaks_alone_is_said_of_the_model():
+    some, none = torch.tensor([True, False]), torch.tensor([False, False])
+    assert masked(some, none).tolist() == [True, False]
+    assert masked(none, some).tolist() == [True, True]
+    assert not masked(none, none).any()
 
 
 def test_without_a_sign_square_has_no_more_queries(trained, test_set):
