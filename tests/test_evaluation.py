@@ -156,7 +156,7 @@ def test_rows_say_what_the_searches_noted_at_their_eps(net, digits, caplog):
     common = {"attack": "apgd", "steps": 4, "n_images": 60, "test_rotation": 0}
     found = rows(net, digits, *(Probe(eps=eps, **common) for eps in (0.3, 0.02, 0.01, 0.005)))
     checked = [row["search_checked"] for row in found]
-    assert checked[0] == 0
+    assert checked[0] == 0 < sum(checked)
     assert {row["search_missed"] for row in found} <= {0, 1}
     assert not caplog.records
     (fgsm,) = rows(net, digits, Probe(attack="fgsm", eps=0.1, n_images=20))
