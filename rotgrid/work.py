@@ -70,9 +70,9 @@ ONCE_MORE = 0.8
 eps. On trained networks 0.3 (`square`) to 0.8 (`strong`)."""
 
 MASKED, QUERIES = 0.05, 5_000
-"""Share of the images left in `strong` that Square searches again, and its queries. An assumed mean
-over networks: on ordinary ones none are, and where gradients are masked, as on one in some twenty,
-all; a sweep there takes several times what is counted."""
+"""Share of the images left in `strong` that Square searches again, and its queries. An assumed
+mean over networks: none of an ordinary one, and all where gradients are masked, as on one in some
+twenty; a sweep there takes several times what is counted."""
 
 PASSES = Work(trained=3, gradients=2, forwards=1)
 """What one image is worth, in forward passes."""
