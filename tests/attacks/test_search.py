@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from rotgrid import attacks, data
+from rotgrid.attacks import sweeps
 from rotgrid.attacks.search import FEWEST, SHARE, check, drawn, first_order, locate, search
 
-from planted import SawTeeth, Waves
+from planted import Waves
 from trained import perceptron
 
 GRID = [0.3, 0.0, 0.1, 0.2, 0.05, 0.1]
@@ -194,14 +195,14 @@ SEARCHING = {
 
 @pytest.mark.parametrize("attack", SEARCHING)
 @pytest.mark.parametrize("planted", [False, True])
-def test_what_searches_miss_is_bounded(attack, planted, digits):
+def test_what_searches_miss_is_bounded(attack, planted, digits, monkeypatch):
     """Against the attack at each eps by itself: on an ordinary network, and on a planted one, on
-    which `apgd` and `square` miss 3 and 4 points if they do not try once more."""
+    which `apgd`, `square` and `strong` miss 6 to 10 of 900 if they do not try once more."""
+    monkeypatch.setattr(sweeps, "queries", lambda steps: 200)
     net = perceptron(digits).requires_grad_(False)
-    if planted:
-        net = SawTeeth(net) if attack == "strong" else Waves(net)
+    net = Waves(net) if planted else net
     images, labels = data.pixels(digits.test_images[:100]), digits.test_labels[:100]
-    grid = [0.02, 0.04, 0.06, 0.08, 0.1, 0.14]
+    grid = [0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14, 0.16, 0.2]
 
     def run(grid):
         generator = torch.Generator().manual_seed(5)
@@ -212,8 +213,9 @@ def test_what_searches_miss_is_bounded(attack, planted, digits):
 
     alone = torch.cat([run([eps]) for eps in grid])
     assert 0 < alone.sum() < alone.numel()
-    missed = 100 * (run(grid) & ~alone).float().mean(1)
-    assert missed.max() <= (1.5 if planted else 0.5)
+    missed = (run(grid) & ~alone).sum(1)  # per cent
+    assert missed.max() <= (2 if planted else 1)
+    assert missed.sum() <= (4 if planted else 1)
 
 
 def test_a_success_found_nearer_than_asked_counts_there():
