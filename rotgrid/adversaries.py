@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rotgrid.attacks import pgd
+from rotgrid.attacks.checks import require_pixels
 from rotgrid.attacks.fgsm import ascent_direction, step_along
-from rotgrid.attacks.starts import uniform_offsets
+from rotgrid.attacks.pgd import restart_from
+from rotgrid.attacks.starts import draw_starts, uniform_offsets
 from rotgrid.attacks.threat import (
     frozen,
     input_gradient,
     project,
-    require_valid,
     unchecked_gradient,
 )
 from rotgrid.recipes import recipe_of
@@ -82,10 +82,9 @@ def perturbed(
         case "n-fgsm":
             return fgsm_from_noise(model, images, labels, eps=eps, generator=generator)
         case "pgd" | "cusp":
-            return pgd(
-                model, images, labels, eps=eps, steps=steps, step_size=step_size,
-                generator=generator,
-            )  # fmt: skip
+            require_pixels(images)
+            starts = draw_starts(images, 1, generator)
+            return restart_from(model, images, labels, eps, steps, step_size, "ce", starts)[0]
         case "trades":
             return most_divergent(
                 model, images, labels, eps=eps, steps=steps, step_size=step_size,
@@ -108,7 +107,7 @@ def fgsm_from_random(
 
     The start is kept within [0, 1], as in their CIFAR-10 code; their MNIST code does not.
     """
-    require_valid(images, labels, eps)
+    require_pixels(images)
     start = project(images + eps * uniform_offsets(images, generator), images, eps)
     with frozen(model):
         _, gradient = input_gradient(model, start, labels, "ce")
@@ -123,7 +122,7 @@ def fgsm_from_noise(
     Nothing is projected to the ball, so that a pixel may change by 3 eps; it stays within [0, 1].
     The noise is kept within [0, 1] before the gradient is taken, as in the authors' code.
     """
-    require_valid(images, labels, eps)
+    require_pixels(images)
     noise = NOISE * eps * uniform_offsets(images, generator)
     start = (images + noise).clamp(0, 1)
     with frozen(model):
@@ -147,7 +146,7 @@ def most_divergent(
     (Zhang et al. 2019, algorithm 1). The labels are not used. Unlike the authors' start, ours is
     projected too, and the network is in evaluation mode throughout.
     """
-    require_valid(images, labels, eps)
+    require_pixels(images)
     noise = torch.randn(images.shape, generator=generator, device=generator.device)
     current = project(images + KL_START * noise.to(images), images, eps)
     with frozen(model):

@@ -150,13 +150,22 @@ AT_LEAST_ONE: dict[Attack, tuple[str, ...]] = {
     "square": ("restarts",),
     "fmn": ("steps",),
     "strong": ("steps",),
-    "diagnostics": ("steps",),
+    "diagnostics": ("steps", "restarts"),
 }
 """The fields with which an attack makes no sense at 0. Elsewhere 0 steps look at the start alone,
 and 0 restarts are one start at the image."""
 
+CLIMBING: tuple[Attack, ...] = ("pgd", "apgd", "fmn-pgd", "transfer")
+"""The attacks that with 0 steps and 0 restarts would look at the image alone."""
+
 PREDICTED: tuple[Attack, ...] = ("fgsm", "bim", "pgd")
 """The attacks that can take the predicted label for the true one."""
+
+ATTACK_REVISIONS: dict[Attack, int] = {"strong": 2, "fmn-pgd": 2, "apgd": 2, "square": 2}
+"""Of attacks that no longer do what they did: part of the keys of their probes, so that those are
+measured again and no others. 2 of all: one more attack below the eps at which one failed; also of
+`strong`: all of Square's queries where gradients mean little, and a start for each target; and of
+`fmn-pgd`: 50 steps of FMN."""
 
 LATER = {
     "train_steps": 0,
@@ -385,6 +394,8 @@ class Probe(Record):
         for field in AT_LEAST_ONE.get(self.attack, ()):
             if not getattr(self, field):
                 raise mismatch(field, f"should be 1 or more for {self.attack}")
+        if self.attack in CLIMBING and self.steps == self.restarts == 0:
+            raise mismatch("restarts", f"should be 1 or more for {self.attack} with steps: 0")
         return self
 
     def pixel_eps(self) -> float:
@@ -413,7 +424,8 @@ class Probe(Record):
         """
         if self.test_rotation == "same" or not self.n_images:
             raise ValueError("a probe has a key once it is resolved: probe.resolve(trial).key()")
-        return digest(without_later(self))
+        revision = ATTACK_REVISIONS.get(self.attack)
+        return digest(without_later(self) | ({"attack_revision": revision} if revision else {}))
 
 
 def batch_sizes(n: int, size: int) -> list[int]:

@@ -115,7 +115,6 @@ PROBES = [
     ("c5d85ff34f57a385", {"attack": "fgsm", "eps": 0.1}),
     ("bc76cdf358474a68",
      {"attack": "pgd", "eps": 0.3, "steps": 7, "restarts": 3, "loss": "margin"}),
-    ("bec76e9a308b4a51", {"attack": "apgd", "loss": "dlr"}),
     ("edd2077ac591ea5c", {"attack": "noise", "restarts": 20, "test_rotation": 90}),
     ("53f4d71e43cd67ca",
      {"attack": "fgsm", "eps": 0.3, "eps_unit": "normalised", "label_rule": "predicted"}),
@@ -250,6 +249,19 @@ def test_fields_that_came_later_leave_old_keys_as_they_were():
         assert other.key() != probe.key()
 
 
+@pytest.mark.parametrize("attack", spec.ATTACKS)
+def test_an_attack_that_changed_has_new_keys_and_no_other_has(attack, monkeypatch):
+    source = {"source": "stdcnn"} if attack == "transfer" else {}
+    probe = Probe(attack=attack, eps=0.1, test_rotation=60, n_images=500, **source)
+    first = spec.digest(spec.without_later(probe))
+    assert (probe.key() == first) is (attack not in spec.ATTACK_REVISIONS)
+    monkeypatch.setitem(spec.ATTACK_REVISIONS, "bim", 2)
+    second = probe.key()
+    monkeypatch.setitem(spec.ATTACK_REVISIONS, "bim", 3)
+    third = probe.key()
+    assert (len({first, second, third}) == 3) is (attack == "bim")
+
+
 def test_a_precision_that_came_later_leaves_old_networks_as_they_were():
     trial = Trial(model="stdcnn")
     recipe = recipes.recipe_of(trial.recipe, trial.model).contents()
@@ -267,11 +279,23 @@ def test_a_precision_that_came_later_leaves_old_networks_as_they_were():
         ({"attack": "transfer"}, "needed by transfer; choose from stdcnn"),
         ({"attack": "fmn", "steps": 0}, "should be 1 or more for fmn"),
         ({"attack": "noise", "restarts": 0}, "should be 1 or more for noise"),
+        ({"attack": "diagnostics", "restarts": 0}, "1 or more for diagnostics"),
+        *(
+            ({"attack": a, "source": "stdcnn", "steps": 0, "restarts": 0}, f"1 or more for {a}")
+            for a in ("pgd", "apgd", "fmn-pgd", "transfer")
+        ),
     ],
 )
 def test_probes_whose_fields_do_not_fit_are_refused(fields, message):
     with pytest.raises(ValidationError, match=message):
         Probe(**fields)
+
+
+@pytest.mark.parametrize("attack", ["pgd", "apgd", "fmn-pgd", "transfer"])
+def test_steps_or_a_random_start_are_enough_for_an_attack_that_climbs(attack):
+    for steps, restarts in ((0, 1), (1, 0)):
+        probe = Probe(attack=attack, source="stdcnn", steps=steps, restarts=restarts)
+        assert (probe.steps, probe.restarts) == (steps, restarts)
 
 
 def test_fields_that_an_attack_does_not_have_do_not_make_another_probe():
