@@ -162,7 +162,8 @@ def resumed(
     try:
         rows: list[Row] = found.state["rows"]
         done = int(found.state.get("epoch", len(rows)))  # earlier versions: a row for each
-        if found.notes.get("key", trial.key()) != trial.key() or done > trial.passes():
+        fits = len(rows) <= done <= trial.passes()
+        if found.notes.get("key", trial.key()) != trial.key() or not fits:
             raise ValueError("of another trial")
         training.load_state_dict(found.state)
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -306,7 +307,7 @@ def validate(model: nn.Module, images: Tensor, labels: Tensor, trial: Trial) -> 
         attack="pgd",
         eps_grid=[trial.adversary_eps],
         steps=WATCH_STEPS,
-        step_size=trial.adversary_eps / 4,
+        step_size=trial.adversary_eps / 4 or None,
         generator=torch.Generator().manual_seed(0),
     )
     return row | {"val_robust_n": len(chosen), "val_robust_n_correct": int(survived.sum())}
