@@ -67,9 +67,16 @@ def training(rows: pl.DataFrame) -> str:
         else ""
     )
     recipes = listed(sorted(set(rows["recipe"])))
-    return (
-        f"{theme.DATA.get(data, data)}; recipe {recipes} ({span(rows['epochs'])} epochs{images})"
-    )
+    return f"{theme.DATA.get(data, data)}; recipe {recipes} ({length(rows)}{images})"
+
+
+def length(rows: pl.DataFrame) -> str:
+    """How long networks were trained: in epochs, or in optimiser steps."""
+    by_steps = rows.filter(pl.col("train_steps") > 0)
+    epochs = rows.filter(pl.col("train_steps") == 0)
+    words = [f"{span(epochs['epochs'])} epochs"] if epochs.height else []
+    words += [f"{span(by_steps['train_steps'])} steps"] if by_steps.height else []
+    return " or ".join(words)
 
 
 def few(words: Sequence[str]) -> list[str]:

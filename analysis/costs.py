@@ -34,10 +34,11 @@ def of_trials(epochs: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     Raises:
         NotMeasured: there is none.
     """
-    by = ["trial", "epochs", "device"]
+    by = ["trial", "epochs", "train_steps", "device"]
     whole = epochs.group_by(by).agg(pl.col("seconds").sum(), known=pl.col("epoch").n_unique())
     needs = "table training of all epochs on one device"
-    whole = selection.where(whole, needs, pl.col("known") == pl.col("epochs"))
+    complete = (pl.col("known") == pl.col("epochs")) | (pl.col("train_steps") > 0)
+    whole = selection.where(whole, needs, complete)
     counts = whole["device"].value_counts().sort("count", "device", descending=True)
     device, *others = counts["device"]
     words = [f"Device: {device}."]

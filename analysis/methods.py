@@ -149,7 +149,7 @@ def _recipe(rows: pl.DataFrame) -> str:
     ]
     return (
         f"Training, recipe {name}: {how}, learning rate {captions.span(rows['learning_rate'])}, "
-        f"batch {captions.span(rows['batch_size'])}, {captions.span(rows['epochs'])} epochs; "
+        f"batch {captions.span(rows['batch_size'])}, {captions.length(rows)}; "
         f"seeds {values(rows['seed'], '{}')}; "
         f"{captions.listed(sorted(set(rows['interpolation'])))} interpolation; "
         f"adversaries: {captions.listed(adversaries) or 'none'}."

@@ -15,6 +15,7 @@ SETTING = (
     "data",
     "recipe",
     "epochs",
+    "train_steps",
     "batch_size",
     "learning_rate",
     "interpolation",

@@ -105,6 +105,7 @@ ADVERSARIES = Names(
         "fgsm": "Trained with FGSM",
         "fgsm-mix": "Trained with FGSM and clean images",
         "fgsm-rs": "Trained with FGSM from random starts",
+        "n-fgsm": "Trained with N-FGSM",
         "pgd": "Trained with PGD",
         "trades": "Trained with TRADES",
         "cusp": "Trained with CuSP",

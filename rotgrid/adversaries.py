@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rotgrid.attacks import pgd
+from rotgrid.attacks.checks import require_pixels
 from rotgrid.attacks.fgsm import ascent_direction, step_along
-from rotgrid.attacks.starts import uniform_offsets
+from rotgrid.attacks.pgd import restart_from
+from rotgrid.attacks.starts import draw_starts, uniform_offsets
 from rotgrid.attacks.threat import (
     frozen,
     input_gradient,
     project,
-    require_valid,
     unchecked_gradient,
 )
 from rotgrid.recipes import recipe_of
@@ -25,6 +25,9 @@ from rotgrid.spec import Trial
 
 RANDOM_STEP = 1.25
 """Step of `fgsm-rs` in units of eps (Wong et al. 2020, section 4.2; 0.375 for eps 0.3)."""
+
+NOISE = 2
+"""Of `n-fgsm` in units of eps: the authors' k (de Jorge et al. 2022, section 4)."""
 
 KL_START = 0.001
 """Deviation, in pixel units, of the noise that `trades` starts from (Zhang et al. 2019)."""
@@ -50,10 +53,10 @@ def stage(trial: Trial, epochs_done: float) -> Stage:
     apply to it. For the others the rotation stays, and eps grows linearly if the recipe says so.
     """
     if trial.adversary == "cusp":
-        done = epochs_done / trial.epochs
+        done = epochs_done / trial.passes()
         turn, share = next(shares for until, *shares in CURRICULUM if done < until)
         return Stage(turn * trial.train_rotation, share * trial.adversary_eps)
-    warmup = recipe_of(trial.recipe, trial.model).adversary_warmup * trial.epochs
+    warmup = recipe_of(trial.recipe, trial.model).adversary_warmup * trial.passes()
     grown = min(1.0, epochs_done / warmup if warmup else 1.0)
     return Stage(trial.train_rotation, trial.adversary_eps * grown)
 
@@ -76,11 +79,12 @@ def perturbed(
             return fgsm_unwaited(model, images, labels, eps)
         case "fgsm-rs":
             return fgsm_from_random(model, images, labels, eps=eps, generator=generator)
+        case "n-fgsm":
+            return fgsm_from_noise(model, images, labels, eps=eps, generator=generator)
         case "pgd" | "cusp":
-            return pgd(
-                model, images, labels, eps=eps, steps=steps, step_size=step_size,
-                generator=generator,
-            )  # fmt: skip
+            require_pixels(images)
+            starts = draw_starts(images, 1, generator)
+            return restart_from(model, images, labels, eps, steps, step_size, "ce", starts)[0]
         case "trades":
             return most_divergent(
                 model, images, labels, eps=eps, steps=steps, step_size=step_size,
@@ -103,11 +107,27 @@ def fgsm_from_random(
 
     The start is kept within [0, 1], as in their CIFAR-10 code; their MNIST code does not.
     """
-    require_valid(images, labels, eps)
+    require_pixels(images)
     start = project(images + eps * uniform_offsets(images, generator), images, eps)
     with frozen(model):
         _, gradient = input_gradient(model, start, labels, "ce")
     return project(start + RANDOM_STEP * eps * gradient.sign(), images, eps)
+
+
+def fgsm_from_noise(
+    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, generator: torch.Generator
+) -> Tensor:
+    """N-FGSM (de Jorge et al. 2022, algorithm 1): noise of 2 eps, then one step of eps from there.
+
+    Nothing is projected to the ball, so that a pixel may change by 3 eps; it stays within [0, 1].
+    The noise is kept within [0, 1] before the gradient is taken, as in the authors' code.
+    """
+    require_pixels(images)
+    noise = NOISE * eps * uniform_offsets(images, generator)
+    start = (images + noise).clamp(0, 1)
+    with frozen(model):
+        _, gradient = input_gradient(model, start, labels, "ce")
+    return step_along(start, gradient.sign(), eps)
 
 
 def most_divergent(
@@ -126,7 +146,7 @@ def most_divergent(
     (Zhang et al. 2019, algorithm 1). The labels are not used. Unlike the authors' start, ours is
     projected too, and the network is in evaluation mode throughout.
     """
-    require_valid(images, labels, eps)
+    require_pixels(images)
     noise = torch.randn(images.shape, generator=generator, device=generator.device)
     current = project(images + KL_START * noise.to(images), images, eps)
     with frozen(model):

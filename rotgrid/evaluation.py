@@ -1,6 +1,7 @@
 """A trained model and its probes become rows: rotate, attack, count."""
 
 import functools
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -21,6 +22,7 @@ from rotgrid.attacks.spatial import (
     views,
     worst_of_k,
 )
+from rotgrid.attacks.sweeps import Notes
 from rotgrid.attacks.threat import TOLERANCE, frozen
 from rotgrid.data import Dataset, pixels, subset
 from rotgrid.failures import MachineError
@@ -29,6 +31,8 @@ from rotgrid.rotation import draw_angles, draw_shifts, rotate, transform
 from rotgrid.spec import ModelName, Probe, Trial
 from rotgrid.storage import StoreError
 from rotgrid.training import ignore
+
+LOG = logging.getLogger(__name__)
 
 ATTACK_SEED = 20190
 """Of the random starts of attacks: the same for every model, range and eps, so that differences
@@ -76,7 +80,7 @@ def measure(
     Yields:
         `probe`, its fields, `n`, `n_correct`, `correct`, `class_n`, `class_n_correct`,
         `distances` and `seconds`; of an `equivariance` probe also `layers`, the error by layer,
-        and of `diagnostics` also `checks`.
+        of `diagnostics` also `checks`, and of attacks that search the counts that `sweep` notes.
     """
     with frozen(model):  # filters are built once for all
         for group in grouped(list(dict.fromkeys(probes)), same_images):
@@ -153,8 +157,31 @@ def measured(
             settings = {"means": class_means_of(dataset, trial, probe)}
         case _:
             settings = attack_settings(probe, sources)
-    correct = sweep(model, images, labels, attack=probe.attack, eps_grid=grid, **settings)
-    return [row_of(probe, kept, labels) for probe, kept in zip(probes, correct, strict=True)]
+    notes: Notes = {}
+    correct = sweep(
+        model, images, labels, attack=probe.attack, eps_grid=grid, notes=notes, **settings
+    )
+    warn_where_gradients_fail(trial, probes, notes)
+    return [
+        {**row_of(probe, kept, labels), **{name: counts[at] for name, counts in notes.items()}}
+        for at, (probe, kept) in enumerate(zip(probes, correct, strict=True))
+    ]
+
+
+def warn_where_gradients_fail(trial: Trial, probes: Sequence[Probe], notes: Notes) -> None:
+    """Log that gradients vanish, or that Square broke what all that follow them left."""
+    vanish, alone = (max(notes.get(name, [0])) for name in ("no_gradient", "square_only"))
+    if vanish or alone:
+        LOG.warning(
+            "trial %s, attack %s, eps %s: of %d images %d have no gradient, and %d were broken by "
+            "Square alone: gradient attacks may flatter this network",
+            trial.key(),
+            probes[0].attack,
+            ", ".join(f"{eps:g}" for eps in sorted({probe.eps for probe in probes})),
+            probes[0].n_images,
+            vanish,
+            alone,
+        )
 
 
 def row_of(probe: Probe, correct: Tensor, labels: Tensor) -> Row:

@@ -222,13 +222,18 @@ def source_of(trial: Trial, model: ModelName) -> Trial:
     """
     own, other = recipe_of(trial.recipe, trial.model), recipe_of(trial.recipe, model)
     variant = VARIANTS[model][0]
+
+    def longer(amount: int) -> int:
+        return max(1, round(amount * other.epochs / own.epochs)) if amount else 0
+
     same = (model, variant) == (trial.model, trial.variant)
     return Trial.model_validate(
         {
             **trial.model_dump(),
             "model": model,
             "variant": variant,
-            "epochs": max(1, round(trial.epochs * other.epochs / own.epochs)),
+            "epochs": longer(trial.epochs),
+            "train_steps": longer(trial.train_steps),
             "batch_size": max(1, round(trial.batch_size * other.batch_size / own.batch_size)),
             "learning_rate": trial.learning_rate * other.learning_rate / own.learning_rate,
             "seed": trial.seed + same,

@@ -86,8 +86,11 @@ def distinct_probes(plan: Plan) -> list[Probe]:
     return list(dict.fromkeys(itertools.chain.from_iterable(shared)))
 
 
-def read(path: str | pathlib.Path, overrides: Sequence[str] = ()) -> Plan:
-    """The plan of a grid file. `overrides` are `PATH=VALUE`, as of `--set`.
+def read(
+    path: str | pathlib.Path, overrides: Sequence[str] = (), blocks: Sequence[str] = ()
+) -> Plan:
+    """The plan of a grid file, or of some of its blocks. `overrides` are `PATH=VALUE`, as of
+    `--set`, and `blocks` names or how names begin, as of `--block`.
 
     Raises:
         GridError: all that is wrong with it.
@@ -99,11 +102,17 @@ def read(path: str | pathlib.Path, overrides: Sequence[str] = ()) -> Plan:
         raise GridError(
             [Problem(str(path), 1, 1, "", f"cannot read the grid: {reason}")]
         ) from None
-    return parse(text, str(path), overrides)
+    return parse(text, str(path), overrides, blocks)
 
 
-def parse(text: str, file: str = "grid.yaml", overrides: Sequence[str] = ()) -> Plan:
-    """The plan of a grid's text; `file` names it in messages and, by default, the grid.
+def parse(
+    text: str,
+    file: str = "grid.yaml",
+    overrides: Sequence[str] = (),
+    blocks: Sequence[str] = (),
+) -> Plan:
+    """The plan of a grid's text, or of some of its blocks; `file` names it in messages and, by
+    default, the grid.
 
     Raises:
         GridError: all that is wrong with it.
@@ -126,18 +135,20 @@ def parse(text: str, file: str = "grid.yaml", overrides: Sequence[str] = ()) -> 
         defaults = {}
     known_keys(tree, defaults, ("defaults",), tuple(Trial.model_fields))
     axes_of(tree, defaults, ("defaults",), Trial)
-    blocks = document.get("blocks")
-    if not isinstance(blocks, list) or not blocks:
+    every = document.get("blocks")
+    if not isinstance(every, list) or not every:
         tree.problem(("blocks",), "a grid needs `blocks`, a list with at least one block")
-        blocks = []
+        every = []
+    chosen = chosen_blocks(every, blocks)
     asked: dict[Trial, list[int]] = {}
     groups: list[tuple[Probe, ...]] = []
     cells = 0
-    for index, block in enumerate(blocks):
+    for index in chosen:
+        block = every[index]
         cells += add_block(tree, asked, groups, block, defaults, ("blocks", index))
         if not check_size(tree, cells, ("blocks",)):
             break
-    unread_default(tree, blocks, defaults)
+    unread_default(tree, every, defaults)
     tree.raise_problems()
     return Plan(
         name=str(name),
@@ -145,8 +156,26 @@ def parse(text: str, file: str = "grid.yaml", overrides: Sequence[str] = ()) -> 
         resources=resources,
         trials=united(asked, groups),
         cells=cells,
-        document={"name": name, **document},
+        document={"name": name, **document, "blocks": [every[index] for index in chosen]},
     )
+
+
+def chosen_blocks(blocks: Sequence[object], names: Sequence[str]) -> list[int]:
+    """Indices of the blocks whose names are among these, or begin with one and a hyphen; all if
+    there are none.
+
+    Raises:
+        GridError: a name that no block has.
+    """
+    own = [str(b.get("name", "")) if isinstance(b, dict) else "" for b in blocks]
+    found: set[int] = set()
+    for name in names:
+        some = {i for i, other in enumerate(own) if f"{other}-".startswith(f"{name}-")}
+        if not some or not name:
+            text = f"no block has such a name; there is {', '.join(filter(None, own)) or 'none'}"
+            raise GridError([Problem(f"--block {name}", 1, 1, "", text)])
+        found |= some
+    return sorted(found) if names else list(range(len(blocks)))
 
 
 def add_block(
@@ -176,6 +205,9 @@ def add_block(
         tree.problem(at, "a block needs `model`")
     if "adversary_eps" in block and not adversarial(axes):
         unread(tree, (*at, "adversary_eps"), "adversary", ["none"])
+    steps = [str(value) for value, _ in axes.get("train_steps", [])]
+    if "epochs" in block and steps and "0" not in steps:
+        unread(tree, (*at, "epochs"), "train_steps", steps)
     probe_axes = probe_axes_of(tree, block.get("probes", {}), (*at, "probes"))
     cells = size(axes) * sum(size(each) for each, _ in probe_axes)
     if not check_size(tree, cells, at):

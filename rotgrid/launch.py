@@ -68,6 +68,13 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=key,
         help="one trial, in this process: its key or the first digits",
     )
+    parser.add_argument(
+        "--block",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="of the grid only the blocks with this name, or one that begins with it and a hyphen",
+    )
     parser.add_argument("--retry-failed", action="store_true", help="try failed trials again")
     parser.add_argument("--no-report", action="store_true", help="do not draw the report")
     return parser.parse_args(arguments)
@@ -124,9 +131,9 @@ def read_plan(args: argparse.Namespace) -> grid.Plan:
         text = storage.get(folder, name)
         if text is None:
             raise ValueError(f"{args.grid}: there is no such file")
-        plan = grid.parse(text.decode(), args.grid, args.set)
+        plan = grid.parse(text.decode(), args.grid, args.set, args.block)
     else:
-        plan = grid.read(args.grid, args.set)
+        plan = grid.read(args.grid, args.set, args.block)
     if args.only is None:
         return plan
     chosen = {t: p for t, p in plan.trials.items() if t.key().startswith(args.only)}
@@ -399,6 +406,7 @@ def again(args: argparse.Namespace, **changed: object) -> str:
     for name in ("results", "address", "only"):
         words += [f"--{name}", given[name]] if given[name] else []
     words += [word for override in args.set for word in ("--set", override)]
+    words += [word for block in args.block for word in ("--block", block)]
     for name in ("local", "retry_failed", "no_report"):
         words += ["--" + name.replace("_", "-")] if given[name] else []
     return command("rotgrid.launch", *words)

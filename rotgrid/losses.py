@@ -21,9 +21,10 @@ def adversarial_loss(
 ) -> Tensor:
     """The loss of one batch under the trial's adversary.
 
-    `fgsm`, `fgsm-rs`, `pgd` and `cusp` replace the batch by its adversarial images (Madry et al.
-    2018, eq. 2.1); `fgsm-mix` averages the clean and the adversarial loss (Goodfellow et al. 2015,
-    section 6); `trades` adds to the clean loss what the adversary makes of the prediction.
+    `fgsm`, `fgsm-rs`, `n-fgsm`, `pgd` and `cusp` replace the batch by its adversarial images
+    (Madry et al. 2018, eq. 2.1); `fgsm-mix` averages the clean and the adversarial loss
+    (Goodfellow et al. 2015, section 6); `trades` adds to the clean loss what the adversary makes
+    of the prediction.
     """
     adversarial = perturbed(model, images, labels, trial, eps, generator)
     match trial.adversary:

@@ -8,6 +8,7 @@ import contextlib
 import glob
 import json
 import platform
+import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -40,6 +41,17 @@ REFERENCE_RATES: dict[str, float] = {
 """Multiply-adds per second in training, measured on one core of an Intel Xeon server with AVX-512
 (2026); on older ones it is less."""
 
+H100_IMAGES: dict[Network, float] = {
+    ("stdcnn", "table1"): 130_000,
+    ("gcnn", "table1"): 52_810,
+    ("hnet", "fixed"): 19_925,
+    ("ptn", "base"): 17_746,
+    ("roteqnet", "exact"): 20_677,
+    ("capsnet", "narrow"): 27_109,
+}
+"""Images per second in training on one NVIDIA H100: float32, batches of 64, captured steps
+(README, "A GPU"). Other networks and attacks were not measured there."""
+
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -63,6 +75,14 @@ def reference(network: Network) -> Rates:
     """Those of the reference core."""
     each = MULTIPLY_ADDS[network] / REFERENCE_RATES[network[0]]
     return Rates(*(passes * each for passes in PASSES))
+
+
+def reference_gpu(network: Network) -> Rates:
+    """Those of an H100: of a measured architecture by its multiply-adds; of another as many times
+    as fast as the reference core as the measured ones are in the median; attacks by passes."""
+    faster = {known[0]: reference(known).trained * images for known, images in H100_IMAGES.items()}
+    factor = faster.get(network[0], statistics.median(faster.values()))
+    return reference(network).times(1 / factor)
 
 
 Cache = TypeAdapter(dict[str, dict[str, Rates]])

@@ -103,6 +103,31 @@ TABLES: dict[TableName, list[Column]] = {
             "pixel units",
             "fmn: L-inf distance of each image to the decision boundary, from above",
         ),
+        Column(
+            "search_checked",
+            pa.int64(),
+            "images",
+            "attacks that search: a random few of the images that count as correct here because "
+            "the attack failed at a larger eps, attacked here directly",
+        ),
+        Column(
+            "search_missed",
+            pa.int64(),
+            "images",
+            "of them broken; they still count as correct",
+        ),
+        Column(
+            "no_gradient",
+            pa.int64(),
+            "images",
+            "strong: images at which the margin has a gradient of exactly zero",
+        ),
+        Column(
+            "square_only",
+            pa.int64(),
+            "images",
+            "strong: images that Square alone broke, at any eps measured together",
+        ),
         Column("parameters", pa.int64(), "", "trainable parameters of the network"),
         Column("seconds", pa.float64(), "s", "time of the measurement (a sweep is shared evenly)"),
         *PROVENANCE,
@@ -158,6 +183,7 @@ TABLES: dict[TableName, list[Column]] = {
 }
 NULLABLE = (
     *("class_n", "class_n_correct", "distances", "val_robust_n", "val_robust_n_correct"),
+    *("search_checked", "search_missed", "no_gradient", "square_only"),
     "code",
 )
 """Columns that are null where they do not apply or were not yet written."""

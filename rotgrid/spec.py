@@ -45,7 +45,7 @@ ModelName = Literal[
     "emcaps",
     "madrycnn",
 ]
-Adversary = Literal["none", "fgsm", "fgsm-mix", "fgsm-rs", "pgd", "trades", "cusp"]
+Adversary = Literal["none", "fgsm", "fgsm-mix", "fgsm-rs", "n-fgsm", "pgd", "trades", "cusp"]
 Attack = Literal[
     "none",
     "noise",
@@ -150,15 +150,25 @@ AT_LEAST_ONE: dict[Attack, tuple[str, ...]] = {
     "square": ("restarts",),
     "fmn": ("steps",),
     "strong": ("steps",),
-    "diagnostics": ("steps",),
+    "diagnostics": ("steps", "restarts"),
 }
 """The fields with which an attack makes no sense at 0. Elsewhere 0 steps look at the start alone,
 and 0 restarts are one start at the image."""
 
+CLIMBING: tuple[Attack, ...] = ("pgd", "apgd", "fmn-pgd", "transfer")
+"""The attacks that with 0 steps and 0 restarts would look at the image alone."""
+
 PREDICTED: tuple[Attack, ...] = ("fgsm", "bim", "pgd")
 """The attacks that can take the predicted label for the true one."""
 
+ATTACK_REVISIONS: dict[Attack, int] = {"strong": 2, "fmn-pgd": 2, "apgd": 2, "square": 2}
+"""Of attacks that no longer do what they did: part of the keys of their probes, so that those are
+measured again and no others. 2 of all: one more attack below the eps at which one failed; also of
+`strong`: all of Square's queries where gradients mean little, and a start for each target; and of
+`fmn-pgd`: 50 steps of FMN."""
+
 LATER = {
+    "train_steps": 0,
     "precision": "float32",
     "test_translation": 0.0,
     "loss": "ce",
@@ -224,7 +234,18 @@ class Trial(Record):
         default=0.3, ge=0, le=1, description="L-inf radius of the adversary, pixel units"
     )
     recipe: RecipeName = Field(default="paper", description="named optimiser setting")
-    epochs: int = Field(default=0, gt=0, le=10_000, description="passes over the training images")
+    epochs: int = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        description="passes over the training images; 0 where `train_steps` are given",
+    )
+    train_steps: int = Field(
+        default=0,
+        ge=0,
+        le=100_000_000,
+        description="optimiser steps, however many passes they are; 0: as many as `epochs` make",
+    )
     batch_size: int = Field(default=0, gt=0, le=1_000_000, description="images per step")
     learning_rate: float = Field(default=0.0, gt=0, le=1e12, description="(peak) step size")
     interpolation: Interpolation = Field(
@@ -254,6 +275,8 @@ class Trial(Record):
                 recipe = recipe_of(name, model)
                 for field in ("epochs", "batch_size", "learning_rate"):
                     values.setdefault(field, getattr(recipe, field))
+        if values.get("train_steps", 0) != 0:
+            values["epochs"] = 0
         if values.get("adversary", "none") == "none":
             values["adversary_eps"] = 0.0
         return values
@@ -265,10 +288,22 @@ class Trial(Record):
             raise mismatch("variant", f"is not a variant of {self.model}", variants)
         if self.train_size > (most := DATA[self.data].train):
             raise mismatch("train_size", f"is more than the {most} of {self.data}")
+        if not (self.epochs or self.train_steps):
+            raise mismatch("epochs", "should be 1 or more, or 0 with `train_steps`")
         for field in ("train_size", "batch_size"):
             if self.model in OF_SEVERAL and getattr(self, field) == 1:
                 raise mismatch(field, f"should be 2 or more: {self.model} normalises over images")
         return self
+
+    def steps(self) -> int:
+        """Optimiser steps of the whole training."""
+        return self.train_steps or self.epochs * len(batch_sizes(self.train_size, self.batch_size))
+
+    def passes(self) -> float:
+        """How often the training goes over its images; the last pass may be a part of one."""
+        if not self.train_steps:
+            return float(self.epochs)
+        return self.train_steps / len(batch_sizes(self.train_size, self.batch_size))
 
     def key(self) -> str:
         """16 hex digits that name everything that affects the trained network."""
@@ -359,6 +394,8 @@ class Probe(Record):
         for field in AT_LEAST_ONE.get(self.attack, ()):
             if not getattr(self, field):
                 raise mismatch(field, f"should be 1 or more for {self.attack}")
+        if self.attack in CLIMBING and self.steps == self.restarts == 0:
+            raise mismatch("restarts", f"should be 1 or more for {self.attack} with steps: 0")
         return self
 
     def pixel_eps(self) -> float:
@@ -387,7 +424,19 @@ class Probe(Record):
         """
         if self.test_rotation == "same" or not self.n_images:
             raise ValueError("a probe has a key once it is resolved: probe.resolve(trial).key()")
-        return digest(without_later(self))
+        revision = ATTACK_REVISIONS.get(self.attack)
+        return digest(without_later(self) | ({"attack_revision": revision} if revision else {}))
+
+
+def batch_sizes(n: int, size: int) -> list[int]:
+    """How many of `n` images are in each batch of an epoch.
+
+    One that would be left alone joins the batch before: batch norm has no use for one.
+    """
+    sizes = [min(size, n - at) for at in range(0, n, size)]
+    if len(sizes) > 1 and sizes[-1] == 1 < size:
+        sizes[-2:] = [size + 1]
+    return sizes
 
 
 def without_later(record: Record) -> dict[str, object]:

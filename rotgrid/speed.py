@@ -27,8 +27,8 @@ R = TypeVar("R", bound=Record)
 GUESS = "a guess"
 """The source of speeds that nothing was measured for."""
 
-GPU_SPEED = 10.0
-"""Of a GPU over the reference core, assumed where nothing was measured."""
+AS_H100 = f"{GUESS} from trainings measured on an H100"
+"""That of speeds of a GPU."""
 
 GUESSED, GUESSED_GPU = 3.0, 10.0
 """Factor within which seconds are where nothing was measured."""
@@ -70,18 +70,18 @@ def known_before(resources: Resources) -> Speeds:
     """From the cache; else from the reference, scaled by what the cache has of other networks."""
     device = rates.device_name(resources)
     cached = rates.remembered(device)
-    relative = [found.trained / rates.reference(name).trained for name, found in cached.items()]
-    slower = statistics.median(relative or [1 / GPU_SPEED if resources.gpu else 1.0])
-    guess = GUESSED_GPU if resources.gpu else GUESSED
+    reference = rates.reference_gpu if resources.gpu else rates.reference
+    relative = [found.trained / reference(name).trained for name, found in cached.items()]
+    slower = statistics.median(relative or [1.0])
+    guess, source = (GUESSED_GPU, AS_H100) if resources.gpu else (GUESSED, GUESS)
     share = min(1.0, resources.gpu or 1.0)  # who uses the rest of a GPU slows this down
 
     def speed(network: Network) -> Speed:
         if found := cached.get(network):
             low, high = CALIBRATED
-            source = f"from speeds measured on {device}"
-            return Speed(found, found, (low, high / share), source)
-        found = rates.reference(network).times(slower)
-        return Speed(found, found, (1 / guess, guess), GUESS)
+            return Speed(found, found, (low, high / share), f"from speeds measured on {device}")
+        found = reference(network).times(slower)
+        return Speed(found, found, (1 / guess, guess), source)
 
     return speed
 
@@ -158,7 +158,7 @@ def finished(root: Root, gpu: bool, host: str = "") -> dict[Network, list[Finish
         network, trained = network_of(trial), epochs.get(key, [])
         known = [(probes[name], took) for name, took in rows.get(key, []) if name in probes]
         if trained or known:
-            share = len(trained) / trial.epochs
+            share = min(1.0, len(trained) / (trial.epochs or 1))  # by steps: all rows or none
             found[network].append(
                 Finished(
                     Work(*(share * images for images in training_work(trial))),

@@ -7,6 +7,7 @@ the CPU (with the same number of threads). The loop never asks which model it tr
 
 import copy
 import hashlib
+import itertools
 import logging
 import math
 import time
@@ -21,7 +22,7 @@ from rotgrid.adversaries import stage
 from rotgrid.data import Dataset, pixels, subset
 from rotgrid.recipes import WATCH_STEPS, Recipe, overfitted, recipe_of, watched
 from rotgrid.rotation import draw_angles, rotate
-from rotgrid.spec import Trial
+from rotgrid.spec import Trial, batch_sizes
 from rotgrid.stepping import Step, stepper
 
 LOG = logging.getLogger(__name__)
@@ -68,8 +69,8 @@ def fit(
         progress: is told what begins, as in `epoch 3 of 10`.
 
     Returns:
-        A row per epoch: `epoch`, `train_loss`, those of `validate`, `seconds`. The model is left
-        in evaluation mode.
+        A row per epoch: `epoch`, `train_loss`, those of `validate`, `seconds`. Of a training by
+        `train_steps` a row for each tenth of it. The model is left in evaluation mode.
 
     Raises:
         DivergedError: the mean loss of an epoch is not finite or above `LARGEST_LOSS`, or a
@@ -83,23 +84,25 @@ def fit(
     val_images, val_labels = turned_validation(dataset, trial)
     training = Training(model, optimizer, scheduler)
     name = checkpoints.training_of(trial.key())
-    rows = [] if checkpoint_in is None else resumed(checkpoint_in, name, training, trial)
+    done, rows = resumed(checkpoint_in, name, training, trial)
     step = stepper(model, optimizer, trial)
     every, written = seconds_between_checkpoints(until), time.monotonic()
-    for epoch in range(len(rows) + 1, trial.epochs + 1):
-        progress(f"epoch {epoch} of {trial.epochs}")
-        start = time.perf_counter()
+    last, start = math.ceil(trial.passes()), time.perf_counter()
+    for epoch in range(done + 1, last + 1):
+        progress(f"epoch {epoch} of {last}")
         loss = train_epoch(step, scheduler, images, labels, trial, epoch, until)
         if not loss <= LARGEST_LOSS * (10 if epoch == 1 else 1):  # NaN is not <= anything
             raise DivergedError(f"mean training loss {loss:.4g} in epoch {epoch}")
-        row = {"epoch": epoch, "train_loss": loss}
-        row |= validate(model, val_images, val_labels, trial)
-        rows.append(row | {"seconds": time.perf_counter() - start})
-        if overfitted(rows) == epoch:
-            LOG.warning("%s: catastrophic overfitting in epoch %d", trial.key(), epoch)
-        due = time.monotonic() - written >= every and epoch < trial.epochs
+        if has_row(trial, epoch):
+            row = {"epoch": epoch, "train_loss": loss}
+            row |= validate(model, val_images, val_labels, trial)
+            rows.append(row | {"seconds": time.perf_counter() - start})
+            start = time.perf_counter()
+            if overfitted(rows) == epoch:
+                LOG.warning("%s: catastrophic overfitting in epoch %d", trial.key(), epoch)
+        due = time.monotonic() - written >= every and epoch < last
         if checkpoint_in is not None and due:
-            state = {**training.state_dict(), "rows": rows}
+            state = {**training.state_dict(), "rows": rows, "epoch": epoch}
             storage.put(checkpoint_in, name, checkpoints.serialize(state, {"key": trial.key()}))
             written = time.monotonic()
     if not all(weight.isfinite().all() for weight in model.parameters()):
@@ -137,25 +140,37 @@ class Training(NamedTuple):
         self.scheduler.load_state_dict(state["scheduler"])
 
 
-def resumed(root: storage.Root, name: str, training: Training, trial: Trial) -> list[Row]:
-    """Go on from a stored training: the rows of its epochs; none if there is none of this trial.
+def has_row(trial: Trial, epoch: int) -> bool:
+    """Whether the network is validated after an epoch: each, or where many small ones make
+    `train_steps` the first after each tenth of the training."""
+    tenths = [min(10, math.floor(10 * at / trial.passes())) for at in (epoch - 1, epoch)]
+    return not trial.train_steps or tenths[0] < tenths[1]
+
+
+def resumed(
+    root: storage.Root | None, name: str, training: Training, trial: Trial
+) -> tuple[int, list[Row]]:
+    """Go on from a stored training: how many epochs it has, and their rows; 0 and none if there
+    is none of this trial.
 
     A damaged one is logged, and the training stays as it was.
     """
-    found = checkpoints.load(root, name)
+    found = None if root is None else checkpoints.load(root, name)
     if found is None:
-        return []
+        return 0, []
     before = copy.deepcopy(training.state_dict())
     try:
         rows: list[Row] = found.state["rows"]
-        if found.notes.get("key", trial.key()) != trial.key() or len(rows) > trial.epochs:
+        done = int(found.state.get("epoch", len(rows)))  # earlier versions: a row for each
+        fits = len(rows) <= done <= trial.passes()
+        if found.notes.get("key", trial.key()) != trial.key() or not fits:
             raise ValueError("of another trial")
         training.load_state_dict(found.state)
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         checkpoints.report_damage(name, error)
         training.load_state_dict(before)
-        return []
-    return rows
+        return 0, []
+    return done, rows
 
 
 def train_epoch(
@@ -167,18 +182,20 @@ def train_epoch(
     epoch: int,
     until: float = deadline.NEVER,
 ) -> float:
-    """One pass over the training images; the mean loss.
+    """One pass over the training images, or what is left of the steps; the mean loss.
 
     On a GPU nothing here waits for it but the last line (and adversaries that search).
     """
     torch.manual_seed(epoch_seed(trial, epoch, "dropout"))
     starts = torch.Generator().manual_seed(epoch_seed(trial, epoch, "adversary"))
     total = torch.zeros((), device=images.device)
-    for batch, truth, eps in batches(images, labels, trial, epoch):
+    sizes = batch_sizes(len(labels), trial.batch_size)
+    sizes = sizes[: trial.steps() - (epoch - 1) * len(sizes)]
+    for batch, truth, eps in itertools.islice(batches(images, labels, trial, epoch), len(sizes)):
         deadline.check(until, f"epoch {epoch}")
         total += step(batch, truth, eps, starts) * len(truth)
         scheduler.step()
-    return total.item() / len(labels)
+    return total.item() / sum(sizes)
 
 
 def batches(
@@ -201,17 +218,6 @@ def batches(
         turned = rotate(pixels(images[order[part]]), angles[part], trial.interpolation)
         for batch, truth in zip(turned.split(some), labels[order[part]].split(some), strict=True):
             yield batch, truth, next(eps).eps
-
-
-def batch_sizes(n: int, size: int) -> list[int]:
-    """How many of `n` images are in each batch of an epoch.
-
-    One that would be left alone joins the batch before: batch norm has no use for one.
-    """
-    sizes = [min(size, n - at) for at in range(0, n, size)]
-    if len(sizes) > 1 and sizes[-1] == 1 < size:
-        sizes[-2:] = [size + 1]
-    return sizes
 
 
 def batches_at_once(size: int, device: torch.device) -> int:
@@ -240,8 +246,8 @@ def optimiser(
         kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
         betas = (recipe.momentum, 0.999)
         optimizer = kind(weights, betas=betas, capturable=on_gpu, **settings)
-    steps = trial.epochs * len(batch_sizes(trial.train_size, trial.batch_size))
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, schedule(recipe, steps))
+    rates = schedule(recipe, trial.steps())
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, rates)
 
 
 def rates_to(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
@@ -301,7 +307,7 @@ def validate(model: nn.Module, images: Tensor, labels: Tensor, trial: Trial) -> 
         attack="pgd",
         eps_grid=[trial.adversary_eps],
         steps=WATCH_STEPS,
-        step_size=trial.adversary_eps / 4,
+        step_size=trial.adversary_eps / 4 or None,
         generator=torch.Generator().manual_seed(0),
     )
     return row | {"val_robust_n": len(chosen), "val_robust_n_correct": int(survived.sum())}

@@ -70,6 +70,28 @@ def test_the_random_step_has_the_length_of_wong_et_al():
     assert along[along < 1 - 1e-4].mean().item() == pytest.approx((0.25 + 1) / 2, abs=0.01)
 
 
+def test_noise_and_step_have_the_lengths_of_de_jorge_et_al():
+    """On a linear model: U(-2 eps, 2 eps) and a step of eps, and nothing is cut off."""
+    net, images = Linear(), torch.full((50, 1, 28, 28), 0.5)
+    labels = torch.zeros(50, dtype=torch.long)  # the loss grows along w
+    moved = adversaries.fgsm_from_noise(net, images, labels, eps=0.1, generator=generator())
+    along = ((moved - images) * net.w.detach().sign().view(1, 1, 28, 28)) / 0.1
+    assert along.amin().item() == pytest.approx(-1.0, abs=1e-3)
+    assert along.amax().item() == pytest.approx(3.0, abs=1e-3)
+    assert along.mean().item() == pytest.approx(1.0, abs=0.02)
+    assert along.var().item() == pytest.approx(16 / 12, rel=0.02)  # of a uniform of width 4
+
+
+def test_noise_leaves_the_ball_and_not_the_box(batch):
+    images, labels = batch
+    net = models.build("stdcnn").train()
+    moved = adversaries.fgsm_from_noise(net, images, labels, eps=EPS, generator=generator())
+    assert moved.amin() >= 0
+    assert moved.amax() <= 1
+    assert EPS < (moved - images).abs().amax() <= 3 * EPS + 1e-6
+    assert net.training
+
+
 def test_the_random_start_stays_in_the_box(monkeypatch):
     seen = []
     real = adversaries.input_gradient
@@ -141,6 +163,7 @@ def test_one_step_of_the_divergence_is_the_textbook_s(batch):
 
 ATTACKS = {
     "fgsm-rs": lambda *batch: adversaries.fgsm_from_random(*batch, eps=EPS, generator=generator()),
+    "n-fgsm": lambda *batch: adversaries.fgsm_from_noise(*batch, eps=EPS, generator=generator()),
     "trades": divergent,
 }
 
@@ -175,7 +198,7 @@ def test_the_curriculum_at_its_breakpoints():
     assert found[6.0] == found[7.99] == found[8] == last
 
 
-@pytest.mark.parametrize("adversary", ["fgsm", "fgsm-mix", "fgsm-rs", "pgd", "trades"])
+@pytest.mark.parametrize("adversary", ["fgsm", "fgsm-mix", "fgsm-rs", "n-fgsm", "pgd", "trades"])
 def test_eps_grows_and_the_rotation_stays(adversary):
     common = {"model": "gcnn", "epochs": 4, "train_rotation": 60, "adversary": adversary}
     warmed = Trial(**common, recipe="fast", adversary_eps=0.2)  # over half of the training

@@ -240,6 +240,24 @@ def test_the_curve_of_a_searching_attack_falls_for_every_image(trained, test_set
     assert 0 < found[2].sum() < len(test_set[1])
 
 
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_searches_say_how_much_of_what_they_take_for_granted_was_checked(
+    trained, test_set, attack
+):
+    grid, notes, counts = [0.3, 0.02, 0.0, 0.04, 0.02], {}, ("search_checked", "search_missed")
+    run = functools.partial(attacks.sweep, trained, *test_set, attack=attack)
+    noted = run(eps_grid=grid, notes=notes, **seeded(attack))
+    assert torch.equal(noted, run(eps_grid=grid, **seeded(attack)))
+    assert {*counts} & {*notes} == ({*counts} if attack in SEARCHING else set())
+    for checked, missed in zip(*(notes.get(name, []) for name in counts), strict=True):
+        assert 0 <= missed <= checked <= len(test_set[1])
+    if attack in SEARCHING:
+        (first, second, zero, _, again), missed = notes["search_checked"], notes["search_missed"]
+        assert (zero, missed) == (0, [0] * 5)
+        assert second == again
+        assert first == 0  # nothing is above it
+
+
 def test_images_already_wrong_count_as_errors(trained, test_set):
     images, _ = test_set
     wrong = (attacks.predicted(trained, images) + 1) % 10
@@ -419,7 +437,7 @@ def test_no_images_is_no_error(trained):
 def test_pgd_below_what_fmn_found_is_no_weaker_than_either(trained, test_set):
     grid = [0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2]
     run = functools.partial(attacks.sweep, trained, *test_set, eps_grid=grid)
-    both, pgd, fmn = run(attack="fmn-pgd"), run(attack="pgd"), run(attack="fmn", steps=15)
+    both, pgd, fmn = run(attack="fmn-pgd"), run(attack="pgd"), run(attack="fmn", steps=50)
     assert (both <= fmn).all()
     assert (both & ~pgd).float().mean() <= 0.005
     assert both.sum() < min(pgd.sum(), fmn.sum()) + 1

@@ -152,6 +152,35 @@ def test_every_attack_has_its_row(net, digits, attack, monkeypatch):
     assert ("checks" in row) == (attack == "diagnostics")
 
 
+def test_rows_say_what_the_searches_noted_at_their_eps(net, digits, caplog):
+    common = {"attack": "apgd", "steps": 4, "n_images": 60, "test_rotation": 0}
+    found = rows(net, digits, *(Probe(eps=eps, **common) for eps in (0.3, 0.02, 0.01, 0.005)))
+    checked = [row["search_checked"] for row in found]
+    assert checked[0] == 0 < sum(checked)
+    assert {row["search_missed"] for row in found} <= {0, 1}
+    assert not caplog.records
+    (fgsm,) = rows(net, digits, Probe(attack="fgsm", eps=0.1, n_images=20))
+    assert "search_checked" not in fgsm
+
+
+class Flat(torch.nn.Module):
+    """One class for everything, and no gradient."""
+
+    def forward(self, images):
+        return torch.eye(10)[[7] * len(images)] + 0 * images.sum()
+
+
+def test_gradients_that_vanish_are_logged_by_trial_attack_eps_and_count(digits, caplog):
+    probes = [Probe(attack="strong", eps=eps, steps=1, n_images=20) for eps in (0.05, 0.01)]
+    low, _ = rows(Flat(), digits, *probes)
+    sevens = int((digits.test_labels[data.subset(digits.test_labels, 20)] == 7).sum())
+    assert (low["no_gradient"], low["square_only"]) == (sevens, 0)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    text = record.getMessage()
+    assert f"trial {TRIAL.key()}, attack strong, eps 0.01, 0.05: of 20 images {sevens}" in text
+
+
 def test_classes_are_counted_apart(net, digits):
     (row,) = rows(net, digits, Probe(n_images=100))
     labels = digits.test_labels[data.subset(digits.test_labels, 100)]

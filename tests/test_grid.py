@@ -102,8 +102,9 @@ def test_numbers_in_yaml_that_pyyaml_reads_as_text():
 
 def test_no_is_text_and_leads_to_none():
     assert problems("blocks: [{model: gcnn, adversary: no}]") == [
-        "g.yaml:1:35: blocks.0.adversary: should be 'none', 'fgsm', 'fgsm-mix', 'fgsm-rs', 'pgd', "
-        "'trades' or 'cusp' (attack used in training) (got 'no') - did you mean 'none'?"
+        "g.yaml:1:35: blocks.0.adversary: should be 'none', 'fgsm', 'fgsm-mix', 'fgsm-rs', "
+        "'n-fgsm', 'pgd', 'trades' or 'cusp' (attack used in training) (got 'no') "
+        "- did you mean 'none'?"
     ]
 
 
@@ -184,6 +185,7 @@ resources: {gpu: 0.3, cpus: 1}
         ("{resources: {retries: 1e9}, blocks: [{model: gcnn}]}", "valid integer"),
         ("{resources: {cpu: 999999}, blocks: [{model: gcnn}]}", "less than or equal to 1024"),
         (f"{{name: {'a' * 101}, blocks: [{{model: gcnn}}]}}", "up to 100 letters"),
+        ("blocks: [{model: gcnn, epochs: 0}]", "should be 1 or more, or 0 with `train_steps`"),
         ("blocks: [{model: resnet18}]", "'madrycnn' (architecture) (got 'resnet18')"),
         ("blocks: [{model: gcnn, probes: {attack: fmn, steps: 0}}]", "1 or more for fmn"),
         (f"blocks: {'[' * 2000}{']' * 2000}", "is nested too deeply"),
@@ -236,6 +238,7 @@ def test_gpu_shares_that_no_trial_can_use(gpu, reason):
         "probes: [{attack: pgd}, {attack: [none, noise], label_rule: predicted}]",
         "interpolation: nearest, train_rotation: [0, 0.0]",
         "adversary_eps: 0.1",
+        "epochs: 3, train_steps: [100, 200]",
         "adversary: none, adversary_eps: [0.1, 0.2]",
     ],
 )
@@ -487,6 +490,25 @@ def test_an_override_of_one_of_two_blocks_of_a_name():
     assert len(grid.parse(text, overrides=["blocks.*.seed=1"]).trials) == 2
 
 
+@pytest.mark.parametrize(
+    ("names", "models"),
+    [(["A"], ["stdcnn", "gcnn"]), (["A-2"], ["gcnn"]), (["AB", "A-1"], ["stdcnn", "hnet"]),
+     ([], ["stdcnn", "gcnn", "hnet", "ptn"])],
+)  # fmt: skip
+def test_some_blocks_of_a_grid(names, models):
+    blocks = {"A-1": "stdcnn", "A-2": "gcnn", "AB": "hnet", "": "ptn"}
+    text = json.dumps({"blocks": [{"name": n, "model": m} for n, m in blocks.items()]})
+    plan = grid.parse(text, blocks=names)
+    assert [trial.model for trial in plan.trials] == models
+    assert grid.parse(grid.dump(plan)) == plan
+
+
+@pytest.mark.parametrize("name", ["B", "a", "A-", ""])
+def test_a_block_that_is_not_there(name):
+    with pytest.raises(GridError, match=r"--block .*no block has such a name; there is A-1, A-2"):
+        grid.parse("blocks: [{name: A-1, model: gcnn}, {name: A-2, model: ptn}]", blocks=[name])
+
+
 def test_aliases_of_aliases_are_refused_before_they_are_expanded():
     lines = ["a0: &a0 [x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 30)]
@@ -531,6 +553,7 @@ PINNED = {
     "attacks": (12, 108),
     "calibration": (1, 7),
     "recipes": (78, 624),
+    "study": (640, 35_696),
 }
 
 

@@ -283,7 +283,7 @@ def test_interruption_keeps_what_is_done_and_says_how_to_go_on(
 
 def test_the_printed_command_asks_for_the_same_again(grid_file):
     words = [str(grid_file), "--results", "a b/$(x)", "--set", "blocks.b.seed=[0, 1]", "--local",
-             "--only", "ab", "--retry-failed", "--no-report"]  # fmt: skip
+             "--only", "ab", "--retry-failed", "--no-report", "--block", "b"]  # fmt: skip
     args = launch.parse_arguments(words)
     again = shlex.split(launch.again(args))
     assert launch.parse_arguments(again[3:]) == args

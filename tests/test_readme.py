@@ -15,7 +15,7 @@ from analysis import claims, pictures
 from analysis.__main__ import drawings
 from analysis.figures import FIGURES
 from analysis.load import read
-from rotgrid import experiment, grid, launch, models, results, storage
+from rotgrid import experiment, grid, launch, models, results, spec, storage
 from rotgrid.document import GridError
 from rotgrid.spec import VARIANTS
 
@@ -230,7 +230,19 @@ def test_the_recipes_do_what_the_readme_says():
 
 @pytest.mark.parametrize("name", ["baseline", "architectures", "calibration", "recipes"])
 def test_stored_rows_are_those_of_the_grid(name):
-    assert analysis.problems(ROOT / "docs" / name) == []
+    """But for attacks that were revised since, whose rows are as they were before."""
+    grids = [
+        grid.parse(storage.get(ROOT / "docs" / name, file).decode())
+        for file in storage.names(ROOT / "docs" / name, "grids", ".yaml")
+    ]
+    revised = [
+        sum(p.attack in spec.ATTACK_REVISIONS for ps in plan.trials.values() for p in ps)
+        for plan in grids
+    ]
+    problems = analysis.problems(ROOT / "docs" / name)
+    assert len(problems) == sum(number > 0 for number in revised)
+    for number in filter(None, revised):
+        assert any(f"missing {number} in all" in problem for problem in problems)
     assert grid.read(ROOT / f"docs/{name}/grids/{name}.yaml").trials == (
         grid.read(ROOT / f"grids/{name}.yaml").trials
     )
@@ -294,7 +306,8 @@ def test_strong_attacks_were_made_on_the_same_networks():
     plan = grid.read(ROOT / "grids/attacks.yaml")
     measured = results.measured(ROOT / "docs/architectures")
     for trial, probes in plan.trials.items():
-        assert {probe.key() for probe in probes} <= measured[trial.key()]
+        first = {spec.digest(spec.without_later(probe)) for probe in probes}  # before revisions
+        assert first <= measured[trial.key()]
 
 
 def calibration_table():

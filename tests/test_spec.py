@@ -35,6 +35,7 @@ def test_equal_work_has_an_equal_key():
         ("adversary", "fgsm"),
         ("recipe", "fast"),
         ("epochs", 3),
+        ("train_steps", 3),
         ("batch_size", 1),
         ("learning_rate", 0.1),
         ("interpolation", "nearest"),
@@ -71,6 +72,15 @@ def test_a_recipe_may_be_another_for_a_model():
     assert (fast["hnet"].learning_rate, fast["hnet"].epochs) == (0.001, 8)
 
 
+def test_steps_take_the_place_of_epochs():
+    trial = Trial(model="gcnn", train_steps=860, epochs=7)
+    assert (trial.epochs, trial.train_steps, trial.steps(), trial.passes()) == (0, 860, 860, 1.0)
+    assert trial == Trial(model="gcnn", train_steps=860)
+    by_epochs = Trial(model="gcnn")
+    assert (by_epochs.steps(), by_epochs.passes()) == (8600, 10.0)
+    assert by_epochs.key() != Trial(model="gcnn", train_steps=8600).key()
+
+
 def test_a_variant_may_be_written_as_a_number():
     assert Trial(model="hnet", variant=2018) == Trial(model="hnet", variant="2018")
     with pytest.raises(ValidationError, match="variant"):
@@ -105,7 +115,6 @@ PROBES = [
     ("c5d85ff34f57a385", {"attack": "fgsm", "eps": 0.1}),
     ("bc76cdf358474a68",
      {"attack": "pgd", "eps": 0.3, "steps": 7, "restarts": 3, "loss": "margin"}),
-    ("bec76e9a308b4a51", {"attack": "apgd", "loss": "dlr"}),
     ("edd2077ac591ea5c", {"attack": "noise", "restarts": 20, "test_rotation": 90}),
     ("53f4d71e43cd67ca",
      {"attack": "fgsm", "eps": 0.3, "eps_unit": "normalised", "label_rule": "predicted"}),
@@ -223,7 +232,7 @@ def test_vocabulary_agrees_with_the_code():
     elsewhere = ("rotation-grid", "translation-grid", "spatial-grid", "worst-of-10")
     assert {*SWEEPS, *elsewhere, "equivariance", "diagnostics"} == {*spec.ATTACKS}
     assert spec.FIXED.keys() == {*spec.ATTACKS}
-    assert (*recipes.RECIPES, "original") == typing.get_args(recipes.RecipeName)
+    assert {*recipes.RECIPES, "original"} == {*typing.get_args(recipes.RecipeName)}
     assert tuple(recipes.ORIGINALS) == spec.MODELS
     assert tuple(spec.DATA) == typing.get_args(spec.DataName)
     pairs = {(model, variant) for model, vs in spec.VARIANTS.items() for variant in vs}
@@ -240,10 +249,23 @@ def test_fields_that_came_later_leave_old_keys_as_they_were():
         assert other.key() != probe.key()
 
 
+@pytest.mark.parametrize("attack", spec.ATTACKS)
+def test_an_attack_that_changed_has_new_keys_and_no_other_has(attack, monkeypatch):
+    source = {"source": "stdcnn"} if attack == "transfer" else {}
+    probe = Probe(attack=attack, eps=0.1, test_rotation=60, n_images=500, **source)
+    first = spec.digest(spec.without_later(probe))
+    assert (probe.key() == first) is (attack not in spec.ATTACK_REVISIONS)
+    monkeypatch.setitem(spec.ATTACK_REVISIONS, "bim", 2)
+    second = probe.key()
+    monkeypatch.setitem(spec.ATTACK_REVISIONS, "bim", 3)
+    third = probe.key()
+    assert (len({first, second, third}) == 3) is (attack == "bim")
+
+
 def test_a_precision_that_came_later_leaves_old_networks_as_they_were():
     trial = Trial(model="stdcnn")
     recipe = recipes.recipe_of(trial.recipe, trial.model).contents()
-    old = {**trial.model_dump(exclude={"precision"}), "recipe": recipe}
+    old = {**trial.model_dump(exclude={"precision", "train_steps"}), "recipe": recipe}
     assert trial.key() == spec.digest(old)
     assert Trial(model="stdcnn", precision="bfloat16").key() != trial.key()
 
@@ -257,11 +279,23 @@ def test_a_precision_that_came_later_leaves_old_networks_as_they_were():
         ({"attack": "transfer"}, "needed by transfer; choose from stdcnn"),
         ({"attack": "fmn", "steps": 0}, "should be 1 or more for fmn"),
         ({"attack": "noise", "restarts": 0}, "should be 1 or more for noise"),
+        ({"attack": "diagnostics", "restarts": 0}, "1 or more for diagnostics"),
+        *(
+            ({"attack": a, "source": "stdcnn", "steps": 0, "restarts": 0}, f"1 or more for {a}")
+            for a in ("pgd", "apgd", "fmn-pgd", "transfer")
+        ),
     ],
 )
 def test_probes_whose_fields_do_not_fit_are_refused(fields, message):
     with pytest.raises(ValidationError, match=message):
         Probe(**fields)
+
+
+@pytest.mark.parametrize("attack", ["pgd", "apgd", "fmn-pgd", "transfer"])
+def test_steps_or_a_random_start_are_enough_for_an_attack_that_climbs(attack):
+    for steps, restarts in ((0, 1), (1, 0)):
+        probe = Probe(attack=attack, source="stdcnn", steps=steps, restarts=restarts)
+        assert (probe.steps, probe.restarts) == (steps, restarts)
 
 
 def test_fields_that_an_attack_does_not_have_do_not_make_another_probe():

@@ -1,8 +1,11 @@
 """Attacks, each one function: (model, images, labels, *, eps, ...) -> adversarial images.
 
-Pixels are in [0, 1] and eps is an L-infinity radius in that unit; labels are the true ones. The
-model is attacked in evaluation mode with frozen parameters, and left as it was found. `spatial`
-turns and shifts unturned images; `sweep` measures any attack on pixels over a grid of eps.
+Pixels are float32 or float64 in [0, 1] and eps is an L-infinity radius in that unit; labels are
+the true ones. The model, a module or any function around one, is attacked in evaluation mode with
+frozen parameters, and left as it was found. Arguments are checked first
+(`rotgrid.attacks.checks`); no global random generator is moved. Random starts belong to places in
+the batch: images in another order get those of others. `spatial` rotates and shifts unrotated
+images; `sweep` measures any attack on pixels over a grid of eps.
 """
 
 from rotgrid.attacks.apgd import apgd

@@ -1,5 +1,6 @@
 """Auto-PGD: PGD that sets its own step size (Croce and Hein 2020, section 3, algorithm 1)."""
 
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
@@ -7,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rotgrid.attacks.checks import checked
 from rotgrid.attacks.starts import draw_starts, require_starts
 from rotgrid.attacks.threat import (
     Model,
@@ -15,7 +17,6 @@ from rotgrid.attacks.threat import (
     input_gradient,
     misclassified,
     project,
-    require_valid,
     split,
 )
 from rotgrid.spec import known
@@ -30,6 +31,7 @@ RISING = 0.75
 """rho: the step is halved unless more than this share of a window's steps raised the loss."""
 
 
+@checked
 def apgd(
     model: Model,
     images: Tensor,
@@ -55,10 +57,10 @@ def apgd(
         generator: of the random starts; without one the first start is the image itself.
 
     Raises:
-        ValueError: pixels or eps outside [0, 1], an unknown loss, or nothing to try.
+        ValueError: an argument has the wrong type, shape or range (`rotgrid.attacks.checks`), or
+            nothing would be tried.
         FloatingPointError: logits or gradients are not finite.
     """
-    require_valid(images, labels, eps)
     require_starts(steps, restarts, generator)
     offsets = draw_starts(images, restarts, generator)
     radius = images.new_full((len(images), 1, 1, 1), eps)
@@ -73,10 +75,12 @@ def apgd_from(
     steps: int,
     loss: ApgdLoss,
     offsets: Iterable[Tensor],
+    fresh: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Adversarial images and whether each is misclassified, at an eps (m, 1, 1, 1) per image.
 
-    `dlr` uses the same offsets toward every target, where the original draws anew.
+    `dlr` uses the same offsets toward every target. With `fresh` each run has its own, as in the
+    original: there are as many runs as offsets, and targets come in turn.
     """
     if (climbed := known(loss, LOSSES)) is None:
         raise ValueError(f"loss {loss!r} is neither ce nor dlr")
@@ -86,15 +90,24 @@ def apgd_from(
     with frozen(model):
         broken = misclassified(model, images, labels)
         targets = wrong_classes(model, images, labels) if loss == "dlr" else labels[:, None]
-        for target in targets.unbind(1):
-            for offset in offsets:
-                left = (~broken).nonzero().squeeze(1)
-                if not len(left):
-                    return found, broken
-                case = (images[left], labels[left], target[left], eps[left])
-                ascent = begin(model, *case, offset[left], climbed)
-                found[left], broken[left] = climb(model, ascent, steps, climbed)
+        for target, offset in runs(targets, offsets, fresh):
+            left = (~broken).nonzero().squeeze(1)
+            if not len(left):
+                break
+            case = (images[left], labels[left], target[left], eps[left])
+            ascent = begin(model, *case, offset[left], climbed)
+            found[left], broken[left] = climb(model, ascent, steps, climbed)
     return found, broken
+
+
+def runs(
+    targets: Tensor, offsets: Iterable[Tensor], fresh: bool
+) -> Iterable[tuple[Tensor, Tensor]]:
+    """The target classes (m,) and the offsets of each run."""
+    each = targets.unbind(1)
+    if fresh:
+        return zip(itertools.cycle(each), offsets, strict=False)
+    return ((target, offset) for target in each for offset in offsets)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:

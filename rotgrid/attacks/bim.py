@@ -4,20 +4,21 @@ import math
 
 from torch import Tensor
 
+from rotgrid.attacks.checks import checked
 from rotgrid.attacks.pgd import ascend
-from rotgrid.attacks.threat import Model, frozen, require_valid
+from rotgrid.attacks.threat import Model, frozen
 
 STEP = 1 / 255
 """Kurakin et al. change each pixel by one of its 256 levels per step."""
 
 
+@checked
 def bim(model: Model, images: Tensor, labels: Tensor, *, eps: float) -> Tensor:
     """Signed gradient ascent from the image by one pixel level at a time, `steps_for(eps)` times.
 
     An image gets its last iterate if that is misclassified, else its latest misclassified one,
     else the last iterate. Args and errors are those of `rotgrid.attacks.fgsm`.
     """
-    require_valid(images, labels, eps)
     with frozen(model):
         return ascend(model, images, labels, images, eps, steps_for(eps), STEP, "ce")[0]
 

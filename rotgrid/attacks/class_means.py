@@ -4,12 +4,16 @@ Tramèr et al. 2017 ("The Space of Transferable Adversarial Examples"), section 
 two classes there; here an image moves toward the class whose mean is nearest to that of its own.
 """
 
+import functools
+
 import torch
 from torch import Tensor
 
-from rotgrid.attacks.threat import Model, project, require_valid
+from rotgrid.attacks.checks import checked
+from rotgrid.attacks.threat import Model, project
 
 
+@functools.partial(checked, asks_model=False)
 def class_means(
     model: Model, images: Tensor, labels: Tensor, *, eps: float, means: Tensor
 ) -> Tensor:
@@ -23,9 +27,12 @@ def class_means(
         means: (classes, 1, height, width), the mean training image of each class.
 
     Raises:
-        ValueError: pixels or eps outside [0, 1].
+        ValueError: an argument has the wrong type, shape or range (`rotgrid.attacks.checks`).
     """
-    require_valid(images, labels, eps)
+    if means.shape[1:] != images.shape[1:]:
+        raise ValueError(f"means are {tuple(means.shape)} for images of {tuple(images.shape[1:])}")
+    if len(labels) and (most := int(labels.amax())) >= len(means):
+        raise ValueError(f"label {most}, and there are means of classes 0 to {len(means) - 1}")
     directions = (means[nearest(means)] - means).sign()
     return project(images + eps * directions[labels], images, eps)
 

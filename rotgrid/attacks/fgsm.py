@@ -5,12 +5,14 @@ from typing import Literal
 
 from torch import Tensor
 
-from rotgrid.attacks.threat import Model, frozen, input_gradient, require_valid
+from rotgrid.attacks.checks import checked
+from rotgrid.attacks.threat import Model, frozen, input_gradient
 
 GradientOf = Callable[[Model, Tensor, Tensor, Literal["ce"]], tuple[Tensor, Tensor]]
 """`input_gradient`, or one that does not look whether it is finite."""
 
 
+@checked
 def fgsm(model: Model, images: Tensor, labels: Tensor, *, eps: float) -> Tensor:
     """clip(x + eps * sign(grad_x cross-entropy(x, true label)), 0, 1), from x itself.
 
@@ -23,10 +25,9 @@ def fgsm(model: Model, images: Tensor, labels: Tensor, *, eps: float) -> Tensor:
         eps: L-infinity radius in pixel units.
 
     Raises:
-        ValueError: pixels or eps outside [0, 1].
+        ValueError: an argument has the wrong type, shape or range (`rotgrid.attacks.checks`).
         FloatingPointError: the gradient is not finite.
     """
-    require_valid(images, labels, eps)
     return step_along(images, ascent_direction(model, images, labels), eps)
 
 

@@ -19,6 +19,7 @@ import math
 import torch
 from torch import Tensor
 
+from rotgrid.attacks.checks import checked
 from rotgrid.attacks.threat import (
     TOLERANCE,
     Model,
@@ -30,7 +31,6 @@ from rotgrid.attacks.threat import (
     misclassified,
     project,
     require_steps,
-    require_valid,
     split,
 )
 from rotgrid.attacks.threat import distances as moved_by
@@ -45,6 +45,7 @@ TEMPERATURE = 0.3
 """Of the average over wrong classes, in units of the margin."""
 
 
+@checked
 def fmn(
     model: Model,
     images: Tensor,
@@ -60,20 +61,19 @@ def fmn(
         steps: gradient steps, at least 1.
         generator: not used, since nothing is random.
     """
-    require_valid(images, labels, eps)
     require_steps(steps)
     found, distance = fmn_from(model, images, labels, steps)
     within = distance <= eps + TOLERANCE
     return torch.where(within[:, None, None, None], found, images)
 
 
+@checked
 def distances(model: Model, images: Tensor, labels: Tensor, *, steps: int = 100) -> Tensor:
     """(batch,): L-inf distance of the nearest misclassified image found, in pixel units.
 
     It bounds the distance to the decision boundary from above: 0 where the image itself is
     misclassified, inf where nothing was found in [0, 1]. Args and errors are those of `fmn`.
     """
-    require_valid(images, labels, eps=0)
     require_steps(steps)
 
     def found(at: Tensor) -> Tensor:

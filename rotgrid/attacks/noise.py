@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from rotgrid.attacks.checks import checked
 from rotgrid.attacks.starts import uniform_offsets
 from rotgrid.attacks.threat import (
     Model,
@@ -12,13 +13,13 @@ from rotgrid.attacks.threat import (
     misclassified,
     project,
     require_restarts,
-    require_valid,
 )
 
 Draw = Callable[[Tensor, torch.Generator], Tensor]
 """(images, generator) -> offsets in units of eps."""
 
 
+@checked
 def noise(
     model: Model,
     images: Tensor,
@@ -36,6 +37,7 @@ def noise(
     return worst_draw(model, images, labels, eps, restarts, generator, uniform_offsets)
 
 
+@checked
 def sign_noise(
     model: Model,
     images: Tensor,
@@ -72,7 +74,6 @@ def worst_draw(
     draw: Draw,
 ) -> Tensor:
     """The images moved by eps times the last offset that misclassifies, else by the first."""
-    require_valid(images, labels, eps)
     require_restarts(restarts)
     worst = images
     with frozen(model):

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from rotgrid.attacks.checks import checked
 from rotgrid.attacks.starts import draw_starts, require_starts
 from rotgrid.attacks.threat import (
     Loss,
@@ -14,10 +15,10 @@ from rotgrid.attacks.threat import (
     input_gradient,
     misclassified,
     project,
-    require_valid,
 )
 
 
+@checked
 def pgd(
     model: Model,
     images: Tensor,
@@ -49,10 +50,10 @@ def pgd(
         loss: `ce` or `margin`.
 
     Raises:
-        ValueError: pixels or eps outside [0, 1], an unknown loss, or nothing to try.
+        ValueError: an argument has the wrong type, shape or range (`rotgrid.attacks.checks`), or
+            nothing would be tried.
         FloatingPointError: logits or gradients are not finite.
     """
-    require_valid(images, labels, eps)
     require_starts(steps, restarts, generator)
     offsets = draw_starts(images, restarts, generator)
     step_size = eps / 30 if step_size is None else step_size

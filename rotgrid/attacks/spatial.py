@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rotgrid.attacks.checks import checked, require_valid
 from rotgrid.attacks.pgd import restart_from
 from rotgrid.attacks.starts import Picked
 from rotgrid.attacks.threat import (
@@ -20,7 +21,6 @@ from rotgrid.attacks.threat import (
     frozen,
     in_batches,
     indices,
-    require_valid,
 )
 from rotgrid.rotation import draw_angles, draw_shifts, transform
 from rotgrid.spec import Interpolation
@@ -84,6 +84,7 @@ def product_of(angles: Tensor, shifts: Tensor) -> Tensor:
     return torch.cartesian_prod(angles, shifts.double(), shifts.double()).unique(dim=0)
 
 
+@checked
 def spatial(
     model: Model,
     images: Tensor,
@@ -163,7 +164,7 @@ def for_each(images: Tensor, labels: Tensor, transforms: Tensor) -> Tensor:
     Raises:
         ValueError: the images, the labels or the transforms are wrong.
     """
-    require_valid(images, labels, 0.0)
+    require_valid(images, labels)
     shape = tuple(transforms.shape)
     if transforms.ndim == 2:
         transforms = transforms.expand(len(images), *shape)

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from rotgrid.attacks.checks import checked
 from rotgrid.attacks.threat import (
     Model,
     finite_logits,
@@ -13,7 +14,6 @@ from rotgrid.attacks.threat import (
     misclassified,
     require_restarts,
     require_steps,
-    require_valid,
 )
 
 P_INIT = 0.8
@@ -26,6 +26,7 @@ Squares = list[tuple[int, slice, slice]]
 """Of each query: the end of the ball that its pixels go to (0 or 1), its rows, its columns."""
 
 
+@checked
 def square(
     model: Model,
     images: Tensor,
@@ -54,7 +55,6 @@ def square(
         restarts: number of searches; those after the first only attack images still correct.
         generator: of all draws; without one they are those of a fixed seed.
     """
-    require_valid(images, labels, eps)
     require_steps(steps, least=0)
     require_restarts(restarts)
     radius = images.new_full((len(images), 1, 1, 1), eps)

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rotgrid.attacks.networks import networks_of
 from rotgrid.models.layers import filters_kept
 
 Model = Callable[[Tensor], Tensor]
@@ -73,11 +74,10 @@ def frozen(model: Model) -> Iterator[None]:
 
     Dropout left on would be a randomised defence, and would make every attack look weak. Filters
     that the model builds from its weights are built once: weights must not change meanwhile.
+    Networks that a function refers to are frozen as well (`rotgrid.attacks.networks`).
     """
-    if not isinstance(model, nn.Module):
-        yield
-        return
-    modules, parameters = list(model.modules()), list(model.parameters())
+    network = model if isinstance(model, nn.Module) else nn.ModuleList(networks_of(model))
+    modules, parameters = list(network.modules()), list(network.parameters())
     modes = [module.training for module in modules]
     wanted = [parameter.requires_grad for parameter in parameters]
     try:
@@ -85,30 +85,13 @@ def frozen(model: Model) -> Iterator[None]:
             module.training = False
         for parameter in parameters:
             parameter.requires_grad_(False)
-        with filters_kept(model):
+        with filters_kept(network):
             yield
     finally:
         for module, mode in zip(modules, modes, strict=True):
             module.training = mode
         for parameter, want in zip(parameters, wanted, strict=True):
             parameter.requires_grad_(want)
-
-
-def require_valid(images: Tensor, labels: Tensor, eps: float) -> None:
-    """Refuse what would make eps meaningless.
-
-    Raises:
-        ValueError: shapes, pixel range or eps are wrong.
-    """
-    if len(images) != len(labels):
-        raise ValueError(f"{len(images)} images but {len(labels)} labels")
-    if not 0 <= eps <= 1:
-        raise ValueError(f"eps {eps} is not in [0, 1], the unit of pixels")
-    if not images.is_floating_point():
-        raise ValueError(f"images are {images.dtype}, not floats in [0, 1]")
-    if len(images) and not (images.amin() >= 0 and images.amax() <= 1):
-        low, high = images.amin().item(), images.amax().item()
-        raise ValueError(f"pixels in [{low:.3g}, {high:.3g}], not [0, 1]: normalise in the model")
 
 
 def require_steps(steps: int, least: int = 1) -> None:

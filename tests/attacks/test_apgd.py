@@ -179,8 +179,8 @@ def test_first_iterates_in_closed_form():
     model = Peak()
     image = torch.tensor([0.5, 0.55]).view(1, 1, 1, 2)
     apgd(model, image, torch.tensor([1]), eps=0.2, steps=20)  # the first 4 of one size
-    clean, *iterates = torch.cat(model.asked[:5]).tolist()
-    assert clean == 0.5
+    logits_of, clean, *iterates = torch.cat(model.asked[:6]).tolist()
+    assert logits_of == clean == 0.5
     # 0.7 is the edge of the ball; 0.45 = 0.7 + 0.75 (0.3 - 0.7) + 0.25 (0.7 - 0.5);
     # 0.575 = 0.45 + 0.75 (0.7 - 0.45) + 0.25 (0.45 - 0.7)
     assert iterates == pytest.approx([0.5, 0.7, 0.45, 0.575])

@@ -143,7 +143,7 @@ def test_ball_and_box_hold_for_every_image(trained, test_set, eps):
 def test_eps_0_is_the_identity_and_costs_no_queries(trained, test_set):
     model = Counted(trained)
     assert torch.equal(square(model, *test_set, eps=0.0, steps=500), test_set[0])
-    assert len(model.asked) == 2  # the images, the stripes
+    assert len(model.asked) == 3  # an image for its logits, the images, the stripes
 
 
 def test_broken_means_misclassified_within_the_ball(trained, test_set):

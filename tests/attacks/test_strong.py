@@ -1,0 +1,113 @@
+"""The ensemble, also on planted networks whose gradients say little."""
+
+import pytest
+import torch
+
+from rotgrid import attacks, data
+from rotgrid.attacks import sweeps
+from rotgrid.attacks.apgd import runs
+from rotgrid.attacks.square import square_from
+from rotgrid.attacks.strong import masked
+
+from planted import Detached, Quantised, SawTeeth, Sines
+from trained import perceptron
+
+EPS = 0.1
+STEPS = 20
+
+
+PLANTED = [Quantised, Detached, Sines, SawTeeth]
+
+
+@pytest.fixture(scope="module")
+def trained(digits):
+    return perceptron(digits).requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def test_set(digits):
+    return data.pixels(digits.test_images[:40]), digits.test_labels[:40]
+
+
+def survivors(model, test_set, attack, notes=None, grid=(EPS,), **settings):
+    return attacks.sweep(model, *test_set, attack=attack, eps_grid=grid, notes=notes, **settings)
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+def test_where_gradients_say_little_it_is_no_weaker_than_all_of_square(trained, test_set, planted):
+    model, notes, grid = planted(trained), {}, (EPS / 2, EPS)
+    strong = survivors(model, test_set, "strong", notes, grid, steps=STEPS)
+    square = survivors(model, test_set, "square", grid=grid, steps=5_000)
+    alone = attacks.predicted(model, attacks.strong(model, *test_set, eps=EPS, steps=STEPS))
+    assert (strong <= square).all()
+    assert ((alone == test_set[1]) <= square[1]).all()
+    signs = notes["no_gradient"][0] + notes["square_only"][0]
+    assert (signs > 0) is (planted in (Quantised, Detached))
+
+
+def test_it_says_how_many_images_have_no_gradient_or_only_square_broke(trained, test_set):
+    clean = attacks.predicted(trained, test_set[0]) == test_set[1]
+    quantised, detached, ordinary = {}, {}, {}
+    survivors(Quantised(trained), test_set, "strong", quantised, steps=STEPS)
+    survivors(Detached(trained), test_set, "strong", detached, steps=STEPS)
+    survivors(trained, test_set, "strong", ordinary, steps=STEPS)
+    right = attacks.predicted(Quantised(trained), test_set[0]) == test_set[1]
+    assert quantised["no_gradient"] == [right.sum()]
+    assert 0 < quantised["square_only"][0] <= right.sum()
+    assert detached["no_gradient"][0] == 0 < detached["square_only"][0] <= clean.sum()
+    assert ordinary["no_gradient"] == ordinary["square_only"] == [0]
+
+
+class DarkQuantised(Quantised):
+    """No gradient at images that are nearly black, an ordinary one at all others."""
+
+    def forward(self, x):
+        dark = x.mean((1, 2, 3), keepdim=True) < 0.02
+        return self.net(torch.where(dark, (8 * x).round() / 8, x))
+
+
+def test_an_image_without_a_gradient_brings_all_of_square_upon_itself_alone(
+    trained, test_set, monkeypatch
+):
+    images = torch.cat([torch.zeros(1, 1, 28, 28), test_set[0][:10]])
+    model, notes, searched = DarkQuantised(trained), {}, []
+
+    def spy(model, x, labels, eps, steps, *rest):
+        searched.append(x)
+        return square_from(model, x, labels, eps, steps, *rest)
+
+    monkeypatch.setattr(sweeps, "square_from", spy)
+    case = images, attacks.predicted(model, images)
+    survivors(model, case, "strong", notes, (0.002, 0.01), steps=STEPS)
+    assert notes["no_gradient"] == [1, 1]
+    assert notes["square_only"] == [0, 0]
+    searched = torch.cat(searched)
+    assert len(searched)
+    assert not searched.any()
+
+
+def test_what_square_breaks_alone_is_said_of_the_model():
+    some, none = torch.tensor([True, False]), torch.tensor([False, False])
+    assert masked(some, none).tolist() == [True, False]
+    assert masked(none, some).tolist() == [True, True]
+    assert not masked(none, none).any()
+
+
+def test_without_a_sign_square_has_no_more_queries(trained, test_set):
+    asked = []
+
+    def counted(x):
+        asked.append(len(x))
+        return trained(x)
+
+    attacks.strong(counted, *test_set, eps=0.02, steps=20)
+    assert len(asked) < 20 * (1 + 1 + 9 + 10) + 60
+
+
+def test_every_target_has_a_start_of_its_own():
+    targets = torch.tensor([[1, 2, 3], [4, 5, 6]])
+    offsets = list(torch.arange(5.0))
+    fresh = [(t.tolist(), o.item()) for t, o in runs(targets, offsets, fresh=True)]
+    assert fresh == [([1, 4], 0), ([2, 5], 1), ([3, 6], 2), ([1, 4], 3), ([2, 5], 4)]
+    common = [(t.tolist(), o.item()) for t, o in runs(targets, offsets[:2], fresh=False)]
+    assert common == [(t, o) for t in ([1, 4], [2, 5], [3, 6]) for o in (0, 1)]
