@@ -286,11 +286,11 @@ def account(launch: Launch, trial: TuneTrial, last: bool = False) -> None:
         launch.losses[key] += 1
         trial.max_failures += launch.losses[key] <= LOSSES
         if kind == "StoreError":
-            launch.trouble = lasting_outage(launch, StoreError(text), last)
+            launch.trouble = launch.trouble or lasting_outage(launch, StoreError(text), last)
         elif last and kind == "NodeLost":
             record_death(launch, trial, text, final=False)
         elif last:
-            launch.trouble = ClusterError(f"node {trial.node_ip}: {text}")
+            launch.trouble = launch.trouble or ClusterError(f"node {trial.node_ip}: {text}")
 
 
 def ending(trial: TuneTrial) -> tuple[str, str]:
@@ -328,7 +328,7 @@ def record_death(
             failures.record(root, spec, tries, text, "", host, comes_again=False, final=final)
         launch.attempts[key] += 1
     except StoreError as error:
-        launch.trouble = lasting_outage(launch, error, last=False)
+        launch.trouble = launch.trouble or lasting_outage(launch, error, last=False)
 
 
 def run_trial(config: Mapping[str, Any], shared: Mapping[str, Any]) -> None:
@@ -721,11 +721,11 @@ def elsewhere(check: Check) -> str:
     root = check.results_in
     try:
         if trouble := storage.wait_until_writable(root, storage.OUTAGE_SECONDS):
-            return f"{root}: {trouble}"
+            return trouble
         if storage.exists(root, check.marker):
             return ""
     except OSError as error:
-        return f"{root}: {error}"
+        return str(error)
     return (
         f"{root} is another folder there than here: results must be where all nodes can write, "
         "a shared folder or s3:// or gs://"

@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return compact_all(root)
     except OSError as error:
-        print(f"{root}: {error}; nothing is lost: run it again", file=sys.stderr)
+        print(f"{error}; nothing is lost: run it again", file=sys.stderr)
         return 5
 
 

@@ -265,9 +265,7 @@ def prepare(plan: grid.Plan, todo: Todo, results_in: str, here: bool) -> int:
         store_grid(plan, results_in)
     except DataError as error:
         return fail(4, str(error))
-    except DeviceError as error:
-        return fail(5, str(error))
-    except storage.StoreError as error:
+    except (DeviceError, storage.StoreError) as error:
         return fail(5, str(error))
     rows = sum(map(len, todo.values()))
     print(f"{len(todo)} trials, {rows} rows to do -> {results_in}", file=sys.stderr)
@@ -280,20 +278,21 @@ def store_grid(plan: grid.Plan, results_in: str) -> None:
     Raises:
         StoreError: it cannot be written.
     """
-    text = grid.dump(plan)
+    text = grid.dump(plan).encode()
     name = f"grids/{plan.name}.yaml"
     there = storage.get(results_in, name)
-    if there is not None and not same_trials(there, text):
-        name = f"grids/{plan.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.yaml"
-    if storage.get(results_in, name) != text.encode():
-        storage.put(results_in, name, text.encode())
+    if there not in (None, text) and not same_trials(there, text):
+        name = f"grids/{plan.name}-{hashlib.sha256(text).hexdigest()[:8]}.yaml"
+        there = storage.get(results_in, name)
+    if there != text:
+        storage.put(results_in, name, text)
 
 
-def same_trials(stored: bytes, text: str) -> bool:
+def same_trials(stored: bytes, text: bytes) -> bool:
     """Whether a stored grid asks for the trials and probes of another, or for nothing: it is
     damaged."""
     try:
-        return grid.parse(stored.decode()).trials == grid.parse(text).trials
+        return grid.parse(stored.decode()).trials == grid.parse(text.decode()).trials
     except (GridError, UnicodeDecodeError):
         return True
 

@@ -177,6 +177,15 @@ def test_a_passing_trouble_of_the_store_is_no_attempt(launch, watch, tmp_path, e
     assert failures.read(tmp_path) == {}
 
 
+def test_a_passing_trouble_does_not_take_back_why_the_launch_stops(launch, watch, ended):
+    watch.on_trial_complete(0, [], TuneTrial(last_result={"refused": "node a: has torch 1"}))
+    watch.on_trial_recover(
+        0, [], ended("rotgrid.storage.StoreError: cannot write x: connection reset")
+    )
+    assert str(launch.trouble).startswith("node a: has torch 1")
+    assert cluster.Stop(launch.id).stop_all()
+
+
 def test_a_store_that_stays_out_of_reach_stops_the_launch(launch, watch, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("in the way")
     launch.results_in = str(tmp_path / "file")

@@ -70,17 +70,6 @@ class Brackets:
     """bool (n, len(levels) + 1): where each image was attacked without success."""
 
 
-def search(
-    attempt: Attempt,
-    eps_grid: Sequence[float],
-    guess: Tensor,
-    known_distances: Tensor | None = None,
-    once_more: bool = False,
-) -> Tensor:
-    """Whether each image is still correct at each eps: bool (len(eps_grid), n). See `locate`."""
-    return survived(locate(attempt, eps_grid, guess, known_distances, once_more), eps_grid)
-
-
 def locate(
     attempt: Attempt,
     eps_grid: Sequence[float],

@@ -6,7 +6,7 @@ import torch
 
 from rotgrid import attacks, data
 from rotgrid.attacks import sweeps
-from rotgrid.attacks.search import FEWEST, SHARE, check, drawn, first_order, locate, search
+from rotgrid.attacks.search import FEWEST, SHARE, check, drawn, first_order, locate, survived
 
 from planted import Waves
 from trained import perceptron
@@ -25,6 +25,11 @@ class Attack:
         broken = self.distances[at] <= eps
         found = self.distances[at] if self.early else eps
         return torch.where(broken, found, torch.inf)
+
+
+def search(attempt, eps_grid, *known, **settings):
+    """Whether each image is still correct at each eps."""
+    return survived(locate(attempt, eps_grid, *known, **settings), eps_grid)
 
 
 def truth(distances):
