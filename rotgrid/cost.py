@@ -7,16 +7,15 @@ import heapq
 import math
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from rotgrid import rates
 from rotgrid.grid import Resources
 from rotgrid.grouping import sweeps
 from rotgrid.spec import Probe, Trial
-from rotgrid.speed import speeds
-from rotgrid.storage import Root
-from rotgrid.work import network_of, probes_work, training_work
+from rotgrid.speed import Speed
+from rotgrid.work import Network, network_of, probes_work, training_work
 
 PORTION_SECONDS = 60.0
 """On the reference core; rows measured for so long are stored before the measuring goes on."""
@@ -64,19 +63,16 @@ def reference_seconds(trial: Trial, probes: Iterable[Probe], trained: bool = Tru
 
 def estimate(
     todo: Mapping[Trial, Sequence[Probe]],
-    trained: set[str],
-    root: Root,
-    resources: Resources,
+    trained: Collection[str],
+    speed: Callable[[Network], Speed],
 ) -> Estimate:
     """Expected seconds of each trial.
 
     Args:
         todo: the resolved probes that each trial has still to measure.
         trained: keys of the trials whose weights are stored.
-        root: results, whose rows tell how fast it goes.
-        resources: of each trial.
+        speed: of a network, as `speeds` has it from results and resources.
     """
-    speed = speeds(root, resources)
     seconds: dict[str, float] = {}
     by_source: dict[str, float] = defaultdict(float)
     least = most = 0.0

@@ -58,9 +58,9 @@ class Plan:
     resources: Resources
     trials: dict[Trial, tuple[Probe, ...]]
     """What to train, in the order of the file, and the resolved probes to measure on each."""
-    cells: int
-    """Combinations as written, of trial and probe fields alike: the number of networks that a
-    cartesian grid trains, which has no idea of a probe."""
+    blocks: dict[str, dict[Trial, tuple[Probe, ...]]]
+    """By name of the block, in the order of the file: what it asks for and none before it does. A
+    trial without probes among them is one that an earlier block trains."""
     document: dict[str, Any]
     """The grid after overrides, as plain data; `parse` of its YAML gives this plan again."""
 
@@ -78,6 +78,22 @@ class Plan:
             for model, records in ((Trial, trials), (Probe, probes))
             for field in model.model_fields
         }
+
+    def cartesian(self) -> dict[str, int]:
+        """Of each field to which the grid gives several values, their number. The product is the
+        size of the full cartesian grid, which varies everything with everything and trains a
+        network for each cell."""
+        defaults = self.document.get("defaults", {})
+        values: dict[str, set[object]] = {}
+        for block in self.document["blocks"]:
+            probes = block.get("probes", {})
+            training = {k: v for k, v in {**defaults, **block}.items() if k in Trial.model_fields}
+            for fields in (training, *(probes if isinstance(probes, list) else [probes])):
+                for field, value in fields.items():
+                    several = value if isinstance(value, list) else [value]
+                    values.setdefault(field, set()).update(several)
+        order = [*Trial.model_fields, *Probe.model_fields]
+        return {f: len(values[f]) for f in order if len(values.get(f, ())) > 1}
 
 
 def distinct_probes(plan: Plan) -> list[Probe]:
@@ -142,10 +158,13 @@ def parse(
     chosen = chosen_blocks(every, blocks)
     asked: dict[Trial, list[int]] = {}
     groups: list[tuple[Probe, ...]] = []
+    asking: list[str] = []
     cells = 0
     for index in chosen:
         block = every[index]
         cells += add_block(tree, asked, groups, block, defaults, ("blocks", index))
+        named = block.get("name", "") if isinstance(block, dict) else ""
+        asking += [named or f"blocks.{index}"] * (len(groups) - len(asking))
         if not check_size(tree, cells, ("blocks",)):
             break
     unread_default(tree, every, defaults)
@@ -155,7 +174,7 @@ def parse(
         description=document.get("description", ""),
         resources=resources,
         trials=united(asked, groups),
-        cells=cells,
+        blocks=by_block(asked, groups, asking),
         document={"name": name, **document, "blocks": [every[index] for index in chosen]},
     )
 
@@ -293,6 +312,28 @@ def united(
         return tuple(dict.fromkeys(itertools.chain.from_iterable(groups[i] for i in which)))
 
     return {trial: union(tuple(dict.fromkeys(which))) for trial, which in asked.items()}
+
+
+def by_block(
+    asked: Mapping[Trial, Sequence[int]],
+    groups: Sequence[tuple[Probe, ...]],
+    asking: Sequence[str],
+) -> dict[str, dict[Trial, tuple[Probe, ...]]]:
+    """`Plan.blocks`, where `asking` names the block of each group of probes."""
+
+    @functools.cache
+    def new(before: tuple[int, ...], group: int) -> tuple[Probe, ...]:
+        known = set(itertools.chain.from_iterable(groups[i] for i in before))
+        return tuple(probe for probe in groups[group] if probe not in known)
+
+    found: dict[str, dict[Trial, tuple[Probe, ...]]] = {name: {} for name in asking}
+    for trial, which in asked.items():
+        distinct = tuple(dict.fromkeys(which))
+        for position, group in enumerate(distinct):
+            own = found[asking[group]]
+            probes = new(distinct[:position], group)
+            own[trial] = own.get(trial, ()) + probes
+    return found
 
 
 def resolve(tree: Tree, probes: Iterable[tuple[Probe, Where]], trial: Trial) -> tuple[Probe, ...]:

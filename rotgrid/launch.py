@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rich.table import Table
@@ -27,6 +27,7 @@ from rotgrid.document import GridError
 from rotgrid.inventory import Inventory
 from rotgrid.progress import Tracker, duration
 from rotgrid.spec import Probe, Trial
+from rotgrid.work import Network
 
 Todo = dict[Trial, tuple[Probe, ...]]
 MOST_SLOTS = 100_000
@@ -225,7 +226,8 @@ def execute(
     plan: grid.Plan, todo: Todo, stock: Inventory, results_in: str, args: argparse.Namespace
 ) -> int:
     """Run the trials; 0, or the exit code of what made it impossible."""
-    expected = cost.estimate(todo, stock.trained, results_in, plan.resources)
+    speeds = speed.speeds(results_in, plan.resources)
+    expected = cost.estimate(todo, stock.trained, speeds)
     names = {trial.key(): f"{trial.model} {trial.variant}" for trial in todo}
     here = args.local or bool(args.only)
     try:
@@ -431,14 +433,15 @@ def print_plan(
     left = sum(map(len, todo.values()))
     lacking = {**failed, **todo}
     done = plan.rows - sum(map(len, lacking.values()))
-    expected = cost.estimate(todo, stock.trained, results_in, plan.resources)
+    speeds = speed.speeds(results_in, plan.resources)
+    expected = cost.estimate(todo, stock.trained, speeds)
     facts = Table(box=None, show_header=False, pad_edge=False)
     for name, value in (
         ("grid", f"{plan.name} {plan.description}".strip()),
         ("trials", f"{len(plan.trials):,} networks"),
         ("probes", f"{len(grid.distinct_probes(plan)):,} distinct measurements"),
         ("rows", f"{plan.rows:,} (trial, probe) pairs"),
-        ("cartesian", f"{plan.cells:,} networks if every cell trained its own"),
+        ("cartesian", cartesian(plan)),
         ("done", f"{done:,} rows, {len(plan.trials) - len(lacking):,} trials"),
         ("failed", f"{len(failed):,} trials (--retry-failed tries them again)"),
         ("trained", f"{len(todo) - to_train:,} networks whose rows are missing"),
@@ -454,8 +457,43 @@ def print_plan(
         axes.add_row(field, ", ".join(map(inventory.shown, values)))
     console = wide()
     console.print(facts, axes, sep="\n\n", soft_wrap=False)
+    if len(plan.blocks) > 1 and todo:
+        console.print("", blocks_table(plan, todo, stock.trained, speeds, args), sep="\n")
     if args.trials:
         console.print("", inventory.trials_table(plan, stock), sep="\n")
+
+
+def cartesian(plan: grid.Plan) -> str:
+    """The size of the full cartesian grid of what varies, and its axes."""
+    axes = plan.cartesian()
+    cells = math.prod(axes.values())
+    size = f"{cells:,}" if cells < 1e9 else f"{cells:.1e}"
+    return f"{size} cells: " + (", ".join(f"{n} {axis}" for axis, n in axes.items()) or "no axis")
+
+
+def blocks_table(
+    plan: grid.Plan,
+    todo: Todo,
+    trained: set[str],
+    speeds: Callable[[Network], speed.Speed],
+    args: argparse.Namespace,
+) -> Table:
+    """What is to do for each block that is not done for one before it, with what it takes."""
+    unit = "GPU hours" if plan.resources.gpu else "core hours"
+    headers = ["block", "to train", "to measure", unit, *(["cost"] if args.price else [])]
+    table = Table(*headers, box=None, pad_edge=False)
+    left = {trial: set(probes) for trial, probes in todo.items()}
+    ready = set(trained)
+    for name, asked in plan.blocks.items():
+        own = {t: tuple(p for p in asked[t] if p in left[t]) for t in asked if t in left}
+        hours = sum(cost.estimate(own, ready, speeds).seconds.values()) / 3600
+        hours *= plan.resources.gpu or plan.resources.cpu
+        money = [f"{hours * args.price:,.2f}"] if args.price else []
+        to_train = sum(trial.key() not in ready for trial in own)
+        rows = sum(map(len, own.values()))
+        table.add_row(name, f"{to_train:,}", f"{rows:,}", figures(hours), *money)
+        ready.update(trial.key() for trial in own)
+    return table
 
 
 def prices(

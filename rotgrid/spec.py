@@ -433,7 +433,8 @@ def batch_sizes(n: int, size: int) -> list[int]:
 
     One that would be left alone joins the batch before: batch norm has no use for one.
     """
-    sizes = [min(size, n - at) for at in range(0, n, size)]
+    whole, rest = divmod(n, size)
+    sizes = [size] * whole + [rest] * (rest > 0)
     if len(sizes) > 1 and sizes[-1] == 1 < size:
         sizes[-2:] = [size + 1]
     return sizes

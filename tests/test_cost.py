@@ -81,7 +81,7 @@ def test_nothing_to_measure_has_no_portions():
 def test_the_estimate_counts_training_and_measuring(tmp_path):
     one, two = TRIAL, TRIAL.model_copy(update={"seed": 1})
     todo = {one: PROBES[:5], two: PROBES}
-    found = cost.estimate(todo, {two.key()}, tmp_path, Resources())
+    found = cost.estimate(todo, {two.key()}, speed.speeds(tmp_path, Resources()))
     assert found.seconds == pytest.approx(
         {
             one.key(): cost.reference_seconds(one, PROBES[:5], trained=False),
@@ -90,13 +90,14 @@ def test_the_estimate_counts_training_and_measuring(tmp_path):
     )
     assert found.source == speed.GUESS
     assert found.factor == pytest.approx((1 / 3, 3))
-    assert cost.estimate({}, set(), tmp_path, Resources()) == Estimate({}, (1.0, 1.0), "")
+    nothing = cost.estimate({}, set(), speed.speeds(tmp_path, Resources()))
+    assert nothing == Estimate({}, (1.0, 1.0), "")
 
 
 def test_sources_are_named_with_their_shares(tmp_path):
     known, guessed = TRIAL, Trial(model="stdcnn", epochs=10)
     rates.remember(rates.device_name(Resources()), {("gcnn", "table1"): Rates(1e-3, 1e-3, 1e-3)})
-    found = cost.estimate({known: PROBES, guessed: []}, set(), tmp_path, Resources())
+    found = cost.estimate({known: PROBES, guessed: []}, set(), speed.speeds(tmp_path, Resources()))
     shares = [seconds / sum(found.seconds.values()) for seconds in found.seconds.values()]
     device = rates.device_name(Resources())
     assert found.source == (

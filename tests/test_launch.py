@@ -34,7 +34,7 @@ def test_plan_says_what_would_be_done(grid_file, tmp_path, capsys):
     for fact in (
         "trials 2 networks",
         "rows 6 (trial, probe) pairs",
-        "cartesian 8 networks if every cell trained its own",
+        "cartesian 8 cells: 2 train_rotation, 2 attack, 2 eps",
         "done 0 rows, 0 trials",
         "to do 2 networks to train, 6 rows to measure",
         "train_rotation 0, 60",
@@ -59,7 +59,7 @@ def facts_of(plan, capsys, *flags):
 def test_plan_adds_up_time_work_and_money(grid_file, tmp_path, capsys, monkeypatch):
     """Two trials of an hour each: 12 epochs of 100 and 500 images, 12 ms each."""
     sure = speed.Speed(rates.Rates(3.0, 1e-9, 0.0), rates.Rates(0.0, 0.0, 0.0), (0.5, 2), "known")
-    monkeypatch.setattr(launch.cost, "speeds", lambda *_: lambda network: sure)
+    monkeypatch.setattr(launch.speed, "speeds", lambda *_: lambda network: sure)
     at = ("--results", str(tmp_path / "r"), "--set", "blocks.b.epochs=12")
     found = facts_of(grid_file, capsys, *at, "--slots", "1", "--price", "3")
     assert found["time"] == "2.0 h (60 min to 4.0 h) with 1 trial at once"

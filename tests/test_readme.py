@@ -15,8 +15,21 @@ from analysis import claims, pictures
 from analysis.__main__ import drawings
 from analysis.figures import FIGURES
 from analysis.load import read
-from rotgrid import experiment, grid, launch, models, results, spec, storage
+from rotgrid import (
+    cost,
+    experiment,
+    grid,
+    launch,
+    models,
+    rates,
+    results,
+    spec,
+    speed,
+    storage,
+    work,
+)
 from rotgrid.document import GridError
+from rotgrid.progress import duration
 from rotgrid.spec import VARIANTS
 
 ROOT = Path(__file__).parent.parent
@@ -334,3 +347,37 @@ def calibration_table():
 def test_the_calibration_is_that_of_the_stored_rows():
     for line in calibration_table():
         assert line in README.replace("  ", " ")
+
+
+def prices(name):
+    """The table of docs/grids.md for a grid: rates of the reference core and of an H100."""
+    plan = grid.read(ROOT / f"grids/{name}.yaml")
+    known = [rates.reference, rates.reference_gpu]
+
+    def seconds(asked, trained, rate):
+        sure = {n: speed.Speed(rate(n), rate(n), (1, 1), "") for n in work.MULTIPLY_ADDS}
+        return cost.estimate(asked, trained, sure.__getitem__).seconds.values()
+
+    trained, rows, totals = set(), [], [0.0, 0.0]
+    for block, asked in plan.blocks.items():
+        hours = [sum(seconds(asked, trained, rate)) / 3600 for rate in known]
+        totals = [total + one for total, one in zip(totals, hours, strict=True)]
+        new = {trial.key() for trial in asked} - trained
+        trained |= new
+        measured = sum(map(len, asked.values()))
+        shown = " | ".join(map(launch.figures, hours))
+        rows.append(f"| `{block}` | {len(new):,} | {measured:,} | {shown} |")
+    shown = " | ".join(map(launch.figures, totals))
+    rows.append(f"| all | {len(plan.trials):,} | {plan.rows:,} | {shown} |")
+    slots = zip(known, (2, 8), strict=True)
+    times = [cost.makespan(seconds(plan.trials, set(), rate), n) for rate, n in slots]
+    rows.append("| time with 2 cores, 8 GPUs | | | " + " | ".join(map(duration, times)) + " |")
+    return rows
+
+
+@pytest.mark.parametrize("name", ["paper", "study", "full"])
+def test_prices_of_the_grids(name):
+    """If this fails: the table in docs/grids.md should have these lines."""
+    text = (ROOT / "docs/grids.md").read_text().partition(f"## `grids/{name}.yaml`")[2]
+    table = text.partition("## `grids/")[0]
+    assert [line for line in table.splitlines() if line.startswith("| ")][1:] == prices(name)
