@@ -15,20 +15,18 @@ with app.setup:
     import sys
     from pathlib import Path
 
-    # Beside this file lies a module of the same name as the standard library's `statistics`.
-    here = Path(__file__).resolve().parent
-    sys.path[:] = [folder for folder in sys.path if Path(folder).resolve() != here]
-    sys.path.append(str(here.parent))
+    sys.path.append(str(Path(__file__).resolve().parent.parent))
 
     import altair as alt
     import marimo as mo
     import polars as pl
 
-    from analysis import claims, panels, theme
-    from analysis.figures import FIGURES
-    from analysis.load import read
-    from analysis.selection import NotMeasured, comparable
-    from analysis.statistics import summary
+    from analysis.claims import verdicts
+    from analysis.figures import panels, theme
+    from analysis.figures.registry import FIGURES
+    from analysis.rows.scan import read
+    from analysis.rows.selection import NotMeasured, comparable
+    from analysis.stats.summary import summary
 
 
 @app.cell
@@ -128,8 +126,8 @@ def _(loaded, name, rows):
 
 @app.cell
 def _(rows):
-    outcomes = claims.judge(rows)
-    mo.md(claims.as_markdown(outcomes))
+    outcomes = verdicts.judge(rows)
+    mo.md(verdicts.as_markdown(outcomes))
     return (outcomes,)
 
 
