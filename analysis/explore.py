@@ -24,6 +24,7 @@ with app.setup:
     from analysis.claims import verdicts
     from analysis.figures import panels, theme
     from analysis.figures.registry import FIGURES
+    from analysis.rows import vocabulary
     from analysis.rows.scan import read
     from analysis.rows.selection import NotMeasured, comparable
     from analysis.stats.summary import summary
@@ -66,9 +67,11 @@ def _(place):
 @app.cell
 def _(rows):
     models = mo.ui.multiselect(
-        theme.in_order(rows["model"]), value=theme.in_order(rows["model"]), label="Models"
+        vocabulary.in_order(rows["model"]),
+        value=vocabulary.in_order(rows["model"]),
+        label="Models",
     )
-    measured = theme.in_order(rows["attack"], theme.ATTACKS)
+    measured = vocabulary.in_order(rows["attack"], vocabulary.ATTACKS)
     attack = mo.ui.dropdown(measured, value=next(iter(measured), None), label="Attack")
     across = mo.ui.dropdown(
         ["test_rotation", "train_rotation", "eps", "train_size"],

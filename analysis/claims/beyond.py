@@ -25,9 +25,9 @@ from analysis.claims.evidence import (
     evidence,
     together,
 )
-from analysis.figures.theme import look
 from analysis.rows.conditions import SMALLER_EPS, TABLE1
 from analysis.rows.selection import NotMeasured, comparable, of_variants, where
+from analysis.rows.vocabulary import label
 from analysis.stats.paired import Bits
 
 FEWEST_MODELS = 6
@@ -72,7 +72,7 @@ def adversaries_cost_rotations(rows: pl.DataFrame) -> Evidence:
             (sign, {"model": model, "adversary": adversary})
             for sign, adversary in zip((-1.0, 1.0), adversaries, strict=True)
         ]
-        wanted.append(Wanted(f"{look(model).label}, with PGD less without", terms[::-1], high=0.0))
+        wanted.append(Wanted(f"{label(model)}, with PGD less without", terms[::-1], high=0.0))
     return evidence(chosen, wanted)
 
 

@@ -13,9 +13,9 @@ from analysis.claims.evidence import (
     measured_by_all,
     together,
 )
-from analysis.figures.theme import look
 from analysis.rows.conditions import LARGE, PAPER_EPS, SAME_RANGE, SMALL
 from analysis.rows.selection import NotMeasured, comparable, of_variants, where
+from analysis.rows.vocabulary import label
 from analysis.stats import trends
 
 GAP = "GCNN - StdCNN"
@@ -132,4 +132,4 @@ def trained_wide(chosen: pl.DataFrame, model: str, needs: str) -> Wanted:
     terms = [
         (sign, {"model": model, "train_rotation": x}) for sign, x in ((1.0, widest), (-1.0, 0.0))
     ]
-    return Wanted(f"{look(model).label} trained on ±{widest:g}° less on ±0°", terms, high=0.0)
+    return Wanted(f"{label(model)} trained on ±{widest:g}° less on ±0°", terms, high=0.0)

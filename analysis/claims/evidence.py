@@ -11,9 +11,9 @@ from typing import Any, Literal, NamedTuple
 
 import polars as pl
 
-from analysis.figures import captions
-from analysis.figures.theme import look
+from analysis.rows import phrases
 from analysis.rows.selection import FIRST, SETTING, NotMeasured, as_of_first_model, where
+from analysis.rows.vocabulary import label
 from analysis.stats import paired, seeds
 from analysis.stats.paired import Bits
 
@@ -219,7 +219,7 @@ def measured_by_all(rows: pl.DataFrame, column: str) -> list[float]:
 
 def against(first: str, second: str) -> str:
     """`GCNN - StdCNN`."""
-    return f"{look(first).label} - {look(second).label}"
+    return f"{label(first)} - {label(second)}"
 
 
 def scope(found: Evidence) -> str:
@@ -243,7 +243,7 @@ def _setting(rows: pl.DataFrame) -> str:
     """Data, recipe, and variants other than the first."""
     kinds = rows.select("model", "variant").unique().sort("model", "variant").iter_rows()
     others = [f"{model} {variant}" for model, variant in kinds if variant != FIRST.get(model)]
-    data = f"{captions.listed(sorted(set(rows['data'])))}, {captions.span(rows['train_size'])}"
-    recipe = captions.listed(sorted(set(rows["recipe"])))
-    variants = f", {captions.listed(others)}" if others else ""
+    data = f"{phrases.listed(sorted(set(rows['data'])))}, {phrases.span(rows['train_size'])}"
+    recipe = phrases.listed(sorted(set(rows["recipe"])))
+    variants = f", {phrases.listed(others)}" if others else ""
     return f"{data} training images, recipe {recipe}{variants}"

@@ -7,9 +7,9 @@ import polars as pl
 
 from analysis.claims.contrasts import GAP, crossover, gap, pair_rows, plain, shares
 from analysis.claims.evidence import Claim, Evidence, Wanted, evidence, measured_by_all, together
-from analysis.figures.theme import ATTACKS, look
 from analysis.rows.conditions import PAPER_EPS, PAPERS_PAIR, SMALLER_EPS, TABLE1
 from analysis.rows.selection import NotMeasured, comparable, where
+from analysis.rows.vocabulary import ATTACKS, label
 from analysis.stats import trends
 
 AS_GOOD = 0.02
@@ -38,7 +38,7 @@ def pgd_is_stronger(rows: pl.DataFrame) -> Evidence:
         for model in TABLE1:
             of = {"model": model, "train_rotation": x}
             terms = [(1.0, of | {"attack": "fgsm"}), (-1.0, of | {"attack": "pgd"})]
-            wanted.append(Wanted(f"{look(model).label} at ±{x:g}°, FGSM - PGD", terms, low=0.0))
+            wanted.append(Wanted(f"{label(model)} at ±{x:g}°, FGSM - PGD", terms, low=0.0))
     return evidence(chosen, wanted)
 
 

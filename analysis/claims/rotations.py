@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import polars as pl
 
 from analysis.claims.evidence import Claim, Either, Evidence, Wanted, against, evidence, together
-from analysis.figures.theme import look
 from analysis.rows import selection
 from analysis.rows.conditions import CLEAN, NO_ADVERSARY, SAME_RANGE, SMALL, UPRIGHT
 from analysis.rows.selection import NotMeasured, comparable, where
+from analysis.rows.vocabulary import label
 
 EQUIVARIANT = ("gcnn", "hnet", "ptn", "roteqnet")
 """The rotation-equivariant networks of the paper."""
@@ -62,7 +62,7 @@ def ahead(first: str, second: str, x: float) -> Wanted:
 def level(model: str, x: float, bound: float) -> Wanted:
     """The model's accuracy at a test range lies above a bound."""
     terms = [(1.0, {"model": model, "test_rotation": x})]
-    return Wanted(f"{look(model).label} at ±{x:g}°", terms, low=bound, unit="share")
+    return Wanted(f"{label(model)} at ±{x:g}°", terms, low=bound, unit="share")
 
 
 def high_when_small(rows: pl.DataFrame) -> Evidence:
@@ -112,7 +112,7 @@ def enough_images(rows: pl.DataFrame) -> Evidence:
                 {"model": model, "train_rotation": turn, "train_size": size}
                 for size in (enough[-1], most)
             ]
-            words = f"{look(model).label}, ±{turn:g}°, {enough[-1]:,} images less {most:,}"
+            words = f"{label(model)}, ±{turn:g}°, {enough[-1]:,} images less {most:,}"
             terms = list(zip((1.0, -1.0), sides, strict=True))
             wanted.append(Wanted(words, terms, low=-AS_GOOD))
     return evidence(chosen, wanted)

@@ -16,7 +16,7 @@ from analysis.claims import beyond, pixels, rotations, widening
 from analysis.claims.evidence import Claim, Evidence, scope
 from analysis.rows.scan import FIELDS
 from analysis.rows.selection import NotMeasured
-from analysis.stats.summary import holm
+from analysis.stats.multiple_testing import holm
 
 LEVEL = 0.05
 """Of each family: the probability that any of its verdicts is wrong by chance."""

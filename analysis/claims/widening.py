@@ -18,9 +18,9 @@ from analysis.claims.evidence import (
     part,
     together,
 )
-from analysis.figures.theme import look
 from analysis.rows.conditions import SMALLER_EPS, TABLE1
 from analysis.rows.selection import NotMeasured, comparable, of_variants, where
+from analysis.rows.vocabulary import label
 from analysis.stats import paired
 from analysis.stats.paired import Bits
 
@@ -52,7 +52,7 @@ def wider(chosen: pl.DataFrame, pair: Mapping[str, str], needs: str) -> Wanted:
         for side, kind in zip((1.0, -1.0), kinds, strict=True)
         for sign, turn in turns.items()
     ]
-    names = " - ".join(f"{look(kind['model']).label} {kind['variant']}" for kind in kinds)
+    names = " - ".join(f"{label(kind['model'])} {kind['variant']}" for kind in kinds)
     return Wanted(f"{names}, change from ±0° to ±{widest:g}°", terms, high=0.0)
 
 

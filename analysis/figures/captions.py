@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 import altair as alt
 import polars as pl
 
-from analysis.figures import theme
+from analysis.rows import vocabulary
+from analysis.rows.phrases import listed, plural, span
 from analysis.stats.summary import joined_flags
 from rotgrid.spec import LATER
 
@@ -28,8 +29,6 @@ MOST_LEFT_OUT = 1
 LEFT_OUT = re.compile(r"Left out: (\d+) rows? with (.*)\.$")
 MOST_FLAGGED = 5
 """Flagged networks that are named; the rest are counted."""
-SPATIAL = ("rotation-grid", "translation-grid", "spatial-grid", "worst-of-10")
-"""Attacks that turn and shift images and change no pixel: the worst of what they try counts."""
 KIND = ("attack", "loss", "label_rule", "attack_precision", "source")
 """What makes an attack another one, in words."""
 SPECIAL = {
@@ -67,7 +66,7 @@ def training(rows: pl.DataFrame) -> str:
         else ""
     )
     recipes = listed(sorted(set(rows["recipe"])))
-    return f"{theme.DATA.get(data, data)}; recipe {recipes} ({length(rows)}{images})"
+    return f"{vocabulary.DATA.get(data, data)}; recipe {recipes} ({length(rows)}{images})"
 
 
 def length(rows: pl.DataFrame) -> str:
@@ -129,13 +128,13 @@ def attacks(rows: pl.DataFrame) -> str:
 def unit_of_eps(unit: str) -> str:
     """The unit, explained."""
     meaning = {"pixel": " (pixels in [0, 1])", "normalised": " (1 is 0.3081 pixel units)"}
-    return theme.EPS_UNITS[unit] + meaning.get(unit, "")
+    return vocabulary.EPS_UNITS[unit] + meaning.get(unit, "")
 
 
 def attack_settings(attacked: pl.DataFrame) -> str:
     """What was set of each attack, once for each kind of it."""
     kinds = attacked.sort(KIND, maintain_order=True).partition_by(KIND)
-    order = theme.in_order(attacked["attack"], theme.ATTACKS)
+    order = vocabulary.in_order(attacked["attack"], vocabulary.ATTACKS)
     kinds.sort(key=lambda of: order.index(of["attack"][0]))
     return ", ".join(map(_settings, kinds))
 
@@ -148,8 +147,8 @@ def _settings(of: pl.DataFrame) -> str:
         if word != LATER[column]:
             details.append(SPECIAL.get(word, f"{column} {word}"))
     if source:
-        details.append(f"images made on {theme.look(source).label}")
-    name = theme.ATTACKS[attack]
+        details.append(f"images made on {vocabulary.label(source)}")
+    name = vocabulary.ATTACKS[attack]
     return f"{name} ({', '.join(details)})" if details else name
 
 
@@ -206,24 +205,7 @@ def flagged(rows: pl.DataFrame) -> str:
     words = []
     for model, variant, turn, adversary, flags in networks.iter_rows():
         trained = "" if adversary == "none" else f", adversary {adversary}"
-        words.append(f"{theme.look(model).label} {variant}, range {turn:g}{trained} ({flags})")
+        words.append(f"{vocabulary.label(model)} {variant}, range {turn:g}{trained} ({flags})")
     more = [f"{len(words) - MOST_FLAGGED} more"] if len(words) > MOST_FLAGGED else []
     named = "; ".join([*words[:MOST_FLAGGED], *more])
     return f"Not to be believed (dotted outlines): {named}." if words else ""
-
-
-def plural(counts: pl.Series, noun: str) -> str:
-    """`1 step`, `10 to 40 steps`."""
-    return f"{span(counts)} {noun}{'' if counts.max() == 1 else 's'}"
-
-
-def span(values: pl.Series) -> str:
-    """The one value, or the least and the greatest."""
-    ends = values.min(), values.max()
-    words = [f"{v:,}" if isinstance(v, int) else format(v, "g") for v in ends]
-    return words[0] if words[0] == words[1] else f"{words[0]} to {words[1]}"
-
-
-def listed(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

@@ -7,7 +7,7 @@ import altair as alt
 import polars as pl
 
 from analysis.figures import labels, panels, scales, theme
-from analysis.rows import selection
+from analysis.rows import selection, vocabulary
 from analysis.stats.summary import SUMMARY, summary
 
 KIND = (
@@ -68,7 +68,7 @@ def with_seconds(rows: pl.DataFrame, seconds: pl.DataFrame) -> pl.DataFrame:
     data = summary(rows, KIND).join(times, on=KIND, how="left", maintain_order="left")
     few = data["model"].n_unique() <= MOST_LABELS
     usual = (pl.col("adversary") == "none") & (pl.col("recipe") == usual_recipe(data))
-    names = {model: theme.look(model).label for model in data["model"].unique()}
+    names = {model: vocabulary.label(model) for model in data["model"].unique()}
     label = pl.when(usual & few).then(pl.col("model").replace(names))
     data = data.with_columns(_usual=usual, _label=label)
     parts = data.sort("_usual", descending=True).partition_by("attack", maintain_order=True)

@@ -5,8 +5,8 @@ import math
 import altair as alt
 import polars as pl
 
-from analysis.figures import panels, theme, thinning
-from analysis.rows import selection
+from analysis.figures import panels, thinning
+from analysis.rows import selection, vocabulary
 
 ATTACKS = ("pgd", "fgsm")
 """The attack that is shown is the first that was measured."""
@@ -78,8 +78,8 @@ def panel(data: pl.DataFrame, model: str, attack: str, eps: float) -> alt.LayerC
         alt.when("datum.accuracy > 0.6").then(alt.value(DARK_INK)).otherwise(alt.value(LIGHT_INK))
     )
     numbers = alt.Chart().mark_text(fontSize=10).encode(x, y, color=ink, text="_percent:N")
-    name = f"{theme.ATTACKS[attack]} at eps {eps:g}" if eps else theme.ATTACKS["none"]
-    heading = alt.TitleParams(f"{theme.look(model).label}, {name}")
+    name = f"{vocabulary.ATTACKS[attack]} at eps {eps:g}" if eps else vocabulary.ATTACKS["none"]
+    heading = alt.TitleParams(f"{vocabulary.label(model)}, {name}")
     chart = alt.LayerChart(layer=[cells, numbers]).properties(
         width=max(CELL * len(across), 120), height=max(CELL * 0.7 * len(down), 70), title=heading
     )

@@ -4,12 +4,13 @@ import altair as alt
 import polars as pl
 
 from analysis.figures import labels, panels, scales, theme, thinning
-from analysis.figures.captions import SPATIAL
-from analysis.rows import selection
-from analysis.rows.conditions import BOTH_X
+from analysis.rows import selection, vocabulary
+from analysis.rows.conditions import BOTH_X, SPATIAL
 from analysis.stats import paired
 
-TIERS = [name for name in theme.ATTACKS if name not in (*SPATIAL, "equivariance", "diagnostics")]
+TIERS = [
+    name for name in vocabulary.ATTACKS if name not in (*SPATIAL, "equivariance", "diagnostics")
+]
 """Attacks that are compared, one panel for each."""
 LEGEND = (
     "Line: mean over the seeds that both have, of the difference on the same images. Whisker: "

@@ -7,6 +7,7 @@ import altair as alt
 import polars as pl
 
 from analysis.figures import panels, scales, theme
+from analysis.rows import vocabulary
 
 WIDTH, HEIGHT = 250, 190
 MOST_MARKS = 1_600
@@ -66,8 +67,8 @@ def drawn(data: pl.DataFrame, look: Mapping[str, Any], turns: list[float]) -> li
         if not (part := data.filter(measure=name)).is_empty():
             found.append(panel(part, title, {"measure": name}, look))
     robust = data.filter(measure="robust")
-    for adversary in theme.in_order(robust["adversary"], theme.ADVERSARIES):
-        title = f"{theme.ADVERSARIES[adversary]}: under PGD-10"
+    for adversary in vocabulary.in_order(robust["adversary"], vocabulary.ADVERSARIES):
+        title = f"{vocabulary.ADVERSARIES[adversary]}: under PGD-10"
         only = {"measure": "robust", "adversary": adversary}
         found.append(panel(robust.filter(adversary=adversary), title, only, look))
     return found

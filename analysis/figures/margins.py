@@ -3,9 +3,9 @@
 import altair as alt
 import polars as pl
 
-from analysis.figures import boundaries, captions, cubes, differences, panels, theme
+from analysis.figures import boundaries, captions, cubes, differences, panels
 from analysis.figures.panels import done
-from analysis.rows import selection
+from analysis.rows import phrases, selection, vocabulary
 from analysis.rows.conditions import CLEAN, NO_ADVERSARY, SAME_RANGE
 from analysis.rows.selection import NotMeasured, comparable, where
 from analysis.stats.summary import summary
@@ -30,7 +30,7 @@ def difference(rows: pl.DataFrame) -> alt.ConcatChart:
     main = selection.main_variants(rows)
     words = [
         "Above 0 GCNN is more accurate, below 0 StdCNN.",
-        f"Variants: {captions.listed([f'{m} {v}' for m, v in main.items()])}.",
+        f"Variants: {phrases.listed([f'{m} {v}' for m, v in main.items()])}.",
         "No adversary in training.",
         *notes,
         *more,
@@ -53,7 +53,7 @@ def cube(rows: pl.DataFrame) -> alt.ConcatChart:
     data = panels.fits(data).with_columns(
         _percent=(100 * pl.col("accuracy")).round(0).cast(pl.Int64)
     )
-    models, levels = theme.in_order(data["model"]), sorted(set(data["eps"]))
+    models, levels = vocabulary.in_order(data["model"]), sorted(set(data["eps"]))
     drawn = [cubes.panel(data, model, attack, eps) for model in models for eps in levels]
     question = "Which range matters, that of training or that of testing?"
     words = ["No adversary in training.", *notes, *more, *left_out]

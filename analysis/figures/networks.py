@@ -12,12 +12,11 @@ from analysis.figures import (
     equivariances,
     learning_curves,
     panels,
-    theme,
     thinning,
     tradeoff_points,
 )
 from analysis.figures.panels import done
-from analysis.rows import selection
+from analysis.rows import phrases, selection, vocabulary
 from analysis.rows.conditions import CLEAN, NO_ADVERSARY, SAME_RANGE
 from analysis.rows.selection import Comparable, comparable, nearest_eps, where
 from analysis.stats.summary import summary
@@ -65,9 +64,9 @@ def learning(_: pl.DataFrame, epochs: pl.DataFrame) -> alt.ConcatChart:
     look = panels.model_encodings(data["model"]) | {"opacity": panels.dimmed(pick)}
     drawn = learning_curves.drawn(data, look, found)
     drawn[0] = drawn[0].add_params(pick)
-    seeds = captions.plural(data["seeds"], "seed")
+    seeds = phrases.plural(data["seeds"], "seed")
     lines = [
-        f"{captions.training(epochs)}; {seeds}; n = {captions.span(epochs['val_n'])} "
+        f"{captions.training(epochs)}; {seeds}; n = {phrases.span(epochs['val_n'])} "
         "validation images per network, not test images.",
         " ".join(captions.few(notes)),
         learning_curves.LEGEND,
@@ -97,7 +96,9 @@ def cost(rows: pl.DataFrame, epochs: pl.DataFrame) -> alt.ConcatChart:
     look = panels.model_encodings(data["model"]) | {"opacity": panels.dimmed(pick)}
     attacks = [name for name in ("none", "pgd") if name in set(data["attack"])]
     drawn = [costs.panel(data, name, look) for name in attacks]
-    notes += [f"Not measured: {theme.ATTACKS[a]}." for a in ("none", "pgd") if a not in attacks]
+    notes += [
+        f"Not measured: {vocabulary.ATTACKS[a]}." for a in ("none", "pgd") if a not in attacks
+    ]
     question = "What does accuracy cost in training time?"
     recipe = costs.usual_recipe(data)
     usual = f"Filled: recipe {recipe}, no adversary; hollow: other training (tooltips)."

@@ -9,6 +9,7 @@ import altair as alt
 import polars as pl
 
 from analysis.figures import captions, scales, theme
+from analysis.rows import vocabulary
 from analysis.stats.summary import SUMMARY
 
 MOST_ROWS = 2_000
@@ -40,7 +41,7 @@ def dimmed(*selections: alt.Parameter) -> Any:  # noqa: ANN401  # altair's condi
 
 def model_encodings(models: Iterable[str]) -> dict[str, Any]:
     """Colour and shape of the models, in one legend."""
-    order = theme.in_order(models)
+    order = vocabulary.in_order(models)
     looks = [theme.look(model, order) for model in order]
     legend = dict(
         title=None,
@@ -204,7 +205,7 @@ def against_eps(data: pl.DataFrame, attack: str, width: int = theme.WIDTH) -> al
     measured = sorted(data.filter(pl.col("attack") == attack)["eps"].unique())
     x = alt.X(
         "eps:Q",
-        title=f"eps (L-inf, {theme.EPS_UNITS[data['eps_unit'][0]]})",
+        title=f"eps (L-inf, {vocabulary.EPS_UNITS[data['eps_unit'][0]]})",
         scale=dict(domain=[0, measured[-1] * 1.2], nice=False),
         axis=dict(values=scales.thinned(measured), format="~g", grid=False, labelFlush=False),
     )

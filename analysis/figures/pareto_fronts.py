@@ -9,6 +9,7 @@ import polars as pl
 
 from analysis.figures import panels, theme, tradeoff_points
 from analysis.figures.tradeoff_points import Points
+from analysis.rows import vocabulary
 
 WIDTH, HEIGHT = 210, 190
 
@@ -16,10 +17,10 @@ WIDTH, HEIGHT = 210, 190
 def trainings(data: pl.DataFrame) -> dict[str, str]:
     """How networks were trained (recipe and adversary, the key of `_training`), and its words."""
     kinds = data.select("recipe", "adversary").unique().rows()
-    order = theme.in_order(data["adversary"], theme.ADVERSARIES)
+    order = vocabulary.in_order(data["adversary"], vocabulary.ADVERSARIES)
     kinds.sort(key=lambda kind: (order.index(kind[1]), kind[0]))
     words = {
-        f"{recipe} {adversary}": f"{theme.ADVERSARIES[adversary]} (recipe {recipe})"
+        f"{recipe} {adversary}": f"{vocabulary.ADVERSARIES[adversary]} (recipe {recipe})"
         for recipe, adversary in kinds
     }
     one = data["recipe"].n_unique() == 1
@@ -57,7 +58,7 @@ def panel(found: Points, data: pl.DataFrame, model: str) -> alt.LayerChart:
         .encode(shape=shapes(data), color=degrees(data), tooltip=panels.tooltip(tips))
         .transform_filter(own),
     ]
-    heading = alt.TitleParams(theme.look(model).label, subtitle=tradeoff_points.starts(found))
+    heading = alt.TitleParams(vocabulary.label(model), subtitle=tradeoff_points.starts(found))
     return alt.LayerChart(layer=layers).properties(width=WIDTH, height=HEIGHT, title=heading)
 
 

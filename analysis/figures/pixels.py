@@ -6,9 +6,9 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from analysis.figures import captions, labels, panels, theme, thinning
+from analysis.figures import labels, panels, theme, thinning
 from analysis.figures.panels import against_rotation, done
-from analysis.rows import selection
+from analysis.rows import phrases, selection, vocabulary
 from analysis.rows.conditions import (
     ATTACKED,
     BOTH_X,
@@ -96,7 +96,7 @@ def drawable(name: str, part: pl.DataFrame) -> bool:
 def variants(pairs: Sequence[str] | Mapping[str, Any]) -> str:
     """`stdcnn doubled and gcnn halved`, or other pairs."""
     return ", or ".join(
-        captions.listed([f"{model} {variant}" for model, variant in PAIRS[name].items()])
+        phrases.listed([f"{model} {variant}" for model, variant in PAIRS[name].items()])
         for name in pairs
     )
 
@@ -106,11 +106,11 @@ def parameters(rows: pl.DataFrame, pair: Mapping[str, str]) -> str:
     sizes = rows.filter(selection.of_variants(pair)).group_by("model").agg("parameters")
     counts = dict(sizes.iter_rows())
     words = [
-        f"{theme.LOOKS[model].label} {captions.span(pl.Series(counts[model]))}"
+        f"{vocabulary.LABELS[model]} {phrases.span(pl.Series(counts[model]))}"
         for model in pair
         if model in counts
     ]
-    return f"{captions.listed(words)} parameters"
+    return f"{phrases.listed(words)} parameters"
 
 
 def figure07(rows: pl.DataFrame) -> alt.ConcatChart:
@@ -140,14 +140,14 @@ def by_attack(rows: pl.DataFrame, needs: str, notes: list[str]) -> alt.ConcatCha
     """A panel per network with a line per attack, and one of both networks under PGD."""
     rows, eps = selection.nearest_eps(rows, PAPER_EPS)
     data = summary(selection.at_least_two(rows, "train_rotation", needs), [*TIPS, *ATTACKED])
-    names = {name: theme.ATTACKS[name] for name in ("none", "fgsm", "pgd")}
+    names = {name: vocabulary.ATTACKS[name] for name in ("none", "fgsm", "pgd")}
     pick = panels.legend_selection()
     look = panels.model_encodings(data["model"]) | {
         "opacity": panels.dimmed(pick),
         "strokeDash": panels.dash_encoding("attack", names),
     }
     wanted: list[tuple[str, dict[str, Any]]] = [
-        (theme.LOOKS[model].label, {"model": model}) for model in ("stdcnn", "gcnn")
+        (vocabulary.LABELS[model], {"model": model}) for model in ("stdcnn", "gcnn")
     ]
     drawn = []
     for name, only in [*wanted, ("PGD: StdCNN against GCNN", {"attack": "pgd"})]:
@@ -170,12 +170,12 @@ def figure09(rows: pl.DataFrame) -> alt.ConcatChart:
     drawn = []
     shown = panels.within(data, only)
     if shown["train_rotation"].n_unique() > 1:
-        names = {attack: theme.ATTACKS[attack] for attack in attacks}
+        names = {attack: vocabulary.ATTACKS[attack] for attack in attacks}
         look = {
             "color": alt.value(theme.LOOKS["roteqnet"].colour),
             "strokeDash": panels.dash_encoding("attack", names),
         }
-        name = f"{captions.listed(list(names.values()))} at eps {eps:g}"
+        name = f"{phrases.listed(list(names.values()))} at eps {eps:g}"
         drawn.append(against_rotation(name, shown, look, only=only, title=BOTH_X, width=250))
     else:
         notes.append("Not measured: two ranges of rotations at one eps.")
@@ -198,7 +198,7 @@ def accuracy_against_eps(rows: pl.DataFrame, model: str) -> alt.ConcatChart:
     """FGSM left, PGD right; one line per range that is both trained and tested."""
     rows, data, words = against_strength(rows, model)
     drawn = [panels.against_eps(data, attack) for attack in sorted(set(data["attack"]))]
-    label = theme.LOOKS[model].label
+    label = vocabulary.LABELS[model]
     question = f"How does the accuracy of {label} fall with the strength of the attack?"
     return done(question, rows, words, drawn, data)
 
@@ -221,7 +221,7 @@ def against_strength(
     attacked, points = thinning.few(attacked, "eps", MOST_EPS, [papers])
     data = summary(attacked, ["model", "variant", "train_rotation", *ATTACKED])
     data = labels.end_labels(data, "eps", "attack", "{0:g}/{0:g}")
-    notes += [f"Not measured: {theme.ATTACKS[a]}." for a in sorted({"fgsm", "pgd"} - attacks)]
+    notes += [f"Not measured: {vocabulary.ATTACKS[a]}." for a in sorted({"fgsm", "pgd"} - attacks)]
     words = "Labels x/x: rotations in [-x, x] degrees in training / test. eps 0: no attack."
     return rows, data, ["No adversary in training.", words, *lines, *points, *notes]
 

@@ -3,9 +3,9 @@
 import altair as alt
 import polars as pl
 
-from analysis.figures import captions, panels, theme, thinning
+from analysis.figures import panels, thinning
 from analysis.figures.panels import against_rotation, done
-from analysis.rows import selection
+from analysis.rows import phrases, selection, vocabulary
 from analysis.rows.conditions import (
     BOTH_X,
     CAPSULES,
@@ -116,7 +116,7 @@ def several_sizes(rows: pl.DataFrame) -> selection.Comparable:
     """The rows of models that were trained on two numbers of images or more."""
     sizes = pl.col("train_size").n_unique().over("model", "train_rotation")
     several = rows.filter(sizes > 1)
-    models = theme.in_order(set(rows["model"]) - set(several["model"]))
-    labels = captions.listed([theme.look(model).label for model in models])
+    models = vocabulary.in_order(set(rows["model"]) - set(several["model"]))
+    labels = phrases.listed([vocabulary.label(model) for model in models])
     note = f"Measured at one size only: {labels}."
     return selection.Comparable(several, [note] if models else [])

@@ -1,8 +1,10 @@
-"""How things look and what they are called: order, labels, colours, shapes, axes."""
+"""How things look, and what columns are called: colours, shapes, titles, axes."""
 
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
+
+from analysis.rows.vocabulary import ATTACKS, LABELS, in_order
 
 TEXT, MUTED, GRID, PAPER = "#1b1b1b", "#555555", "#e6e6e6", "#ffffff"
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
@@ -45,72 +47,27 @@ class Look(NamedTuple):
     shape: str
 
 
-# The paper's six in Okabe-Ito's colours without yellow. The order is fixed, so that a model looks
-# the same in every figure.
-LOOKS = {
-    "stdcnn": Look("StdCNN", "#000000", "circle"),
-    "gcnn": Look("GCNN", "#0072B2", "square"),
-    "hnet": Look("H-Net", "#D55E00", "triangle-up"),
-    "ptn": Look("PTN", "#009E73", "diamond"),
-    "roteqnet": Look("RotEqNet", "#CC79A7", "cross"),
-    "capsnet": Look("CapsNet", "#E69F00", "triangle-down"),
-    "z2cnn": Look("Z2CNN", "#7f7f7f", "circle"),
-    "p4cnn": Look("P4CNN", "#56B4E9", "square"),
-    "tipooling": Look("TI-Pooling", "#882255", "triangle-right"),
-    "cyclic": Look("Cyclic", "#332288", "triangle-left"),
-    "dren": Look("DREN", "#999933", "diamond"),
-    "steerable": Look("Steerable (e2cnn)", "#117733", "triangle-up"),
-    "emcaps": Look("EM capsules", "#8B4513", "triangle-down"),
-    "madrycnn": Look("Madry CNN", "#DDCC77", "triangle-right"),
+STYLES = {
+    "stdcnn": ("#000000", "circle"),
+    "gcnn": ("#0072B2", "square"),
+    "hnet": ("#D55E00", "triangle-up"),
+    "ptn": ("#009E73", "diamond"),
+    "roteqnet": ("#CC79A7", "cross"),
+    "capsnet": ("#E69F00", "triangle-down"),
+    "z2cnn": ("#7f7f7f", "circle"),
+    "p4cnn": ("#56B4E9", "square"),
+    "tipooling": ("#882255", "triangle-right"),
+    "cyclic": ("#332288", "triangle-left"),
+    "dren": ("#999933", "diamond"),
+    "steerable": ("#117733", "triangle-up"),
+    "emcaps": ("#8B4513", "triangle-down"),
+    "madrycnn": ("#DDCC77", "triangle-right"),
 }
+"""Colour and shape of each model, the same in every figure: the paper's six in Okabe-Ito's colours
+without yellow."""
+LOOKS = {model: Look(label, *STYLES[model]) for model, label in LABELS.items()}
 OTHERS = [Look("", "#AA4499", "triangle-right"), Look("", "#44AA99", "triangle-left")]
 
-
-class Names(dict[str, str]):
-    """What readers are shown of stored words; a word of another version is shown as it is."""
-
-    def __missing__(self, word: str) -> str:
-        return word
-
-
-DATA = {"mnist": "MNIST", "mnist5k": "MNIST-5k subset (not MNIST test accuracy)"}
-ATTACKS = Names(
-    {
-        "none": "no attack",
-        "noise": "random noise",
-        "sign-noise": "random sign noise",
-        "class-means": "difference of class means",
-        "fgsm": "FGSM",
-        "bim": "Basic iterative method",
-        "pgd": "PGD",
-        "apgd": "Auto-PGD",
-        "square": "Square",
-        "fmn": "Fast minimum norm",
-        "fmn-pgd": "Fast minimum norm and PGD",
-        "strong": "Ensemble of attacks",
-        "transfer": "transferred PGD",
-        "rotation-grid": "worst turn",
-        "translation-grid": "worst shift",
-        "spatial-grid": "worst turn and shift",
-        "worst-of-10": "worst of 10 turns and shifts",
-        "spatial-pgd": "PGD at the worst turns",
-        "equivariance": "class unchanged by a turn",
-        "diagnostics": "all checks",
-    }
-)
-EPS_UNITS = Names({"pixel": "pixel units", "normalised": "deviations of MNIST's pixels"})
-ADVERSARIES = Names(
-    {
-        "none": "No adversarial training",
-        "fgsm": "Trained with FGSM",
-        "fgsm-mix": "Trained with FGSM and clean images",
-        "fgsm-rs": "Trained with FGSM from random starts",
-        "n-fgsm": "Trained with N-FGSM",
-        "pgd": "Trained with PGD",
-        "trades": "Trained with TRADES",
-        "cusp": "Trained with CuSP",
-    }
-)
 
 TITLES = {
     "model": "Model",
@@ -185,13 +142,6 @@ def is_share(column: str) -> bool:
     """Whether the column holds a share between 0 and 1, shown in percent."""
     words = ("accuracy", "wilson", "difference")
     return column in ("share", "lower", "upper") or any(word in column for word in words)
-
-
-def in_order(words: Iterable[str], known: Iterable[str] = LOOKS) -> list[str]:
-    """The words, each once: known ones in their order, then others by name. Unless told otherwise
-    the known ones are the models in the order of legends."""
-    order = list(known)
-    return sorted(set(words), key=lambda w: (order.index(w) if w in order else len(order), w))
 
 
 def look(model: str, models: Iterable[str] = ()) -> Look:

@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 
 import polars as pl
 
-from analysis.figures.captions import listed
 from analysis.figures.panels import MOST_ROWS
+from analysis.rows.phrases import listed
 from analysis.rows.selection import Comparable
 
 MOST_NAMED = 12

@@ -5,7 +5,7 @@ import polars as pl
 
 from analysis.figures import captions, panels, pareto_fronts, theme, thinning, tradeoff_points
 from analysis.figures.panels import against_rotation, done
-from analysis.rows import selection
+from analysis.rows import selection, vocabulary
 from analysis.rows.conditions import CLEAN, NO_ADVERSARY, TIPS, UPRIGHT
 from analysis.rows.selection import NotMeasured, comparable, where
 from analysis.stats.summary import summary
@@ -23,7 +23,7 @@ def tradeoff(rows: pl.DataFrame) -> alt.ConcatChart:
     """Robustness to rotations against robustness to PGD, a path per model over train ranges."""
     found = tradeoff_points.points(rows)
     pick, click = panels.legend_selection(), panels.click_selection()
-    adversaries = theme.in_order(found.data["adversary"], theme.ADVERSARIES)
+    adversaries = vocabulary.in_order(found.data["adversary"], vocabulary.ADVERSARIES)
     look = panels.model_encodings(found.data["model"]) | {"opacity": panels.dimmed(pick, click)}
     drawn = [
         tradeoff_points.panel(found, adversary, look, theme.WIDTH) for adversary in adversaries
@@ -49,7 +49,7 @@ def frontier(rows: pl.DataFrame) -> alt.ConcatChart:
     networks that no other excels."""
     found = tradeoff_points.points(rows, tradeoff_points.all_recipes)
     data = pareto_fronts.with_fronts(found.data.drop("^_.*$"))
-    models = theme.in_order(data["model"])
+    models = vocabulary.in_order(data["model"])
     drawn = [pareto_fronts.panel(found, data, model) for model in models]
     question = "Which architecture and training gives the most of both robustnesses?"
     words = [*found.words, *found.notes]

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import altair as alt
 import polars as pl
 
-from analysis.figures import captions, labels, panels, scales, theme, thinning
+from analysis.figures import labels, panels, scales, theme, thinning
+from analysis.rows import phrases, vocabulary
 from analysis.rows.selection import (
     OF_RECIPE,
     SETTING,
@@ -96,7 +97,7 @@ def points(
         f"degrees. Up: accuracy under PGD at eps {eps:g}, {robust_words}."
     ]
     main = main_variants(data)
-    named = captions.listed([f"{model} {variant}" for model, variant in main.items()])
+    named = phrases.listed([f"{model} {variant}" for model, variant in main.items()])
     hollow = not data.filter(~of_variants(main)).is_empty()
     words.append(
         f"Filled: {named}; hollow: others (tooltips)." if hollow else f"Variants: {named}."
@@ -186,7 +187,9 @@ def panel(found: Points, adversary: str, look: Mapping[str, Any], width: int) ->
         *panels.with_flags(data, marks, *points),
         *panels.written(base, x, y),
     ]
-    heading = alt.TitleParams(theme.ADVERSARIES.get(adversary, adversary), subtitle=starts(found))
+    heading = alt.TitleParams(
+        vocabulary.ADVERSARIES.get(adversary, adversary), subtitle=starts(found)
+    )
     chart = alt.LayerChart(layer=layers).properties(
         width=width, height=theme.HEIGHT, title=heading
     )

@@ -2,8 +2,9 @@
 
 import polars as pl
 
-from analysis.figures import captions, theme
-from analysis.rows import star
+from analysis.figures import captions
+from analysis.rows import phrases, star, vocabulary
+from analysis.rows.conditions import SPATIAL
 from analysis.rows.scan import Loaded
 from analysis.rows.star import Rows
 from rotgrid.recipes import RECIPES
@@ -120,8 +121,8 @@ def values(column: pl.Series, form: str = "{:g}") -> str:
 def _data(rows: pl.DataFrame) -> str:
     name = rows["data"][0]
     return (
-        f"Data: {theme.DATA.get(name, name)}; {captions.span(rows['train_size'])} training "
-        f"images, n = {captions.span(rows['n'])} test images per network."
+        f"Data: {vocabulary.DATA.get(name, name)}; {phrases.span(rows['train_size'])} training "
+        f"images, n = {phrases.span(rows['n'])} test images per network."
     )
 
 
@@ -132,7 +133,7 @@ def _networks(rows: pl.DataFrame) -> list[str]:
     order = [kind for kind in known if kind in sizes]
     order += [kind for kind in sizes if kind not in known]
     return [
-        f"{theme.look(model).label} {variant} ({captions.span(sizes[model, variant])} parameters)"
+        f"{vocabulary.label(model)} {variant} ({phrases.span(sizes[model, variant])} parameters)"
         for model, variant in order
     ]
 
@@ -149,18 +150,18 @@ def _recipe(rows: pl.DataFrame) -> str:
         .iter_rows()
     ]
     return (
-        f"Training, recipe {name}: {how}, learning rate {captions.span(rows['learning_rate'])}, "
-        f"batch {captions.span(rows['batch_size'])}, {captions.length(rows)}; "
+        f"Training, recipe {name}: {how}, learning rate {phrases.span(rows['learning_rate'])}, "
+        f"batch {phrases.span(rows['batch_size'])}, {captions.length(rows)}; "
         f"seeds {values(rows['seed'], '{}')}; "
-        f"{captions.listed(sorted(set(rows['interpolation'])))} interpolation; "
-        f"adversaries: {captions.listed(adversaries) or 'none'}."
+        f"{phrases.listed(sorted(set(rows['interpolation'])))} interpolation; "
+        f"adversaries: {phrases.listed(adversaries) or 'none'}."
     )
 
 
 def _attack(rows: pl.DataFrame) -> str:
     name, unit = rows["attack"][0], rows["eps_unit"][0]
-    images = f"n = {captions.span(rows['n'])} test images per network"
-    if name not in (*captions.SPATIAL, "spatial-pgd", "equivariance"):
+    images = f"n = {phrases.span(rows['n'])} test images per network"
+    if name not in (*SPATIAL, "spatial-pgd", "equivariance"):
         images += captions.shifts(rows)
     if name == "none":
         return f"No attack: {images}."
@@ -168,7 +169,7 @@ def _attack(rows: pl.DataFrame) -> str:
         turns = values(rows["test_rotation"], "{:g}°")
         return f"Equivariance: share of classes unchanged by a turn of {turns}; {images}."
     settings = captions.attack_settings(rows)
-    if name in captions.SPATIAL:
+    if name in SPATIAL:
         return f"{settings}: {images}."
     eps = values(rows["eps"]) + ("" if unit == "pixel" else f" in {captions.unit_of_eps(unit)}")
     falls = "; what breaks at one eps counts as broken at all larger ones"

@@ -17,6 +17,7 @@ import polars as pl
 from analysis.claims.verdicts import Outcome
 from analysis.figures import panels, theme
 from analysis.report import claims_table, methods, tables, template, worst
+from analysis.rows import vocabulary
 from analysis.rows.scan import Loaded
 from analysis.rows.selection import Comparable
 from analysis.rows.star import Rows
@@ -142,7 +143,7 @@ def _figure(name: str, figure: Drawn) -> str:
 def _models(spec: Mapping[str, Any]) -> list[str]:
     """The models that a figure shows."""
     data = spec.get("datasets", {}).values()
-    return theme.in_order(row["model"] for rows in data for row in rows if row.get("model"))
+    return vocabulary.in_order(row["model"] for rows in data for row in rows if row.get("model"))
 
 
 def _buttons(drawn: Iterable[Drawn]) -> str:
@@ -161,8 +162,8 @@ def _buttons(drawn: Iterable[Drawn]) -> str:
 
 def _labels(drawn: Iterable[Drawn]) -> dict[str, str]:
     """What the models of all figures are called."""
-    models = theme.in_order(model for figure in drawn for model in _models(figure.spec))
-    return {model: theme.look(model).label for model in models}
+    models = vocabulary.in_order(model for figure in drawn for model in _models(figure.spec))
+    return {model: vocabulary.label(model) for model in models}
 
 
 def _wide(name: str, content: str) -> str:

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from analysis.figures.captions import SPATIAL
+from analysis.rows.conditions import SPATIAL
 from analysis.rows.selection import Comparable, attacked_alike, trained_alike, where
 from analysis.stats.summary import of_classes, summary
 

@@ -13,6 +13,8 @@ the multiples exactly."""
 TABLE1 = {"stdcnn": "table1", "gcnn": "table1"}
 PAPERS_PAIR = {"stdcnn": "doubled", "gcnn": "halved"}
 """What the paper calls equivalent in parameters; it is not, see `claims.widening.MATCHED`."""
+SPATIAL = ("rotation-grid", "translation-grid", "spatial-grid", "worst-of-10")
+"""Attacks that turn and shift images and change no pixel: the worst of what they try counts."""
 CLEAN = pl.col("attack") == "none"
 NO_ADVERSARY = pl.col("adversary") == "none"
 CAPSULES = pl.col("model").is_in(["capsnet", "emcaps"])

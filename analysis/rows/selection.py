@@ -5,8 +5,8 @@ from typing import Any, NamedTuple, get_args
 
 import polars as pl
 
-from analysis.figures import theme
-from analysis.figures.captions import listed
+from analysis.rows import vocabulary
+from analysis.rows.phrases import listed
 from rotgrid.recipes import ORIGINALS, RecipeName, canonical, recipe_of
 from rotgrid.spec import LATER, MODELS, VARIANTS
 
@@ -60,7 +60,7 @@ def main_variants(rows: pl.DataFrame) -> dict[str, str]:
     measured = list(counts.select("model", "variant").iter_rows())
     first = {model: variant for model, variant in FIRST.items() if (model, variant) in measured}
     chosen = dict(measured) | first
-    return {model: chosen[model] for model in theme.in_order(chosen)}
+    return {model: chosen[model] for model in vocabulary.in_order(chosen)}
 
 
 def of_variants(variants: Mapping[str, str]) -> pl.Expr:

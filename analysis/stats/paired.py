@@ -11,11 +11,9 @@ import numpy as np
 import polars as pl
 
 from analysis.stats import seeds
+from analysis.stats.intervals import CELLS, newcombe
 from analysis.stats.seeds import Estimate
-from analysis.stats.summary import wilson
 
-CELLS = ("both", "only_first", "only_second", "neither")
-"""Numbers of images that both, one or none of two networks got right."""
 Bits = Mapping[int, np.ndarray]
 """By seed, 1 for each image that is right and 0 for each that is wrong, in test order."""
 
@@ -31,32 +29,6 @@ class Comparison(NamedTuple):
     p_below: float
     n: int
     seeds: int
-
-
-def newcombe(confidence: float = 0.95) -> tuple[pl.Expr, pl.Expr]:
-    """Lower and upper end of the interval of the difference of two shares that were counted on the
-    same images, first less second, from the columns `CELLS`.
-
-    Newcombe, Statist. Med. 1998, 17:2635, method 10: Wilson's intervals of both shares, joined by
-    the continuity-corrected correlation between them.
-    """
-    a, b, c, d = (pl.col(cell).cast(pl.Float64) for cell in CELLS)
-    n, first, second = a + b + c + d, a + b, a + c
-    least, most = wilson(first, n, confidence)
-    other_least, other_most = wilson(second, n, confidence)
-    product = a * d - b * c
-    corrected = pl.when(product > 0).then((product - n / 2).clip(0)).otherwise(product)
-    margins = first * (c + d) * second * (b + d)
-    phi = pl.when(margins > 0).then(corrected / margins.sqrt()).otherwise(0.0)
-
-    def joined(u: pl.Expr, v: pl.Expr) -> pl.Expr:
-        return (u**2 - 2 * phi * u * v + v**2).clip(0).sqrt()
-
-    p, q = first / n, second / n
-    return (
-        p - q - joined(p - least, other_most - q),
-        p - q + joined(most - p, q - other_least),
-    )
 
 
 def mcnemar(only_first: int, only_second: int) -> tuple[float, float]:

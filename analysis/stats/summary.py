@@ -1,9 +1,10 @@
-"""From rows to numbers with their uncertainty: Wilson intervals, summaries over seeds, Holm."""
+"""Summaries over seeds: means, counts, intervals and flags."""
 
 from collections.abc import Collection, Sequence
-from statistics import NormalDist
 
 import polars as pl
+
+from analysis.stats.intervals import wilson
 
 SUMMARY = (
     "accuracy",
@@ -17,32 +18,6 @@ SUMMARY = (
     "flags",
 )
 """The columns that `summary` adds to the conditions."""
-
-
-def wilson(
-    n_correct: str | pl.Expr = "n_correct", n: str | pl.Expr = "n", confidence: float = 0.95
-) -> tuple[pl.Expr, pl.Expr]:
-    """Lower and upper end of Wilson's score interval of the share `n_correct / n`; null if n is 0.
-
-    Exactly 0 below when nothing is correct, exactly 1 above when everything is.
-    """
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    k, images = (pl.col(of) if isinstance(of, str) else of for of in (n_correct, n))
-    total = pl.when(images > 0).then(images)
-    centre = (k + z**2 / 2) / (total + z**2)
-    half = z / (total + z**2) * (k * (total - k) / total + z**2 / 4).sqrt()
-    lower = pl.when(k == 0).then(0.0 * total).otherwise(centre - half)
-    upper = pl.when(k == total).then(1.0 + 0.0 * total).otherwise(centre + half)
-    return lower, upper
-
-
-def holm(p: str = "p") -> pl.Expr:
-    """The p-values of a family, adjusted: those below 0.05 are together wrong with a probability
-    of at most 0.05 (Holm, Scand. J. Statist. 1979). Null stays null and counts for nothing."""
-    value = pl.col(p)
-    tests = value.count().cast(pl.Int64)
-    steps = value.sort(nulls_last=True) * (tests - pl.int_range(pl.len()))
-    return steps.cum_max().clip(upper_bound=1.0).gather(value.rank("ordinal").cast(pl.Int64) - 1)
 
 
 def joined_flags() -> pl.Expr:

@@ -9,20 +9,6 @@ from made_up import frame, row
 TRIAL = Trial(model="gcnn", data="mnist5k")
 
 
-@pytest.mark.parametrize(
-    ("numbers", "words"),
-    [([3, 3], "3"), ([200, 1_000], "200 to 1,000"), ([0.1], "0.1"), ([0.05, 0.3], "0.05 to 0.3")],
-)
-def test_span(numbers, words):
-    assert captions.span(pl.Series(numbers)) == words
-
-
-def test_listed():
-    assert captions.listed([]) == ""
-    assert captions.listed(["a"]) == "a"
-    assert captions.listed(["a", "b", "c"]) == "a, b and c"
-
-
 def test_attack_settings_name_steps_and_starts():
     probes = [
         Probe(attack="pgd", eps=0.1, steps=40, restarts=5),

@@ -1,12 +1,7 @@
 import pytest
 
 from analysis.figures import theme
-from rotgrid import results, spec
-
-
-def test_models_come_in_the_fixed_order_and_unknown_ones_last():
-    models = ["zeta", "capsnet", "gcnn", "alpha", "stdcnn", "gcnn"]
-    assert theme.in_order(models) == ["stdcnn", "gcnn", "capsnet", "alpha", "zeta"]
+from rotgrid import results
 
 
 def test_no_two_models_share_a_colour_and_none_of_the_papers_a_shape():
@@ -20,18 +15,6 @@ def test_no_two_models_share_a_colour_and_none_of_the_papers_a_shape():
 def test_a_model_outside_the_paper_is_drawn_under_its_own_name():
     assert theme.look("zeta", ["alpha", "zeta"]) == theme.OTHERS[1]._replace(label="zeta")
     assert theme.look("gcnn", ["alpha"]) == theme.LOOKS["gcnn"]
-
-
-def test_every_word_of_the_grid_language_has_a_label():
-    assert set(spec.DATA) <= set(theme.DATA)
-    assert set(spec.ATTACKS) <= set(theme.ATTACKS)
-    assert set(spec.MODELS) <= set(theme.LOOKS)
-    assert set(spec.Adversary.__args__) <= set(theme.ADVERSARIES)
-    assert set(spec.EpsUnit.__args__) <= set(theme.EPS_UNITS)
-
-
-def test_the_quickstart_data_are_never_called_mnist():
-    assert theme.DATA["mnist5k"] == "MNIST-5k subset (not MNIST test accuracy)"
 
 
 @pytest.mark.parametrize("unit", ["degrees", "pixels", "pixel units"])

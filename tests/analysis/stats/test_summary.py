@@ -1,32 +1,11 @@
-import numpy as np
 import polars as pl
 import pytest
 from scipy.stats import binomtest
 
-from analysis.stats.summary import SUMMARY, holm, of_classes, summary, wilson
+from analysis.stats.summary import SUMMARY, of_classes, summary
 from rotgrid.spec import Probe, Trial
 
 from made_up import frame, row
-
-
-@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
-def test_wilson_agrees_with_scipy(confidence):
-    cases = [(k, n) for n in (1, 2, 7, 1_000, 10_000) for k in {0, 1, n // 3, n // 2, n - 1, n}]
-    counts = pl.DataFrame(cases, schema=["n_correct", "n"], orient="row")
-    lower, upper = wilson(confidence=confidence)
-    ours = counts.select(lower=lower, upper=upper)
-    for (k, n), interval in zip(cases, ours.iter_rows(), strict=True):
-        theirs = binomtest(k, n).proportion_ci(confidence, method="wilson")
-        assert interval == pytest.approx((theirs.low, theirs.high), abs=1e-12)
-
-
-def test_wilson_is_exact_at_the_ends_and_null_without_images():
-    counts = pl.DataFrame({"n_correct": [0, 30, 0], "n": [30, 30, 0]})
-    lower, upper = wilson()
-    ends = counts.select(lower=lower, upper=upper)
-    assert ends["lower"][0] == 0
-    assert ends["upper"][1] == 1
-    assert ends.row(2) == (None, None)
 
 
 def test_summary_is_the_mean_over_seeds_with_spread_counts_and_interval():
@@ -92,27 +71,3 @@ def test_of_classes_counts_the_other_classes_only():
     assert rows.select("n", "n_correct").rows() == [(800, 90 + sum(range(80, 89)) - 85 - 88)]
     assert rows.columns == frame([]).columns
     assert of_classes(frame([known]), ())["n"].to_list() == [1_000]
-
-
-def test_holm_is_the_step_down_procedure_and_ignores_what_was_not_tested():
-    rows = pl.DataFrame({"p": [0.04, None, 0.01, 0.03, 0.005, 0.9]})
-    assert rows.select(holm())["p"].to_list() == pytest.approx(
-        [0.09, None, 0.04, 0.09, 0.025, 0.9], nan_ok=False
-    )
-    parts = pl.DataFrame({"family": ["a", "b", "a"], "p": [0.02, 0.02, 0.03]})
-    assert parts.select(holm().over("family"))["p"].to_list() == [0.04, 0.02, 0.04]
-
-
-def test_holm_keeps_the_error_of_a_family():
-    p = np.random.default_rng(0).random((4_000, 8))
-    p[:, :3] = 1e-6  # false hypotheses: their rejection is no error
-    families = pl.DataFrame(
-        {"family": np.repeat(np.arange(4_000), 8), "true": [i > 2 for i in range(8)] * 4_000}
-    ).with_columns(p=p.ravel())
-    wrong = (
-        families.with_columns(holm().over("family"))
-        .filter(pl.col("true"))
-        .group_by("family")
-        .agg((pl.col("p") < 0.05).any())
-    )
-    assert 0.04 < wrong["p"].mean() < 0.06
