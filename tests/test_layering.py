@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,9 @@ def test_every_package_of_analysis_has_its_place():
     assert folders == set(BELOW)
     tops = {path.name for path in (ROOT / "analysis").glob("*.py")}
     assert tops == {"__init__.py", "__main__.py", "explore.py"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    installed = set(project["tool"]["setuptools"]["packages"])
+    assert {f"analysis.{package}" for package in BELOW} <= installed
 
 
 @pytest.mark.parametrize("path", files("analysis"), ids=lambda p: str(p.relative_to(ROOT)))
