@@ -4,6 +4,6 @@
 a chart or text; only `__main__` writes. Neither torch nor Ray is imported.
 """
 
-from analysis.load import NoResults, diagnostics, equivariance, load, problems, training
+from analysis.rows.scan import NoResults, diagnostics, equivariance, load, problems, training
 
 __all__ = ["NoResults", "diagnostics", "equivariance", "load", "problems", "training"]

@@ -10,11 +10,13 @@ from typing import TextIO
 import polars as pl
 import vl_convert
 
-from analysis import claims, pictures, star, tables, worst
-from analysis.figures import COLUMNS, FIGURES, Figure
-from analysis.load import Loaded, NoResults, gather
-from analysis.report import NOT_DRAWN, Drawn, report
-from analysis.selection import NotMeasured
+from analysis.claims import verdicts
+from analysis.figures.registry import COLUMNS, FIGURES, Figure
+from analysis.report import pictures, tables, worst
+from analysis.report.page import NOT_DRAWN, Drawn, report
+from analysis.rows import star
+from analysis.rows.scan import Loaded, NoResults, gather
+from analysis.rows.selection import NotMeasured
 from rotgrid import storage
 
 WHOLE = 1_000_000
@@ -94,7 +96,7 @@ def draw(locations: Sequence[str], out: str, verbose: bool = False) -> str:
         bundle = pool.submit(vl_convert.javascript_bundle)  # type: ignore[call-arg]
         drawn, missing = drawings(loaded, pool)
         printed = pictures.printed(pool, [figure.svg for figure in drawn.values()])
-        outcomes = claims.judge(star.outcomes(loaded.rows))
+        outcomes = verdicts.judge(star.outcomes(loaded.rows))
         for line in loaded.problems:
             say(line, sys.stderr)
         try:
@@ -102,8 +104,8 @@ def draw(locations: Sequence[str], out: str, verbose: bool = False) -> str:
             put_table(out, "worst_case", worst_case.rows)
         except NotMeasured:
             worst_case = None
-        storage.put(out, "claims.json", claims.as_json(outcomes).encode())
-        storage.put(out, "claims.md", claims.as_markdown(outcomes).encode())
+        storage.put(out, "claims.json", verdicts.as_json(outcomes).encode())
+        storage.put(out, "claims.md", verdicts.as_markdown(outcomes).encode())
         page = report(drawn, missing, loaded, worst_case, outcomes, bundle.result())
         for (name, figure), (pdf, png) in zip(drawn.items(), printed, strict=True):
             put_figure(out, name, figure, pdf, png)

@@ -15,20 +15,19 @@ with app.setup:
     import sys
     from pathlib import Path
 
-    # Beside this file lies a module of the same name as the standard library's `statistics`.
-    here = Path(__file__).resolve().parent
-    sys.path[:] = [folder for folder in sys.path if Path(folder).resolve() != here]
-    sys.path.append(str(here.parent))
+    sys.path.append(str(Path(__file__).resolve().parent.parent))
 
     import altair as alt
     import marimo as mo
     import polars as pl
 
-    from analysis import claims, panels, theme
-    from analysis.figures import FIGURES
-    from analysis.load import read
-    from analysis.selection import NotMeasured, comparable
-    from analysis.statistics import summary
+    from analysis.claims import verdicts
+    from analysis.figures import panels, theme
+    from analysis.figures.registry import FIGURES
+    from analysis.rows import vocabulary
+    from analysis.rows.scan import read
+    from analysis.rows.selection import NotMeasured, comparable
+    from analysis.stats.summary import summary
 
 
 @app.cell
@@ -68,9 +67,11 @@ def _(place):
 @app.cell
 def _(rows):
     models = mo.ui.multiselect(
-        theme.in_order(rows["model"]), value=theme.in_order(rows["model"]), label="Models"
+        vocabulary.in_order(rows["model"]),
+        value=vocabulary.in_order(rows["model"]),
+        label="Models",
     )
-    measured = theme.in_order(rows["attack"], theme.ATTACKS)
+    measured = vocabulary.in_order(rows["attack"], vocabulary.ATTACKS)
     attack = mo.ui.dropdown(measured, value=next(iter(measured), None), label="Attack")
     across = mo.ui.dropdown(
         ["test_rotation", "train_rotation", "eps", "train_size"],
@@ -128,8 +129,8 @@ def _(loaded, name, rows):
 
 @app.cell
 def _(rows):
-    outcomes = claims.judge(rows)
-    mo.md(claims.as_markdown(outcomes))
+    outcomes = verdicts.judge(rows)
+    mo.md(verdicts.as_markdown(outcomes))
     return (outcomes,)
 
 

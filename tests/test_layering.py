@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,15 @@ ORDER = [
     "__main__",
 ]
 """The modules of rotgrid; each imports only from those before it."""
+BELOW = {
+    "rows": (),
+    "stats": ("rows",),
+    "claims": ("rows", "stats"),
+    "figures": ("rows", "stats"),
+    "report": ("rows", "stats", "claims", "figures"),
+}
+"""The packages of analysis, and of which others each may import."""
+WITHOUT_ALTAIR = ("rows", "stats", "claims")
 
 
 def imported(path):
@@ -110,9 +120,55 @@ def test_analysis_uses_only_the_light_modules():
             assert name.split(".")[0] not in ("torch", "ray")
 
 
+def packages_of_analysis(path):
+    """The packages of analysis that a file imports from; `__main__` and the like by their name."""
+    for name in imported(path):
+        top, *inside = name.split(".")
+        if top == "analysis":
+            yield inside[0] if inside else "__init__"
+
+
+def test_every_package_of_analysis_has_its_place():
+    folders = {path.parent.name for path in files("analysis")} - {"analysis"}
+    assert folders == set(BELOW)
+    tops = {path.name for path in (ROOT / "analysis").glob("*.py")}
+    assert tops == {"__init__.py", "__main__.py", "explore.py"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    installed = set(project["tool"]["setuptools"]["packages"])
+    assert {f"analysis.{package}" for package in BELOW} <= installed
+
+
+@pytest.mark.parametrize("path", files("analysis"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_packages_of_analysis_import_only_from_those_below(path):
+    own = path.parent.name
+    if own in BELOW:
+        assert set(packages_of_analysis(path)) <= {own, *BELOW[own]}
+
+
+def modules(package):
+    """The names of the modules of a package of analysis."""
+    for path in files(f"analysis/{package}"):
+        yield ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def test_rows_statistics_and_claims_do_without_altair():
+    every = [name for package in WITHOUT_ALTAIR for name in modules(package)]
+    assert "altair" not in loaded(f"import analysis, {', '.join(every)}")
+    assert "altair" in loaded("import analysis.figures.registry")
+
+
+def test_no_module_of_analysis_is_called_like_another_thing():
+    """Neither like a module of the standard library, nor like a function of the package."""
+    import analysis
+
+    names = {path.stem for path in files("analysis")} - {"__init__", "__main__"}
+    assert not names & sys.stdlib_module_names
+    assert not names & set(analysis.__all__)
+
+
 def loaded(code):
     """Which heavy packages are loaded after some code has run in a fresh process."""
-    heavy = {"torch", "ray", "scipy", "polars", "pandas"}
+    heavy = {"torch", "ray", "scipy", "polars", "pandas", "altair"}
     probe = f"import sys\n{code}\nprint(*{heavy} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT

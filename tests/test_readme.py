@@ -11,10 +11,11 @@ import pytest
 from scipy import stats
 
 import analysis
-from analysis import claims, pictures
 from analysis.__main__ import drawings
-from analysis.figures import FIGURES
-from analysis.load import read
+from analysis.claims import verdicts
+from analysis.figures.registry import FIGURES
+from analysis.report import pictures
+from analysis.rows.scan import read
 from rotgrid import (
     cost,
     experiment,
@@ -133,7 +134,7 @@ def measured_table():
 @pytest.fixture(scope="module")
 def outcomes():
     """What the rows of docs/baseline and docs/architectures say of every claim."""
-    return claims.judge(analysis.load(ROOT / "docs/baseline", ROOT / "docs/architectures"))
+    return verdicts.judge(analysis.load(ROOT / "docs/baseline", ROOT / "docs/architectures"))
 
 
 def claims_table(outcomes):

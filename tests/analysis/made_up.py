@@ -8,8 +8,8 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from analysis.captions import SPATIAL
-from analysis.figures import FIGURES
+from analysis.figures.registry import FIGURES
+from analysis.rows.conditions import SPATIAL
 from rotgrid import results
 from rotgrid.spec import DATA, Probe, Trial
 

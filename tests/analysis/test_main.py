@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from analysis.__main__ import draw, main
-from analysis.figures import FIGURES
-from analysis.load import NoResults
+from analysis.figures.registry import FIGURES
+from analysis.rows.scan import NoResults
 from rotgrid import storage
 from rotgrid.spec import Probe, Trial
 

@@ -1,0 +1,1 @@
+"""Sentences that rows can decide, the evidence on each, and the verdict."""

@@ -1,0 +1,1 @@
+"""Figures: rows in, chart out; nothing is read or written."""

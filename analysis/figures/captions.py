@@ -1,0 +1,211 @@
+"""What stands above a figure: data, seeds, n, attack and the meaning of every band, in words."""
+
+import re
+import textwrap
+from collections.abc import Iterable, Sequence
+
+import altair as alt
+import polars as pl
+
+from analysis.rows import vocabulary
+from analysis.rows.phrases import listed, plural, span
+from analysis.stats.summary import joined_flags
+from rotgrid.spec import LATER
+
+LINES = (
+    "Line: mean over seeds. Whisker: least to greatest seed. Band: 95% Wilson interval of the "
+    "counts of all seeds (test-set sampling only)."
+)
+POINTS = (
+    "Point: mean over seeds. Whiskers: least to greatest seed. 95% Wilson intervals (test-set "
+    "sampling only) are in the tooltips."
+)
+BOTH = (
+    "Line or point: mean over seeds. Whisker: least to greatest seed. Band: 95% Wilson interval "
+    "of the counts of all seeds (test-set sampling only; of points it is in the tooltip)."
+)
+MOST_LEFT_OUT = 1
+"""Kinds of rows left out that are described; more are summed up."""
+LEFT_OUT = re.compile(r"Left out: (\d+) rows? with (.*)\.$")
+MOST_FLAGGED = 5
+"""Flagged networks that are named; the rest are counted."""
+KIND = ("attack", "loss", "label_rule", "attack_precision", "source")
+"""What makes an attack another one, in words."""
+SPECIAL = {
+    "margin": "on the margin",
+    "dlr": "on the difference of logits ratio toward 9 targets",
+    "predicted": "on the predicted label: errors may be repaired",
+    "bfloat16": "searched in bfloat16, decided in float32",
+}
+"""What is said of settings that are not the usual ones."""
+CHARACTER = 5.4
+"""Pixels of an average character of a subtitle."""
+
+
+def heading(question: str, lines: Iterable[str], width: int) -> alt.TitleParams:
+    """The title of a figure that is `width` pixels wide, its subtitle broken to fit."""
+    upper = [line[:1].upper() + line[1:] for line in lines]
+    wrapped = [part for line in upper for part in textwrap.wrap(line, int(width / CHARACTER))]
+    return alt.TitleParams(text=question, subtitle=wrapped, fontSize=14, offset=16)
+
+
+def sample(rows: pl.DataFrame) -> str:
+    """Data set, recipe, seeds and number of test images of the rows."""
+    return (
+        f"{training(rows)}; {seeds(rows)}; "
+        f"n = {span(rows['n'])} test images per network{shifts(rows)}."
+    )
+
+
+def training(rows: pl.DataFrame) -> str:
+    """Data set, recipe and number of training images."""
+    data = rows["data"][0]
+    images = (
+        f", {rows['train_size'][0]:,} training images"
+        if rows["train_size"].n_unique() == 1
+        else ""
+    )
+    recipes = listed(sorted(set(rows["recipe"])))
+    return f"{vocabulary.DATA.get(data, data)}; recipe {recipes} ({length(rows)}{images})"
+
+
+def length(rows: pl.DataFrame) -> str:
+    """How long networks were trained: in epochs, or in optimiser steps."""
+    by_steps = rows.filter(pl.col("train_steps") > 0)
+    epochs = rows.filter(pl.col("train_steps") == 0)
+    words = [f"{span(epochs['epochs'])} epochs"] if epochs.height else []
+    words += [f"{span(by_steps['train_steps'])} steps"] if by_steps.height else []
+    return " or ".join(words)
+
+
+def few(words: Sequence[str]) -> list[str]:
+    """The words; those about rows left out summed up if they are many."""
+    found = [match for line in words if (match := LEFT_OUT.search(line))]
+    if len(found) <= MOST_LEFT_OUT:
+        return list(words)
+    names = dict.fromkeys(
+        part.split()[0] for match in found for part in match[2].split(", ") if part
+    )
+    total = sum(int(match[1]) for match in found)
+    kept = [line for line in words if not LEFT_OUT.search(line)]
+    return [*kept, f"Left out: {total:,} rows that differ in {listed([*names])}."]
+
+
+def shifts(rows: pl.DataFrame) -> str:
+    """How test images are shifted, if at all."""
+    most = rows["test_translation"]
+    return f", shifted by U[-t, t] pixels, t = {span(most)}" if most.max() else ""
+
+
+def seeds(rows: pl.DataFrame) -> str:
+    """How many seeds: per condition, as conditions may differ while a run is going on."""
+    conditions = [
+        "model",
+        "variant",
+        "adversary",
+        "train_size",
+        "train_rotation",
+        "test_rotation",
+        "attack",
+        "eps",
+    ]
+    counts = rows.group_by(conditions).agg(pl.col("seed").n_unique())["seed"]
+    return f"{span(counts)} {'seed' if counts.max() == 1 else 'seeds'}"
+
+
+def attacks(rows: pl.DataFrame) -> str:
+    """Settings of the attacks and the unit of eps; empty if nothing was attacked."""
+    attacked = rows.filter(pl.col("attack") != "none")
+    if attacked.is_empty():
+        return ""
+    units = listed([unit_of_eps(unit) for unit in attacked["eps_unit"].unique().sort()])
+    return (
+        f"{attack_settings(attacked)}; eps {span(attacked['eps'])}, an L-inf radius in {units} "
+        "around the rotated image."
+    )
+
+
+def unit_of_eps(unit: str) -> str:
+    """The unit, explained."""
+    meaning = {"pixel": " (pixels in [0, 1])", "normalised": " (1 is 0.3081 pixel units)"}
+    return vocabulary.EPS_UNITS[unit] + meaning.get(unit, "")
+
+
+def attack_settings(attacked: pl.DataFrame) -> str:
+    """What was set of each attack, once for each kind of it."""
+    kinds = attacked.sort(KIND, maintain_order=True).partition_by(KIND)
+    order = vocabulary.in_order(attacked["attack"], vocabulary.ATTACKS)
+    kinds.sort(key=lambda of: order.index(of["attack"][0]))
+    return ", ".join(map(_settings, kinds))
+
+
+def _settings(of: pl.DataFrame) -> str:
+    """The name of one kind of attack, and in brackets what the name leaves open."""
+    attack, *settings, source = of.select(KIND).row(0)
+    details = _effort(attack, of)
+    for column, word in zip(KIND[1:], settings, strict=False):
+        if word != LATER[column]:
+            details.append(SPECIAL.get(word, f"{column} {word}"))
+    if source:
+        details.append(f"images made on {vocabulary.label(source)}")
+    name = vocabulary.ATTACKS[attack]
+    return f"{name} ({', '.join(details)})" if details else name
+
+
+def _effort(attack: str, of: pl.DataFrame) -> list[str]:
+    """How much the attack tries."""
+    steps, turns = plural(of["steps"], "step"), f"[-x, x] degrees, x = {span(of['test_rotation'])}"
+    shifts = f"[-t, t] pixels, t = {span(of['test_translation'])}"
+    climb = [steps, _starts(of["restarts"])]
+    match attack:
+        case "noise" | "sign-noise":
+            return [plural(of["restarts"].clip(lower_bound=1), "draw")]
+        case "fgsm":
+            return ["1 step"]
+        case "bim":
+            return ["steps of 1/255 from the image itself"]
+        case "pgd" | "fmn-pgd" | "apgd" | "transfer":
+            return climb
+        case "square":
+            starts = plural(of["restarts"].clip(lower_bound=1), "random start")
+            return [f"{span(of['steps'])} queries", starts]
+        case "fmn":
+            return [steps]
+        case "strong":
+            return [f"{steps}; Fast minimum norm, Auto-PGD without and with targets, Square"]
+        case "rotation-grid":
+            return [f"over all whole degrees in {turns}"]
+        case "translation-grid":
+            return [f"over all whole pixels in {shifts}, along both axes"]
+        case "spatial-grid":
+            return [f"over 31 turns in {turns}, times 5 x 5 shifts in {shifts}"]
+        case "worst-of-10":
+            return [f"drawn from {turns}, and {shifts}"]
+        case "spatial-pgd":
+            around = f"around the worst whole degree in {turns}"
+            return [*climb, around, f"around 10 draws of such turns and of shifts in {shifts}"]
+        case "diagnostics":
+            return [f"of PGD with {climb[0]}", climb[1]]
+    return []
+
+
+def _starts(restarts: pl.Series) -> str:
+    """`1 random start`; without any the attack starts at the image."""
+    words = ["from the image itself"] if (restarts == 0).any() else []
+    if (random := restarts.filter(restarts > 0)).len():
+        words.append(plural(random, "random start"))
+    return " or ".join(words)
+
+
+def flagged(rows: pl.DataFrame) -> str:
+    """The networks whose accuracy under attack is not to be believed, and the checks that they
+    fail; empty if there is none."""
+    by = ["model", "variant", "train_rotation", "adversary"]
+    networks = rows.group_by(by).agg(flags=joined_flags()).filter(pl.col("flags") != "").sort(by)
+    words = []
+    for model, variant, turn, adversary, flags in networks.iter_rows():
+        trained = "" if adversary == "none" else f", adversary {adversary}"
+        words.append(f"{vocabulary.label(model)} {variant}, range {turn:g}{trained} ({flags})")
+    more = [f"{len(words) - MOST_FLAGGED} more"] if len(words) > MOST_FLAGGED else []
+    named = "; ".join([*words[:MOST_FLAGGED], *more])
+    return f"Not to be believed (dotted outlines): {named}." if words else ""

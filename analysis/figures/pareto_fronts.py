@@ -1,0 +1,81 @@
+"""Pareto fronts: the networks that no other excels in both robustnesses, architecture by
+architecture."""
+
+import json
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from analysis.figures import panels, theme, tradeoff_points
+from analysis.figures.tradeoff_points import Points
+from analysis.rows import vocabulary
+
+WIDTH, HEIGHT = 210, 190
+
+
+def trainings(data: pl.DataFrame) -> dict[str, str]:
+    """How networks were trained (recipe and adversary, the key of `_training`), and its words."""
+    kinds = data.select("recipe", "adversary").unique().rows()
+    order = vocabulary.in_order(data["adversary"], vocabulary.ADVERSARIES)
+    kinds.sort(key=lambda kind: (order.index(kind[1]), kind[0]))
+    words = {
+        f"{recipe} {adversary}": f"{vocabulary.ADVERSARIES[adversary]} (recipe {recipe})"
+        for recipe, adversary in kinds
+    }
+    one = data["recipe"].n_unique() == 1
+    return {key: text.rpartition(" (recipe")[0] if one else text for key, text in words.items()}
+
+
+def with_fronts(data: pl.DataFrame) -> pl.DataFrame:
+    """Adds `front` (of its model) and `_front_of_all`: whether no network is as good in one
+    robustness and better in the other."""
+    sort = ["clean_accuracy", "robust_accuracy"]
+    robust = pl.col("robust_accuracy")
+    best = robust.cum_max().shift()
+    data = data.sort(*sort, descending=True).with_columns(
+        front=(robust > best.over("model")).fill_null(True),
+        _front_of_all=(robust > best).fill_null(True),
+        _training=pl.format("{} {}", "recipe", "adversary"),
+    )
+    return data.sort("model", "clean_accuracy")
+
+
+def panel(found: Points, data: pl.DataFrame, model: str) -> alt.LayerChart:
+    """One model's networks and their front; faint all others, and the front of all."""
+    (x, _), (y, _) = tradeoff_points.both_axes(found)
+    tips = [column for column in data.columns if not column.startswith("_")]
+    own = f"datum.model === {json.dumps(model)}"
+    base = alt.Chart().encode(x, y)
+    front: dict[str, Any] = {"interpolate": "step-before", "strokeWidth": 1.25}
+    layers = [
+        base.mark_point(filled=True, size=10, color=theme.MUTED, opacity=0.4),
+        base.mark_line(strokeDash=[3, 3], color=theme.MUTED, **front).transform_filter(
+            "datum._front_of_all"
+        ),
+        base.mark_line(color=theme.TEXT, **front).transform_filter(f"{own} && datum.front"),
+        base.mark_point(filled=True, size=60, opacity=1)
+        .encode(shape=shapes(data), color=degrees(data), tooltip=panels.tooltip(tips))
+        .transform_filter(own),
+    ]
+    heading = alt.TitleParams(vocabulary.label(model), subtitle=tradeoff_points.starts(found))
+    return alt.LayerChart(layer=layers).properties(width=WIDTH, height=HEIGHT, title=heading)
+
+
+def shapes(data: pl.DataFrame) -> alt.Shape:
+    """A shape per kind of training."""
+    kinds = trainings(data)
+    legend = dict(
+        title=None,
+        labelExpr=theme.labels(kinds),
+        symbolOpacity=1,
+        symbolFillColor=theme.TEXT,
+        labelLimit=400,
+    )
+    scale = dict(domain=list(kinds), range=list(theme.SHAPES[: len(kinds)]))
+    return alt.Shape("_training:N", scale=scale, legend=legend)
+
+
+def degrees(data: pl.DataFrame) -> alt.Color:
+    """The range of rotations in training as a colour."""
+    return panels.ordered("train_rotation", data["train_rotation"], "Train rotation (±°)")

@@ -1,0 +1,209 @@
+"""How things look, and what columns are called: colours, shapes, titles, axes."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from analysis.rows.vocabulary import ATTACKS, LABELS, in_order
+
+TEXT, MUTED, GRID, PAPER = "#1b1b1b", "#555555", "#e6e6e6", "#ffffff"
+FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
+SHAPES = (
+    "circle",
+    "square",
+    "triangle-up",
+    "diamond",
+    "cross",
+    "triangle-down",
+    "triangle-right",
+    "triangle-left",
+    "arrow",
+    "wedge",
+    "stroke",
+)
+DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
+WIDTH, HEIGHT, GAP = 300, 220, 36
+DIMMED = 0.1
+
+DARK = {
+    TEXT: "#e8e8e8",
+    MUTED: "#b5b5b5",
+    GRID: "#3a3a3a",
+    PAPER: "transparent",
+    "#000000": "#f2f2f2",
+    "#0072B2": "#4aa8e0",
+}
+"""What a dark page shows instead of these colours."""
+
+VIRIDIS = {"light": [0.0, 0.85], "dark": [0.25, 1.0]}
+"""The part of the colour scheme that is readable on light and on dark paper."""
+
+
+class Look(NamedTuple):
+    """How a model is labelled and drawn."""
+
+    label: str
+    colour: str
+    shape: str
+
+
+STYLES = {
+    "stdcnn": ("#000000", "circle"),
+    "gcnn": ("#0072B2", "square"),
+    "hnet": ("#D55E00", "triangle-up"),
+    "ptn": ("#009E73", "diamond"),
+    "roteqnet": ("#CC79A7", "cross"),
+    "capsnet": ("#E69F00", "triangle-down"),
+    "z2cnn": ("#7f7f7f", "circle"),
+    "p4cnn": ("#56B4E9", "square"),
+    "tipooling": ("#882255", "triangle-right"),
+    "cyclic": ("#332288", "triangle-left"),
+    "dren": ("#999933", "diamond"),
+    "steerable": ("#117733", "triangle-up"),
+    "emcaps": ("#8B4513", "triangle-down"),
+    "madrycnn": ("#DDCC77", "triangle-right"),
+}
+"""Colour and shape of each model, the same in every figure: the paper's six in Okabe-Ito's colours
+without yellow."""
+LOOKS = {model: Look(label, *STYLES[model]) for model, label in LABELS.items()}
+OTHERS = [Look("", "#AA4499", "triangle-right"), Look("", "#44AA99", "triangle-left")]
+
+
+TITLES = {
+    "model": "Model",
+    "variant": "Variant",
+    "adversary": "Adversary in training",
+    "adversary_eps": "eps in training (L-inf, pixel units)",
+    "train_rotation": "Train rotation (± degrees)",
+    "test_rotation": "Test rotation (± degrees)",
+    "test_translation": "Test shift (± pixels)",
+    "attack": "Attack",
+    "eps": "eps (L-inf, in eps_unit)",
+    "eps_unit": "Unit of eps",
+    "accuracy": "Accuracy (mean over seeds)",
+    "accuracy_min": "Least accuracy of a seed",
+    "accuracy_max": "Greatest accuracy of a seed",
+    "seeds": "Seeds",
+    "n": "Images times seeds (n)",
+    "n_correct": "of them correct",
+    "wilson_lower": "95% Wilson, lower (test-set sampling)",
+    "wilson_upper": "95% Wilson, upper (test-set sampling)",
+    "augmentation": "Rotation in training",
+    "pair": "Pair of variants",
+    "recipe": "Recipe",
+    "train_size": "Training images",
+    "front": "On the model's Pareto front",
+    "difference": "Accuracy, GCNN minus StdCNN (of the same images)",
+    "difference_min": "Least difference of a seed",
+    "difference_max": "Greatest difference of a seed",
+    "lower": "95% interval, lower",
+    "upper": "95% interval, upper",
+    "p": "p, two-sided, not adjusted",
+    "distance": "Distance to the boundary (L-inf, pixel units, from above; mean over seeds)",
+    "distance_min": "Least distance of a seed",
+    "distance_max": "Greatest distance of a seed",
+    "share": "Share of images that lie further",
+    "degrees": "Turn (degrees)",
+    "error": "Equivariance error of the logits (in their deviations)",
+    "error_min": "Least error of a seed",
+    "error_max": "Greatest error of a seed",
+    "epoch": "Epoch",
+    "measure": "Measure",
+    "value_min": "Least of a seed",
+    "value_max": "Greatest of a seed",
+    "seconds": "Training time (s, mean over seeds)",
+    "device": "Device",
+    "flags": "Failed checks",
+    "check": "Check (README, section Checks)",
+    "value": "What was measured",
+    "limit": "Largest value that passes",
+}
+"""Column -> what a reader is shown, with the unit."""
+
+PREFIXES = {
+    "clean_": "Clean: ",
+    "robust_": "Under attack: ",
+    "average_": "One random turn and shift: ",
+    "worst_": "Worst turn and shift: ",
+    "eight_": "Worst turn and shift, without classes 6 and 9: ",
+}
+"""What stands before the title of one of several measures."""
+
+
+def title(column: str) -> str:
+    """The human title of a column; prefixes of a second measure are spelled out."""
+    for prefix, words in PREFIXES.items():
+        if column.startswith(prefix):
+            return words + title(column.removeprefix(prefix))
+    return TITLES.get(column, column)
+
+
+def is_share(column: str) -> bool:
+    """Whether the column holds a share between 0 and 1, shown in percent."""
+    words = ("accuracy", "wilson", "difference")
+    return column in ("share", "lower", "upper") or any(word in column for word in words)
+
+
+def look(model: str, models: Iterable[str] = ()) -> Look:
+    """Label, colour and shape; those of a model outside the paper depend on the others shown."""
+    if model in LOOKS:
+        return LOOKS[model]
+    others = [m for m in in_order([*models, model]) if m not in LOOKS]
+    return OTHERS[others.index(model) % len(OTHERS)]._replace(label=model)
+
+
+def turn(degrees: float) -> str:
+    """A range of rotations: `±60°`, or `0°`."""
+    return f"±{degrees:g}°" if degrees else "0°"
+
+
+def attack(name: str) -> str:
+    """The title of a panel of one attack."""
+    words = ATTACKS[name]
+    return words[:1].upper() + words[1:]
+
+
+def labels(names: Mapping[str, str]) -> str:
+    """A Vega expression that shows the label of a name, and an unknown name as it is."""
+    return f"({json.dumps(dict(names))})[datum.label] || datum.label"
+
+
+def config() -> dict[str, Any]:
+    """The Vega-Lite configuration of all figures."""
+    axis = {
+        "labelColor": MUTED,
+        "titleColor": TEXT,
+        "gridColor": GRID,
+        "domainColor": MUTED,
+        "tickColor": MUTED,
+        "labelFontSize": 10,
+        "titleFontSize": 11,
+        "titleFontWeight": "normal",
+    }
+    legend = {
+        "labelColor": TEXT,
+        "titleColor": TEXT,
+        "labelFontSize": 11,
+        "titleFontSize": 11,
+        "titleFontWeight": "normal",
+        "symbolSize": 70,
+    }
+    heading = {
+        "anchor": "start",
+        "color": TEXT,
+        "subtitleColor": MUTED,
+        "fontSize": 12,
+        "subtitleFontSize": 11,
+        "subtitlePadding": 4,
+        "frame": "group",
+    }
+    return {
+        "background": PAPER,
+        "font": FONT,
+        "padding": 12,
+        "view": {"stroke": None, "continuousWidth": WIDTH, "continuousHeight": HEIGHT},
+        "axis": axis,
+        "legend": legend,
+        "title": heading,
+        "concat": {"spacing": GAP},
+    }

@@ -1,0 +1,1 @@
+"""What is written: the page, its tables as files, and pictures."""

@@ -1,0 +1,183 @@
+"""How the numbers were made, in words taken from the rows: protocol, checks and provenance."""
+
+import polars as pl
+
+from analysis.figures import captions
+from analysis.rows import phrases, star, vocabulary
+from analysis.rows.conditions import SPATIAL
+from analysis.rows.scan import Loaded
+from analysis.rows.star import Rows
+from rotgrid.recipes import RECIPES
+from rotgrid.spec import VARIANTS
+
+SEARCHES = ("pgd", "apgd", "square", "fmn", "fmn-pgd", "strong", "spatial-pgd")
+"""Attacks that find the eps at which an image breaks."""
+NETWORK = ("model", "variant", "train_rotation", "adversary", "adversary_eps", "seed")
+QUICKSTART = "quickstart data: numbers are not MNIST test accuracy"
+ALWAYS = [
+    "Rotation: every image turns by its own angle, uniform in [-x, x] degrees; test angles are "
+    "drawn once and shared by all networks. An attack starts from the turned image and, unless "
+    "said otherwise, knows the true label; an image that is misclassified before the attack then "
+    "counts as an error.",
+    "eps is the radius of an L-infinity ball, unless said otherwise in pixel units; pixels lie in "
+    "[0, 1].",
+    "Accuracy is the mean over seeds. Least and greatest seed show what training varies. The 95% "
+    "Wilson interval of the counts of all seeds covers the sampling of test images only; since "
+    "all seeds are tested on the same images it is, if anything, too narrow.",
+    "Accuracy under attack is an upper bound of robustness: a stronger attack may find more. No "
+    "interval covers that.",
+]
+
+
+def notices(rows: Rows) -> list[str]:
+    """What a reader must know before any number."""
+    return [QUICKSTART] if "mnist5k" in set(star.distinct(rows, ["data"])["data"]) else []
+
+
+def notes(rows: Rows) -> list[str]:
+    """The protocol: data, networks, training, attacks, and how intervals are made."""
+    if isinstance(rows, pl.DataFrame):
+        rows = star.counted(rows)
+    networks = star.distinct(rows, star.SHARED["_trial"])
+    probes = star.distinct(rows, star.SHARED["_probe"])
+    images = star.distinct(rows, ["data", "train_size", "n"])
+    return [
+        *(_data(part) for part in images.partition_by("data")),
+        "Networks: " + "; ".join(_networks(networks)) + ".",
+        *(_recipe(part) for part in networks.partition_by("recipe")),
+        *(_attack(part) for part in probes.partition_by(*captions.KIND, "eps_unit")),
+        *ALWAYS,
+    ]
+
+
+def checked(loaded: Loaded) -> str:
+    """How many networks were checked, and how many of all fail."""
+    networks = star.distinct(loaded.rows, ["trial"])
+    tables = loaded.diagnostics, networks, loaded.failed
+    counts = [table["trial"].n_unique() for table in tables]
+    return (
+        "Networks checked for masked gradients: {:,} of {:,}. Networks whose accuracy under "
+        "attack is not to be believed: {:,}."
+    ).format(*counts)
+
+
+def failed(loaded: Loaded) -> pl.DataFrame:
+    """What each network fails, with the largest value found and its limit."""
+    networks = star.distinct(loaded.rows, [*NETWORK, "trial"])
+    return networks.join(loaded.failed, on="trial").sort(*NETWORK, "trial", "check")
+
+
+def codes(rows: Rows) -> str:
+    """Whether one code made all rows, by its digest, which rows before schema version 4 lack."""
+    made = star.tally(rows, ["code"], rows=pl.len())
+    digests = made.drop_nulls("code")["code"].to_list()
+    older = made.filter(pl.col("code").is_null())["rows"].sum()
+    known = "One code" if len(digests) == 1 else f"More than one code ({len(digests)})"
+    words = [f"{known} made rows: {', '.join(digests)}."] if digests else []
+    words += [f"Rows that do not say which code made them: {older:,}."] if older else []
+    return " ".join(words)
+
+
+def provenance(rows: Rows) -> pl.DataFrame:
+    """Which version, commit, code, machine and device made how many rows, and when."""
+    moment = "%Y-%m-%d %H:%M UTC"
+    return star.tally(
+        rows,
+        star.SHARED["_machine"],
+        rows=pl.len(),
+        trials=pl.col("trial").n_unique(),
+        first=pl.col("finished_at").min().dt.strftime(moment),
+        last=pl.col("finished_at").max().dt.strftime(moment),
+    )
+
+
+def counts(rows: Rows) -> list[tuple[str, str]]:
+    """What was measured, as numbers with their names."""
+    networks = star.distinct(rows, ["trial", "model", "seed", "train_rotation"])
+    turns = star.distinct(rows, ["test_rotation"])
+    return [
+        *(
+            (f"{count:,}", noun if count == 1 else f"{noun}s")
+            for noun, count in (
+                ("trained network", networks["trial"].n_unique()),
+                ("measurement", star.height(rows)),
+                ("model", networks["model"].n_unique()),
+                ("seed", networks["seed"].n_unique()),
+            )
+        ),
+        (values(networks["train_rotation"], "±{:g}°"), "rotation in training"),
+        (values(turns["test_rotation"], "±{:g}°"), "rotation in tests"),
+    ]
+
+
+def values(column: pl.Series, form: str = "{:g}") -> str:
+    """The distinct values of a column, or the outermost and their number."""
+    distinct = [form.format(value) for value in column.unique().sort()]
+    if len(distinct) <= 6:
+        return ", ".join(distinct)
+    return f"{distinct[0]} to {distinct[-1]} ({len(distinct)} values)"
+
+
+def _data(rows: pl.DataFrame) -> str:
+    name = rows["data"][0]
+    return (
+        f"Data: {vocabulary.DATA.get(name, name)}; {phrases.span(rows['train_size'])} training "
+        f"images, n = {phrases.span(rows['n'])} test images per network."
+    )
+
+
+def _networks(rows: pl.DataFrame) -> list[str]:
+    kinds = rows.group_by("model", "variant").agg("parameters").sort("model", "variant")
+    sizes = {(model, variant): pl.Series(sizes) for model, variant, sizes in kinds.iter_rows()}
+    known = [(model, variant) for model, variants in VARIANTS.items() for variant in variants]
+    order = [kind for kind in known if kind in sizes]
+    order += [kind for kind in sizes if kind not in known]
+    return [
+        f"{vocabulary.label(model)} {variant} ({phrases.span(sizes[model, variant])} parameters)"
+        for model, variant in order
+    ]
+
+
+def _recipe(rows: pl.DataFrame) -> str:
+    name = rows["recipe"][0]
+    known = RECIPES.get(name)
+    how = f"{known.optimizer}, {known.schedule} schedule" if known else "each model's authors'"
+    attacked = rows.filter(pl.col("adversary") != "none").unique(["adversary", "adversary_eps"])
+    adversaries = [
+        f"{adversary} (eps {eps:g})"
+        for adversary, eps in attacked.sort("adversary", "adversary_eps")
+        .select("adversary", "adversary_eps")
+        .iter_rows()
+    ]
+    return (
+        f"Training, recipe {name}: {how}, learning rate {phrases.span(rows['learning_rate'])}, "
+        f"batch {phrases.span(rows['batch_size'])}, {captions.length(rows)}; "
+        f"seeds {values(rows['seed'], '{}')}; "
+        f"{phrases.listed(sorted(set(rows['interpolation'])))} interpolation; "
+        f"adversaries: {phrases.listed(adversaries) or 'none'}."
+    )
+
+
+def _attack(rows: pl.DataFrame) -> str:
+    name, unit = rows["attack"][0], rows["eps_unit"][0]
+    images = f"n = {phrases.span(rows['n'])} test images per network"
+    if name not in (*SPATIAL, "spatial-pgd", "equivariance"):
+        images += captions.shifts(rows)
+    if name == "none":
+        return f"No attack: {images}."
+    if name == "equivariance":
+        turns = values(rows["test_rotation"], "{:g}°")
+        return f"Equivariance: share of classes unchanged by a turn of {turns}; {images}."
+    settings = captions.attack_settings(rows)
+    if name in SPATIAL:
+        return f"{settings}: {images}."
+    eps = values(rows["eps"]) + ("" if unit == "pixel" else f" in {captions.unit_of_eps(unit)}")
+    falls = "; what breaks at one eps counts as broken at all larger ones"
+    return f"{settings}: eps {eps}; {images}{falls if _searched(rows) else ''}."
+
+
+def _searched(rows: pl.DataFrame) -> bool:
+    """Whether the attack found the eps at which each image breaks; rows that do not know their
+    counts per class are older than that."""
+    search = rows["attack"][0] in SEARCHES and rows["label_rule"][0] == "true"
+    return search and bool(rows["_counted"].all())

@@ -1,0 +1,56 @@
+"""A table: the worst case over turns and shifts of each image, beside random turns and shifts."""
+
+import polars as pl
+
+from analysis.rows.conditions import SPATIAL
+from analysis.rows.selection import Comparable, attacked_alike, trained_alike, where
+from analysis.stats.summary import of_classes, summary
+
+RANGE = ("test_rotation", "test_translation")
+CONDITIONS = ("model", "variant", "adversary", "train_rotation", "attack", *RANGE)
+READS = pl.col("attack").is_in(["none", *SPATIAL])
+MEASURES = ("accuracy", "wilson_lower", "wilson_upper", "n")
+WORDS = (
+    "Average: every image under one random turn and shift, where that was measured. Worst: an "
+    "image counts as correct only if no turn or shift that is tried misleads the network. A 6 "
+    "that turns by more than 90 degrees may become a 9: the last column leaves both out. Means "
+    "over seeds, with the 95% Wilson intervals of the counts of all seeds."
+)
+
+
+def worst_case(rows: pl.DataFrame) -> Comparable:
+    """A row per kind of network, attack and range, and notes on what was left out.
+
+    Raises:
+        NotMeasured: no attack turned or shifted images.
+    """
+    is_spatial = pl.col("attack").is_in(SPATIAL)
+    spatial = as_tried(where(rows, f"attack {' or '.join(SPATIAL)}", is_spatial))
+    same = ["trial", *RANGE]
+    clean = rows.filter(attack="none")
+    clean = clean.join(spatial, on=same, how="semi", maintain_order="left")
+    both, notes = trained_alike(pl.concat([clean, spatial]))
+    both, more = attacked_alike(both)
+    worst = both.filter(is_spatial)
+    average = both.filter(~is_spatial).drop("attack").join(worst.select(*same, "attack"), on=same)
+    table = summary(worst, CONDITIONS).select(*CONDITIONS, "seeds")
+    for prefix, part, columns in (
+        ("average_", average, MEASURES),
+        ("worst_", worst, MEASURES),
+        ("eight_", of_classes(worst), MEASURES[:1]),
+    ):
+        names = {prefix + name: name for name in columns}
+        measured = summary(part, CONDITIONS).select(*CONDITIONS, **names)
+        table = table.join(measured, on=CONDITIONS, how="left", maintain_order="left")
+    return Comparable(table, [*notes, *more])
+
+
+def as_tried(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with a range of 0 where the attack does not use it, and each measurement once."""
+    for attack, unused in (
+        ("translation-grid", "test_rotation"),
+        ("rotation-grid", "test_translation"),
+    ):
+        used = pl.when(pl.col("attack") != attack).then(unused).otherwise(0.0)
+        rows = rows.with_columns(used.alias(unused))
+    return rows.unique(["trial", "attack", *RANGE, "n_images"], keep="first", maintain_order=True)

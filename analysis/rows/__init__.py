@@ -1,0 +1,1 @@
+"""Rows of results: read, validated, flagged, and those of one setting chosen."""

@@ -1,0 +1,227 @@
+"""Which rows a figure shows: comparable ones only, with words for every choice that was made."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, get_args
+
+import polars as pl
+
+from analysis.rows import vocabulary
+from analysis.rows.phrases import listed
+from rotgrid.recipes import ORIGINALS, RecipeName, canonical, recipe_of
+from rotgrid.spec import LATER, MODELS, VARIANTS
+
+SETTING = (
+    "train_size",
+    "data",
+    "recipe",
+    "epochs",
+    "train_steps",
+    "batch_size",
+    "learning_rate",
+    "interpolation",
+    "precision",
+)
+"""How networks were trained and tested, besides what figures vary: one combination per figure.
+
+What a recipe sets for each model separately counts as equal for all models that follow it.
+"""
+OF_RECIPE = ("epochs", "batch_size", "learning_rate")
+AS_OF = ("model", "recipe", *OF_RECIPE)
+"""What decides whether a network follows its recipe."""
+PROTOCOL = (
+    "n_images",
+    "steps",
+    "restarts",
+    "loss",
+    "label_rule",
+    "attack_precision",
+    "source",
+)
+"""How an attack was run: one combination per attack and figure."""
+
+FIRST: dict[str, str] = {model: variants[0] for model, variants in VARIANTS.items()}
+
+
+class NotMeasured(LookupError):
+    """The rows that a figure needs do not exist (yet); the message says which."""
+
+
+class Comparable(NamedTuple):
+    """Rows that differ only in what a figure varies, and what was left out to get there."""
+
+    rows: pl.DataFrame
+    notes: list[str]
+
+
+def main_variants(rows: pl.DataFrame) -> dict[str, str]:
+    """The variant that stands for each model: the first (of StdCNN and GCNN that of Table 1) or,
+    if it was not measured, the most frequent."""
+    counts = rows.group_by("model", "variant").len().sort("len", "variant")
+    measured = list(counts.select("model", "variant").iter_rows())
+    first = {model: variant for model, variant in FIRST.items() if (model, variant) in measured}
+    chosen = dict(measured) | first
+    return {model: chosen[model] for model in vocabulary.in_order(chosen)}
+
+
+def of_variants(variants: Mapping[str, str]) -> pl.Expr:
+    """Whether a network is of the given variant of its model."""
+    return pl.any_horizontal(
+        (pl.col("model") == model) & (pl.col("variant") == variant)
+        for model, variant in variants.items()
+    )
+
+
+def one_variant(rows: pl.DataFrame) -> Comparable:
+    """The rows of the main variants, and a note if they are not those of Table 1."""
+    main = main_variants(rows)
+    others = [f"{m} {variant}" for m, variant in main.items() if variant != FIRST.get(m)]
+    note = f"Variants shown: {listed(others)}; the first variants were not measured."
+    return Comparable(rows.filter(of_variants(main)), [note] if others else [])
+
+
+def where(rows: pl.DataFrame, needs: str, *predicates: pl.Expr) -> pl.DataFrame:
+    """The rows that meet all predicates.
+
+    Raises:
+        NotMeasured: there is none; `needs` says what was asked for.
+    """
+    chosen = rows.filter(*predicates)
+    if chosen.is_empty():
+        raise NotMeasured(f"needs rows with {needs}")
+    return chosen
+
+
+def at_least_two(rows: pl.DataFrame, column: str, needs: str) -> pl.DataFrame:
+    """The rows, if they can make a line.
+
+    Raises:
+        NotMeasured: `column` has fewer than two values; `needs` says of which rows.
+    """
+    if rows[column].n_unique() < 2:
+        only = ", ".join(f"{value:g}" for value in rows[column].unique())
+        wanted = f"rows at two values of {column} or more, with {needs}"
+        raise NotMeasured(f"needs {wanted} (measured: {only})")
+    return rows
+
+
+def comparable(rows: pl.DataFrame, *, all_variants: bool = False) -> Comparable:
+    """Keep rows that are trained, tested and attacked alike. Unless `all_variants`, keep one
+    variant per model."""
+    rows, notes = Comparable(rows, []) if all_variants else one_variant(rows)
+    for choose in (trained_alike, tested_alike, attacked_alike):
+        rows, left_out = choose(rows)
+        notes += left_out
+    return Comparable(rows, notes)
+
+
+def trained_alike(rows: pl.DataFrame) -> Comparable:
+    """The rows of one setting and one eps per adversary."""
+    rows, notes = most_frequent(rows, SETTING)
+    rows, more = most_frequent(rows, ["adversary_eps"], ["adversary"])
+    return Comparable(rows, notes + more)
+
+
+def tested_alike(rows: pl.DataFrame) -> Comparable:
+    """The rows of one range of shifts, those with an attack in one unit of eps."""
+    rows, notes = most_frequent(rows, ["test_translation"])
+    attacked = pl.col("attack") != "none"
+    kept, more = most_frequent(rows.filter(attacked), ["eps_unit"])
+    return Comparable(pl.concat([rows.filter(~attacked), kept]), notes + more)
+
+
+def attacked_alike(rows: pl.DataFrame) -> Comparable:
+    """The rows of one protocol per attack."""
+    return most_frequent(rows, PROTOCOL, ["attack"])
+
+
+def most_frequent(
+    rows: pl.DataFrame, columns: Sequence[str], by: Sequence[str] = ()
+) -> Comparable:
+    """The rows with the most frequent combination of `columns` in each group, and notes on the
+    rest. Of equally frequent ones that with the most defaults is kept, then the larger."""
+    by, columns = list(by), list(columns)
+    kinds = rows.group_by({*AS_OF, *by, *columns}).len()
+    compared = as_of_first_model(kinds)
+    defaults = [pl.col(name) == LATER[name] for name in columns if name in LATER]
+    counts = compared.group_by([*by, *columns]).agg(pl.col("len").sum())
+    counts = counts.with_columns(_defaults=pl.sum_horizontal(0, *defaults))
+    counts = counts.sort("len", "_defaults", *columns, descending=True)
+    kept = counts.group_by(by, maintain_order=True).first() if by else counts.head(1)
+    left = counts.join(kept, on=[*by, *columns], how="anti").sort([*by, *columns])
+    if left.is_empty():
+        return Comparable(rows, [])
+    notes = []
+    for other in left.iter_rows(named=True):
+        same = kept.filter(*(pl.col(name) == other[name] for name in by)).row(0, named=True)
+        differing = [name for name in columns if other[name] != same[name]]
+        group = "".join(f" ({name} {other[name]})" for name in by)
+        shown = ", ".join(f"{name} {_plain(same[name])}" for name in differing)
+        hidden = ", ".join(f"{name} {_plain(other[name])}" for name in differing)
+        count = f"{other['len']} {'row' if other['len'] == 1 else 'rows'}"
+        notes.append(f"Shown{group}: {shown}. Left out: {count} with {hidden}.")
+    at = compared.with_row_index("_row").join(kept, on=[*by, *columns], how="semi")["_row"]
+    alike = kinds[at].drop("len")
+    return Comparable(rows.join(alike, on=alike.columns, how="semi", maintain_order="left"), notes)
+
+
+def as_of_first_model(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with each value that a recipe sets for a model replaced by what the same recipe
+    sets for the first model: settings compare equal if they follow the recipe alike."""
+    keys, names = list(AS_OF), ["recipe", *OF_RECIPE]
+    kinds = rows.select(keys).unique()
+    replaced = list(map(_as_of_first_model, _as_originals(kinds.to_dicts())))
+    table = kinds.with_columns(
+        pl.Series(f"_{name}", [kind[name] for kind in replaced], rows.schema[name])
+        for name in names
+    )
+    joined = rows.join(table, on=keys, how="left", maintain_order="left")
+    return joined.drop(names).rename({f"_{name}": name for name in names})
+
+
+def _as_originals(kinds: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Recipe `original` is stored by the name of an equal one, for the models that have one.
+
+    Beside models trained as their authors did, such networks are called so again, unless other
+    models were trained by that other recipe, too.
+    """
+    named = [k for k in kinds if k["model"] in ORIGINALS and k["recipe"] in get_args(RecipeName)]
+    others = {k["recipe"] for k in named if k["recipe"] != canonical("original", k["model"])}
+    if "original" not in {kind["recipe"] for kind in kinds}:
+        return kinds
+    return [
+        kind | {"recipe": "original"}
+        if kind in named and kind["recipe"] not in others | {"original"}
+        else kind
+        for kind in kinds
+    ]
+
+
+def _as_of_first_model(kind: dict[str, Any]) -> dict[str, Any]:
+    if kind["recipe"] not in get_args(RecipeName) or kind["model"] not in ORIGINALS:
+        return kind
+    own, first = (recipe_of(kind["recipe"], model) for model in (kind["model"], MODELS[0]))
+    followed = {n: getattr(first, n) for n in OF_RECIPE if kind[n] == getattr(own, n)}
+    times, rest = divmod(kind["epochs"], own.epochs)
+    if not rest:  # as many times the recipe's epochs
+        followed["epochs"] = times * first.epochs
+    return kind | followed
+
+
+def nearest_eps(rows: pl.DataFrame, wanted: float) -> tuple[pl.DataFrame, float]:
+    """Rows without attack, and attacked ones at the measured eps nearest to `wanted`, if possible
+    one that was measured for every attack."""
+    attacked = rows.filter(pl.col("attack") != "none", pl.col("eps") > 0)
+    best = (
+        attacked.group_by("eps")
+        .agg(attacks=pl.col("attack").n_unique())
+        .with_columns(far=(pl.col("eps") - wanted).abs().round(9))
+        .sort("attacks", "far", "eps", descending=[True, False, False])
+    )
+    if best.is_empty():
+        raise NotMeasured("needs rows with an attack at eps > 0")
+    eps = float(best["eps"][0])
+    return rows.filter((pl.col("attack") == "none") | (pl.col("eps") == eps)), eps
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,158 @@
+import polars as pl
+import pytest
+
+from analysis.figures import captions
+from rotgrid.spec import Probe, Trial
+
+from made_up import frame, row
+
+TRIAL = Trial(model="gcnn", data="mnist5k")
+
+
+def test_attack_settings_name_steps_and_starts():
+    probes = [
+        Probe(attack="pgd", eps=0.1, steps=40, restarts=5),
+        Probe(attack="fgsm", eps=0.1),
+        Probe(attack="noise", eps=0.2, restarts=10),
+        Probe(),
+    ]
+    rows = frame([row(TRIAL, probe) for probe in probes])
+    assert captions.attacks(rows) == (
+        "random noise (10 draws), FGSM (1 step), PGD (40 steps, 5 random starts); eps 0.1 to 0.2, "
+        "an L-inf radius in pixel units (pixels in [0, 1]) around the rotated image."
+    )
+    assert captions.attacks(rows.filter(pl.col("attack") == "none")) == ""
+
+
+TURNED = {"test_rotation": 30.0, "test_translation": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"attack": "noise", "restarts": 1}, "random noise (1 draw)"),
+        ({"attack": "sign-noise", "restarts": 10}, "random sign noise (10 draws)"),
+        ({"attack": "class-means"}, "difference of class means"),
+        (
+            {"attack": "fgsm", "label_rule": "predicted"},
+            "FGSM (1 step, on the predicted label: errors may be repaired)",
+        ),
+        ({"attack": "bim"}, "Basic iterative method (steps of 1/255 from the image itself)"),
+        ({"attack": "pgd", "restarts": 0}, "PGD (40 steps, from the image itself)"),
+        (
+            {"attack": "pgd", "loss": "margin", "attack_precision": "bfloat16"},
+            "PGD (40 steps, 1 random start, on the margin, searched in bfloat16, decided in "
+            "float32)",
+        ),
+        ({"attack": "apgd"}, "Auto-PGD (100 steps, 1 random start)"),
+        (
+            {"attack": "apgd", "loss": "dlr"},
+            "Auto-PGD (100 steps, 1 random start, on the difference of logits ratio toward 9 "
+            "targets)",
+        ),
+        ({"attack": "square", "steps": 5_000}, "Square (5,000 queries, 1 random start)"),
+        ({"attack": "fmn"}, "Fast minimum norm (50 steps)"),
+        (
+            {"attack": "fmn-pgd", "restarts": 5},
+            "Fast minimum norm and PGD (40 steps, 5 random starts)",
+        ),
+        (
+            {"attack": "strong"},
+            "Ensemble of attacks (100 steps; Fast minimum norm, Auto-PGD without and with "
+            "targets, Square)",
+        ),
+        (
+            {"attack": "transfer", "source": "stdcnn"},
+            "transferred PGD (40 steps, 1 random start, images made on StdCNN)",
+        ),
+        (
+            {"attack": "rotation-grid", **TURNED},
+            "worst turn (over all whole degrees in [-x, x] degrees, x = 30)",
+        ),
+        (
+            {"attack": "translation-grid", **TURNED},
+            "worst shift (over all whole pixels in [-t, t] pixels, t = 3, along both axes)",
+        ),
+        (
+            {"attack": "spatial-grid", **TURNED},
+            "worst turn and shift (over 31 turns in [-x, x] degrees, x = 30, times 5 x 5 shifts "
+            "in [-t, t] pixels, t = 3)",
+        ),
+        (
+            {"attack": "worst-of-10", **TURNED},
+            "worst of 10 turns and shifts (drawn from [-x, x] degrees, x = 30, and [-t, t] "
+            "pixels, t = 3)",
+        ),
+        (
+            {"attack": "spatial-pgd", **TURNED},
+            "PGD at the worst turns (40 steps, 1 random start, around the worst whole degree in "
+            "[-x, x] degrees, x = 30, around 10 draws of such turns and of shifts in [-t, t] "
+            "pixels, t = 3)",
+        ),
+        ({"attack": "equivariance"}, "class unchanged by a turn"),
+        ({"attack": "diagnostics"}, "all checks (of PGD with 40 steps, 1 random start)"),
+    ],
+)
+def test_every_attack_says_what_its_name_leaves_open(fields, words):
+    assert captions.attack_settings(frame([row(TRIAL, Probe(**fields))])) == words
+
+
+def test_kinds_of_one_attack_are_told_apart():
+    probes = [
+        Probe(attack="pgd", loss=loss, restarts=n) for loss in ("ce", "margin") for n in (0, 5)
+    ]
+    assert captions.attack_settings(frame([row(TRIAL, probe) for probe in probes])) == (
+        "PGD (40 steps, from the image itself or 5 random starts), "
+        "PGD (40 steps, from the image itself or 5 random starts, on the margin)"
+    )
+
+
+def test_the_unit_of_eps_and_shifts_are_explained():
+    probe = Probe(attack="fgsm", eps=0.5, eps_unit="normalised", test_translation=2.0)
+    rows = frame([row(TRIAL, probe)])
+    assert captions.attacks(rows) == (
+        "FGSM (1 step); eps 0.5, an L-inf radius in deviations of MNIST's pixels (1 is 0.3081 "
+        "pixel units) around the rotated image."
+    )
+    assert "test images per network, shifted by U[-t, t] pixels, t = 2." in captions.sample(rows)
+
+
+def test_networks_that_are_not_to_be_believed_are_named_or_counted():
+    trials = [Trial(model="gcnn", data="mnist5k", seed=seed) for seed in (0, 1)]
+    probe = Probe(attack="pgd", eps=0.1)
+    rows = [row(trial, probe, flags=f) for trial, f in zip(trials, ["b, a", "b, c"], strict=True)]
+    assert captions.flagged(frame(rows)) == (
+        "Not to be believed (dotted outlines): GCNN table1, range 0 (a, b, c)."
+    )
+    rows += [
+        row(Trial(model="gcnn", data="mnist5k", train_rotation=float(x)), probe, flags="repeat")
+        for x in range(1, 9)
+    ]
+    words = captions.flagged(frame(rows))
+    assert "GCNN table1, range 4 (repeat); 4 more." in words
+    assert "range 5" not in words
+
+
+@pytest.mark.parametrize(("eps", "flags"), [(0.0, "repeat"), (0.1, ""), (0.1, None)])
+def test_nothing_is_flagged_without_an_attack_or_a_flag(eps, flags):
+    rows = frame([row(TRIAL, Probe(attack="pgd", eps=eps), flags=flags)])
+    assert captions.flagged(rows) == ""
+
+
+def test_headings_are_broken_to_the_width_of_the_figure():
+    heading = captions.heading("Why?", ["word " * 60, "", "end"], 540)
+    assert heading.text == "Why?"
+    assert heading.subtitle[-1] == "End"
+    assert all(0 < len(line) <= 100 for line in heading.subtitle)
+
+
+def test_many_kinds_of_rows_left_out_are_summed_up():
+    few = [f"Shown: epochs 1. Left out: {n} rows with epochs {n}." for n in (2, 3, 4)]
+    assert captions.few(["First.", few[0]]) == ["First.", few[0]]
+    one = "Shown: epochs 1. Left out: 1 row with epochs 2."
+    assert captions.few([one, one]) == ["Left out: 2 rows that differ in epochs."]
+    more = "Shown (attack pgd): steps 1, loss ce. Left out: 1000 rows with steps 2, loss margin."
+    assert captions.few([*few, "Last.", more]) == [
+        "Last.",
+        "Left out: 1,009 rows that differ in epochs, steps and loss.",
+    ]

@@ -1,0 +1,257 @@
+import itertools
+
+import numpy as np
+import polars as pl
+import pytest
+
+from analysis.figures import boundaries, labels, pareto_fronts, theme
+from analysis.rows.selection import NotMeasured
+from rotgrid.spec import VARIANTS, Probe, Trial
+
+from made_up import chart, frame, learned, row, study, table_of, trials_of, turned, whole
+
+
+@pytest.fixture(scope="module")
+def everything():
+    return whole()
+
+
+def titles(found):
+    return [panel["title"]["text"] for panel in found.to_dict()["concat"]]
+
+
+def words(found):
+    return " ".join(found.to_dict()["title"]["subtitle"])
+
+
+def test_a_front_holds_what_nothing_excels():
+    data = pl.DataFrame(
+        {
+            "model": ["a", "a", "a", "b", "b"],
+            "recipe": "fast",
+            "adversary": "none",
+            "clean_accuracy": [0.9, 0.8, 0.7, 0.95, 0.6],
+            "robust_accuracy": [0.1, 0.3, 0.2, 0.25, 0.3],
+        }
+    )
+    found = pareto_fronts.with_fronts(data).sort(
+        "model", "clean_accuracy", descending=[False, True]
+    )
+    assert found["front"].to_list() == [True, True, False, True, True]
+    assert found["_front_of_all"].to_list() == [False, True, False, True, False]
+
+
+def test_frontier_has_a_panel_per_architecture_with_all_recipes_and_adversaries(everything):
+    rows = everything["rows"]
+    other = frame(study(seeds=(0,), adversaries=("none",))).with_columns(recipe=pl.lit("paper"))
+    found = chart("frontier", pl.concat([rows, other]))
+    assert titles(found) == ["StdCNN", "GCNN", "RotEqNet"]
+    kinds = set(found.data.filter(model="gcnn").select("recipe", "adversary").rows())
+    assert kinds == {("fast", "none"), ("fast", "fgsm"), ("paper", "none")}
+    assert set(found.data["variant"]) == {"table1", "exact"}
+    shape = found.to_dict()["concat"][0]["layer"][-1]["encoding"]["shape"]["scale"]
+    assert shape["domain"] == ["fast none", "paper none", "fast fgsm"]
+    assert len(set(shape["range"])) == 3
+
+
+def test_difference_is_that_of_the_same_images(everything):
+    found = chart("difference", everything["rows"])
+    assert titles(found) == ["No attack", "FGSM", "PGD", "Fast minimum norm"]
+    point = {"attack": "pgd", "eps": 0.1, "test_rotation": 180.0}
+    (shown,) = found.data.filter(**point).iter_rows(named=True)
+    of = everything["rows"].filter(**point, train_rotation=180.0, adversary="none")
+    gcnn, stdcnn = (
+        of.filter(model=model, variant="table1").sort("seed")["n_correct"].to_numpy() / 1_000
+        for model in ("gcnn", "stdcnn")
+    )
+    assert shown["difference"] == pytest.approx((gcnn - stdcnn).mean())
+    assert shown["difference_min"] == pytest.approx((gcnn - stdcnn).min())
+    assert shown["difference_max"] == pytest.approx((gcnn - stdcnn).max())
+    assert shown["lower"] < shown["difference"] < shown["upper"]
+    assert shown["seeds"] == 3
+
+
+def test_difference_needs_both_networks(everything):
+    with pytest.raises(NotMeasured, match="model gcnn and stdcnn"):
+        chart("difference", everything["rows"].filter(pl.col("model") != "gcnn"))
+
+
+def test_difference_of_one_seed_has_its_interval():
+    rows = study(seeds=(0,), adversaries=("none",))
+    data = chart("difference", frame(rows)).data
+    assert (data["lower"] <= data["difference"]).all()
+    assert (data["upper"] >= data["difference"]).all()
+    assert (data["lower"] < data["upper"]).any()
+
+
+def test_cube_has_every_measured_cell_once(everything):
+    found = chart("cube", everything["rows"])
+    assert titles(found) == [
+        f"{model}, {name}"
+        for model in ("StdCNN", "GCNN")
+        for name in ("no attack", "PGD at eps 0.1", "PGD at eps 0.3")
+    ]
+    cells = found.data.select("model", "eps", "train_rotation", "test_rotation").rows()
+    ranges = (0.0, 60.0, 180.0)
+    assert set(cells) == set(
+        itertools.product(("stdcnn", "gcnn"), (0.0, 0.1, 0.3), ranges, ranges)
+    )
+    assert len(cells) == len(set(cells))
+    same = pl.col("test_rotation") == pl.col("train_rotation")
+    with pytest.raises(NotMeasured, match="other than train_rotation"):
+        chart("cube", everything["rows"].filter(same))
+
+
+def test_numbers_in_cells_are_read_on_light_and_on_dark_paper(everything):
+    """A dark page replaces colours, but cells stay as light or dark as they are."""
+    (texts,) = [
+        layer["encoding"]["color"]
+        for layer in chart("cube", everything["rows"]).to_dict()["concat"][0]["layer"]
+        if layer["mark"]["type"] == "text"
+    ]
+    inks = {texts["value"], texts["condition"][0]["value"]}
+    assert len(inks) == 2
+    assert not inks & theme.DARK.keys()
+    legend = chart("frontier", everything["rows"]).to_dict()["concat"][0]["layer"][-1]
+    assert legend["encoding"]["shape"]["legend"]["symbolFillColor"] in theme.DARK
+
+
+def test_quantiles_of_distances_are_the_shares_that_survive():
+    distances = np.linspace(0, 0.4, 81)
+    trial, probe = Trial(model="gcnn", data="mnist5k"), Probe(attack="fmn", eps=0.1, n_images=81)
+    rows = frame([row(trial, probe, distances=distances.tolist())])
+    data = boundaries.quantiles(rows)
+    assert data.height == 41
+    beyond = [(distances >= d - 1e-6).mean() for d in data["distance"]]
+    assert beyond == pytest.approx(data["share"].to_list(), abs=1 / 81)
+
+
+def test_images_without_a_known_boundary_count_but_are_not_drawn():
+    trial, probe = Trial(model="gcnn", data="mnist5k"), Probe(attack="fmn", eps=0.1, n_images=4)
+    rows = frame([row(trial, probe, distances=[0.0, 0.1, float("inf"), float("inf")])])
+    data = boundaries.quantiles(rows)
+    assert data["share"].min() == pytest.approx(0.5, abs=0.2)
+    assert data["distance"].max() == pytest.approx(0.1)
+
+
+def test_boundary_counts_each_network_once_and_says_what_is_missing(everything):
+    data = chart("boundary", everything["rows"]).data
+    assert set(data["n"]) == {600}
+    assert set(data["seeds"]) == {3}
+    assert set(data["model"]) == {"stdcnn", "gcnn"}
+    assert data.height <= 2_000
+    with pytest.raises(NotMeasured, match="attack fmn"):
+        chart("boundary", everything["rows"].filter(pl.col("attack") != "fmn"))
+
+
+def test_equivariance_shows_the_logits_beside_robustness(everything):
+    found = chart("equivariance", **everything)
+    assert titles(found)[:2] == ["Trained on upright digits", "Trained on ±180°"]
+    table = everything["equivariance"].filter(layer="logits", model="gcnn", train_rotation=60.0)
+    shown = found.data.filter(model="gcnn", train_rotation=60.0)
+    assert shown.filter(degrees=90.0)["error"][0] == pytest.approx(
+        table.filter(degrees=90.0)["error"].mean()
+    )
+    (mean,) = shown.filter(pl.col("degrees").is_null()).iter_rows(named=True)
+    assert mean["error"] == pytest.approx(table["error"].mean())
+    of = everything["rows"].filter(
+        model="gcnn",
+        variant="table1",
+        adversary="none",
+        attack="pgd",
+        eps=0.1,
+        train_rotation=60.0,
+        test_rotation=60.0,
+    )
+    assert mean["accuracy"] == pytest.approx((of["n_correct"] / of["n"]).mean())
+
+
+def test_equivariance_without_attack_shows_errors_only(everything):
+    clean = everything["rows"].filter(pl.col("attack") == "none")
+    found = chart("equivariance", clean, equivariance=everything["equivariance"])
+    assert len(titles(found)) == 2
+    assert "Not measured: attack pgd" in words(found)
+    with pytest.raises(NotMeasured, match="table equivariance"):
+        chart("equivariance", clean)
+
+
+def test_learning_shows_robust_validation_of_adversarial_training_only(everything):
+    found = chart("learning", **everything)
+    assert titles(found) == [
+        "Training loss",
+        "Validation accuracy",
+        "Trained with FGSM: under PGD-10",
+    ]
+    by = found.data.group_by("measure").agg(pl.col("adversary").unique())
+    assert {name: set(values) for name, values in by.iter_rows()} == {
+        "loss": {"none"},
+        "validation": {"none"},
+        "robust": {"fgsm"},
+    }
+    point = {"model": "gcnn", "train_rotation": 180.0, "adversary": "none", "epoch": 2}
+    of = everything["training"].filter(**point, variant="table1")
+    shown = found.data.filter(**point, measure="loss")
+    assert shown["value"][0] == pytest.approx(of["train_loss"].mean())
+    assert set(found.data["train_rotation"]) == {0.0, 180.0}
+
+
+def test_of_many_epochs_some_are_drawn_with_the_last():
+    trial = Trial(model="gcnn", data="mnist5k", epochs=5_000)
+    data = chart("learning", frame([]), training=table_of("training", learned(trial))).data
+    assert data.height <= 2_000
+    assert (data["epoch"].min(), data["epoch"].max()) == (1, 5_000)
+
+
+def test_cost_sums_the_seconds_of_all_epochs(everything):
+    found = chart("cost", **everything)
+    assert titles(found) == ["No attack", "PGD at eps 0.1"]
+    (trial,) = {t.epochs for t in trials_of(study(seeds=(0,), eps=()))}
+    assert set(found.data["seconds"]) == {10.0 * trial}
+    assert set(found.data["train_rotation"]) == {180.0} or set(found.data["train_rotation"]) == {0}
+
+
+def test_cost_leaves_out_unfinished_networks_and_other_devices(everything):
+    training = everything["training"].with_columns(
+        device=pl.when(pl.col("seed") == 2).then(pl.lit("a GPU")).otherwise(pl.lit("cpu"))
+    )
+    unfinished = (pl.col("seed") == 1) & (pl.col("epoch") == 1)
+    found = chart("cost", everything["rows"], training=training.filter(~unfinished))
+    assert set(found.data["seeds"]) == {1}
+    assert "Device: cpu. Left out: networks trained on a GPU." in words(found)
+    with pytest.raises(NotMeasured, match="table training"):
+        chart("cost", everything["rows"])
+
+
+def test_one_network_is_enough():
+    (trial, *_) = trials_of(study(seeds=(0,), adversaries=("none",)))
+    rows = frame(
+        [r for r in study(seeds=(0,), adversaries=("none",)) if r["trial"] == trial.key()]
+    )
+    tables = {
+        "training": table_of("training", learned(trial)),
+        "equivariance": table_of("equivariance", turned(trial)),
+    }
+    for name in ("frontier", "equivariance", "learning", "cost"):
+        assert chart(name, rows, **tables).to_dict()["concat"]
+
+
+@pytest.mark.parametrize("name", ["overview", "tradeoff", "equivariance"])
+def test_labels_of_six_models_do_not_lie_on_each_other(name):
+    models = ("stdcnn", "gcnn", "hnet", "ptn", "roteqnet", "capsnet")
+    kinds = [(model, VARIANTS[model][0]) for model in models]
+    made = study(kinds, (0, 180), ("none",), (0,), test_rotations=(0, 180), eps=(0.1,))
+    errors = table_of("equivariance", [r for t in trials_of(made) for r in turned(t)])
+    found = chart(name, frame(made), equivariance=errors)
+    data = found.data if isinstance(found.data, pl.DataFrame) else found.concat[-1].data
+    panel = found.to_dict()["concat"][-1]
+    boxes = []
+    for point in data.drop_nulls("_label").iter_rows(named=True):
+        at = {}
+        for axis, size in (("x", panel["width"]), ("y", panel["height"])):
+            encodings = [layer["encoding"] for layer in panel["layer"]]
+            lower, upper = next(e[axis]["scale"]["domain"] for e in encodings if axis in e)
+            at[axis] = (point[f"_label_{axis}"] - lower) / (upper - lower) * size
+        wide, high = labels.CHARACTER * len(point["_label"]) / 2, labels.LINE / 2
+        boxes.append(labels.Box(at["x"] - wide, at["y"] - high, at["x"] + wide, at["y"] + high))
+    assert len(boxes) == 12
+    assert all(a.overlap(b) < 1e-6 for a, b in itertools.combinations(boxes, 2))

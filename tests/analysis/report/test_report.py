@@ -1,0 +1,175 @@
+import base64
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from html.parser import HTMLParser
+
+import polars as pl
+import pytest
+import vl_convert
+
+from analysis.__main__ import drawings
+from analysis.claims.verdicts import Outcome
+from analysis.figures.registry import FIGURES
+from analysis.report.page import report
+from analysis.rows import flags
+from analysis.rows.scan import Loaded
+from analysis.rows.selection import Comparable
+from rotgrid.spec import Trial
+
+from made_up import checks, table_of
+
+SHOWN = ("overview", "figure01", "figure10")
+MEASURED = (0.1234, 0.1, 0.15, 0.021, 3_000, 3, "Reaches this far.")
+OUTCOMES = [
+    Outcome("C1", "1 left", "A <sentence>", "holds", "Words.", "Refuted if not.", *MEASURED),
+    Outcome("C2", "10, 11", "Another", "holds", "More words.", "Never."),
+    Outcome("C3", "figure01", "A third", "not measured", "No rows.", "Rows."),
+]
+
+
+@pytest.fixture(scope="module")
+def page(full):
+    trial = Trial.model_validate(full.select(*Trial.model_fields).row(0, named=True))
+    diagnostics = table_of("diagnostics", checks(trial, zero_gradient=0.25, repeat=0.0))
+    failed = flags.failed(full, diagnostics, table_of("training", []))
+    loaded = Loaded(full, ["a <problem>"], ["quick"], diagnostics, failed)
+    with ThreadPoolExecutor() as pool:
+        drawn, _ = drawings(loaded, pool, {name: FIGURES[name] for name in SHOWN})
+    worst = Comparable(pl.DataFrame({"attack": ["rotation-grid"]}), ["Left <out>."])
+    bundle = vl_convert.javascript_bundle()
+    return report(drawn, {"figure99": "needs rows with luck"}, loaded, worst, OUTCOMES, bundle)
+
+
+@pytest.fixture(scope="module")
+def elements(page):
+    """All start tags with their attributes."""
+    return Elements(page).found
+
+
+class Elements(HTMLParser):
+    """Reads start tags and their attributes."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+
+def test_every_figure_is_there_alive_and_as_a_picture(page, elements):
+    sections = {attrs.get("id") for tag, attrs in elements if tag == "section"}
+    assert set(SHOWN) <= sections
+    specs = re.findall(r'<script type="application/json">(.*?)</script>', page, re.DOTALL)
+    assert len(specs) == len(SHOWN)
+    questions = {json.loads(spec)["title"]["text"] for spec in specs}
+    assert len(questions) == len(SHOWN)
+    pictures = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', page)
+    assert len(pictures) == len(SHOWN)
+    assert all(base64.b64decode(picture).startswith(b"<svg") for picture in pictures)
+
+
+def test_the_page_loads_nothing(page, elements):
+    for tag, attrs in elements:
+        assert tag not in ("link", "iframe", "object", "embed")
+        assert attrs.get("src", "data:").startswith("data:")
+        assert attrs.get("href", "#").startswith("#")
+    policy = next(attrs["content"] for _, attrs in elements if attrs.get("http-equiv"))
+    assert "default-src 'none'" in policy
+    assert "http" not in policy
+    style = re.search(r"<style>(.*?)</style>", page, re.DOTALL).group(1)
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_there_is_one_bundle_in_a_script_of_its_own(page):
+    scripts = re.findall(r'<script type="module">(.*?)</script>', page, re.DOTALL)
+    bundle, ours = scripts
+    assert len(bundle) > 500_000
+    assert "vegaEmbed" in bundle
+    assert len(ours) < 10_000
+    assert "editor: false" in ours
+
+
+def test_pictures_have_words_and_models_have_buttons(page, elements):
+    words = [attrs["alt"] for tag, attrs in elements if tag == "img"]
+    assert all("MNIST-5k subset" in text for text in words)
+    live = [attrs["aria-label"] for _, attrs in elements if attrs.get("class") == "live"]
+    assert live == words
+    buttons = [attrs["value"] for tag, attrs in elements if tag == "button"]
+    assert buttons == ["stdcnn", "gcnn", "capsnet", ""]
+    shown = [attrs["data-models"] for tag, attrs in elements if tag == "figure"]
+    assert shown == ["stdcnn gcnn capsnet", "stdcnn gcnn", "stdcnn"]
+
+
+def test_everything_that_scrolls_or_is_a_part_has_a_name(elements):
+    for tag, attrs in elements:
+        if tag == "section":
+            assert attrs["aria-labelledby"] == f"{attrs['id']}-title"
+        if attrs.get("class") == "wide":
+            assert attrs["tabindex"] == "0"
+            assert attrs["aria-label"]
+    ids = [attrs["id"] for _, attrs in elements if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    anchors = [attrs["href"].removeprefix("#") for tag, attrs in elements if tag == "a"]
+    assert set(anchors) <= set(ids)
+
+
+def test_claims_stand_with_their_numbers_and_what_would_refute_them(page):
+    assert "Of 3 claims: 2 hold, 1 is not measured." in page
+    assert page.count('<table class="claims">') == 2
+    tables = re.findall(r'<table class="claims">(.*?)</table>', page, re.DOTALL)
+    first, second, third = [row for table in tables for row in table.split("<tr id=")[1:]]
+    assert len(tables[0].split("<tr id=")) == 3
+    assert "<details><summary>Claims that were not measured</summary>" in page
+    for text in ("C1: A &lt;sentence&gt;", "Figure 1 left", "</span> holds", "Refuted if not."):
+        assert text in first
+    scope = '<span class="muted">Reaches this far.</span>'
+    assert f"Words.<br>p 0.021, n 3,000, seeds 3<br>{scope}" in first
+    assert '<a href="#figure10">Figures 10, 11</a>' in second
+    assert "<td>No rows.</td>" in third
+    signs = re.findall(r'<span aria-hidden="true">(.)</span> ([^<]+)</td>', "".join(tables))
+    assert signs == [("\u2713", "holds"), ("\u2713", "holds"), ("\u2013", "not measured")]
+
+
+def test_without_claims_there_is_no_headline(full):
+    loaded = Loaded(full, [], [], table_of("diagnostics", []), full.select("trial").clear())
+    loaded = loaded._replace(failed=pl.DataFrame(schema=flags.FAILED))
+    text = report({}, {}, loaded)
+    assert '<p class="headline">' not in text
+    assert 'id="claims"' not in text
+    assert "<script" not in text
+
+
+def test_it_says_what_is_missing_wrong_and_where_it_comes_from(page):
+    for text in (
+        "figure99: needs rows with luck",
+        "a &lt;problem&gt;",
+        "Quickstart data: numbers are not MNIST test accuracy.",
+        "Grids: quick.",
+        "<td>0123abc</td>",
+        "upper bound of robustness",
+        "Networks checked for masked gradients: 1 of 39.",
+        '<td>zero-gradient</td><td class="number">0.25</td><td class="number">0.01</td>',
+        '<h2 id="worst-case-over-turns-title">Worst case over turns</h2>',
+        "<td>rotation-grid</td>",
+        "Left &lt;out&gt;.",
+    ):
+        assert text in page
+
+
+def test_tables_can_be_unfolded(page):
+    assert page.count("<details><summary>Table (") == 2
+
+
+def test_users_words_are_text(full):
+    name = "<i>[eps]</i>&{x}"
+    loaded = Loaded(
+        full, [name], [name], table_of("diagnostics", []), full.select("trial").clear()
+    )
+    loaded = loaded._replace(failed=pl.DataFrame(schema=flags.FAILED))
+    text = report({}, {"figure01": name}, loaded)
+    assert "<i>" not in text
+    assert text.count("&lt;i&gt;[eps]&lt;/i&gt;&amp;{x}") == 5

@@ -1,0 +1,114 @@
+import random
+
+import polars as pl
+import pytest
+
+from analysis.rows import flags
+from rotgrid import training
+from rotgrid.spec import Probe, Trial
+
+from made_up import checks, epochs, frame, row, table_of
+
+TRIAL = Trial(model="gcnn", data="mnist5k", recipe="fast")
+TRAINED = Trial(model="gcnn", data="mnist5k", recipe="fast", adversary="fgsm")
+PGD = Probe(attack="pgd", eps=0.1, n_images=1_000)
+TRANSFER = Probe(attack="transfer", source="stdcnn", eps=0.1, n_images=1_000)
+NOTHING = {"diagnostics": table_of("diagnostics", []), "training": table_of("training", [])}
+
+
+def surviving(probe, *broken, trial=TRIAL):
+    """A row of 1,000 images of which these are broken."""
+    bits = sum(1 << (999 - image) for image in range(1_000) if image not in broken)
+    return row(trial, probe, n_correct=1_000 - len(broken), correct=bits.to_bytes(125))
+
+
+def transferred(*rows):
+    return flags.transferred(frame(list(rows))).rows()
+
+
+def test_images_that_only_another_network_breaks_are_counted():
+    pgd = surviving(PGD, 0, 1)
+    assert transferred(pgd, surviving(TRANSFER, 1, 2, 3)) == []
+    assert transferred(pgd, surviving(TRANSFER, 1, 2, 3, 999)) == [
+        (TRIAL.key(), "transfer", 0.003, 0.002)
+    ]
+
+
+def test_what_any_pgd_breaks_is_not_held_against_it():
+    rows = [surviving(TRANSFER, 1, 2, 3, 4, 5), surviving(PGD, 1, 2)]
+    assert len(transferred(*rows)) == 1
+    stronger = PGD.model_copy(update={"restarts": 10, "loss": "margin"})
+    assert transferred(*rows, surviving(stronger, 3, 4)) == []
+    repairing = PGD.model_copy(update={"restarts": 10, "label_rule": "predicted"})
+    assert len(transferred(*rows, surviving(repairing, 3, 4))) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"eps": 0.2}, {"eps_unit": "normalised"}, {"test_rotation": 30.0}, {"test_translation": 1.0}],
+)
+def test_only_the_same_images_and_ball_are_compared(other):
+    pgd = surviving(PGD.model_copy(update=other))
+    assert transferred(pgd, surviving(TRANSFER, *range(10))) == []
+
+
+def test_rows_without_bits_are_not_compared():
+    pgd = {**surviving(PGD), "correct": None}
+    assert transferred(pgd, surviving(TRANSFER, *range(10))) == []
+
+
+def overfitted(robust, clean=None):
+    rows = table_of("training", epochs(TRAINED, robust, clean))
+    return flags.overfitted(rows)["value"].to_list()
+
+
+def test_catastrophic_overfitting_is_a_loss_of_more_than_half():
+    assert overfitted([20, 60, 80, 41, 40]) == []
+    (lost,) = overfitted([20, 60, 80, 36, 70])
+    assert lost == pytest.approx(1 - 36 / 80)
+    assert overfitted([20, 29, 1]) == []  # nothing was there to lose
+    assert overfitted([60, 80, 10], clean=[95, 95, 10]) == []  # all is lost: a collapse
+    assert overfitted([None, None]) == []
+
+
+def test_the_rule_is_that_of_the_training():
+    draw = random.Random(0)
+    for _ in range(300):
+        robust, clean = ([10 * draw.randrange(11) for _ in range(5)] for _ in "ab")
+        rows = epochs(TRAINED, robust, clean)
+        assert bool(overfitted(robust, clean)) == (training.overfitted(rows) is not None)
+
+
+def test_epochs_are_ordered_and_trials_kept_apart():
+    rows = epochs(TRAINED, [80, 30])[::-1] + epochs(TRIAL, [80, 79])
+    found = flags.overfitted(table_of("training", rows))
+    assert found.rows() == [(TRAINED.key(), "overfitting", 0.625, 0.5)]
+
+
+def test_failed_has_the_largest_value_of_each_check_that_is_not_passed():
+    measured = checks(TRIAL, repeat=0.5, float64=0.01) + checks(TRIAL, repeat=0.7)
+    measured += checks(TRIAL, zero_gradient=float("nan"))
+    rows = frame([surviving(PGD), surviving(TRANSFER, *range(10))])
+    diagnostics = table_of("diagnostics", measured)
+    found = flags.failed(rows, diagnostics, NOTHING["training"])
+    assert found["check"].to_list() == ["repeat", "transfer", "zero-gradient"]
+    assert found["value"].to_list()[:2] == [0.7, 0.01]
+    assert found["value"].is_nan().to_list() == [False, False, True]
+
+
+def test_flags_are_joined_empty_or_null():
+    passed = Trial(model="stdcnn", data="mnist5k", recipe="fast")
+    unknown = Trial(model="hnet", data="mnist5k", recipe="fast")
+    trials = [TRAINED, passed, unknown, TRIAL]
+    rows = frame([surviving(Probe(test_rotation=0.0), trial=trial) for trial in trials])
+    measured = checks(TRIAL, repeat=0.5, margin_not_ce=0.1, float64=0.0) + checks(passed, repeat=0)
+    diagnostics = table_of("diagnostics", measured)
+    failed = flags.failed(rows, diagnostics, table_of("training", epochs(TRAINED, [80, 1])))
+    found = flags.flagged(rows.drop("flags"), failed, diagnostics)
+    assert found["trial"].to_list() == rows["trial"].to_list()
+    assert found["flags"].to_list() == ["overfitting", "", None, "margin-not-ce, repeat"]
+
+
+def test_nothing_fails_where_nothing_was_measured():
+    assert flags.failed(frame([]), **NOTHING).is_empty()
+    assert flags.failed(frame([]), **NOTHING).schema == pl.Schema(flags.FAILED)

@@ -1,0 +1,146 @@
+import polars as pl
+import pytest
+
+from analysis.rows import selection
+from rotgrid.spec import Probe, Trial
+
+from made_up import frame, row, study
+
+
+def test_where_names_what_is_missing(full):
+    with pytest.raises(selection.NotMeasured, match=r"^needs rows with model hnet$"):
+        selection.where(full, "model hnet", pl.col("model") == "hnet")
+
+
+def test_at_least_two_names_what_there_is(full):
+    single = full.filter(pl.col("test_rotation") == 20)
+    with pytest.raises(selection.NotMeasured, match=r"two values of test_rotation .*: 20\)"):
+        selection.at_least_two(single, "test_rotation", "rows")
+
+
+def test_main_variants_are_those_of_table_1_or_else_the_most_frequent():
+    kinds = [("gcnn", "table1"), ("gcnn", "orbit"), ("gcnn", "orbit")]
+    kinds += [("stdcnn", "doubled"), ("stdcnn", "doubled"), ("stdcnn", "matched-table1")]
+    kinds += [("hnet", "2018")]
+    rows = pl.DataFrame(kinds, schema=["model", "variant"], orient="row")
+    main = {"stdcnn": "doubled", "gcnn": "table1", "hnet": "2018"}
+    assert list(selection.main_variants(rows).items()) == list(main.items())
+    kept, notes = selection.one_variant(rows)
+    assert set(kept.iter_rows()) == set(main.items())
+    assert notes == [
+        "Variants shown: stdcnn doubled and hnet 2018; the first variants were not measured."
+    ]
+
+
+def test_comparable_keeps_one_setting_and_says_what_it_left_out():
+    many = study(models=[("gcnn", "table1")], data="mnist5k")
+    few = study(models=[("gcnn", "table1")], seeds=(0,), data="mnist")
+    rows, notes = selection.comparable(frame(few + many))
+    assert set(rows["data"]) == {"mnist5k"}
+    assert notes == [
+        "Shown: train_size 3500, data mnist5k. "
+        f"Left out: {len(few)} rows with train_size 55000, data mnist."
+    ]
+
+
+def test_what_a_recipe_sets_for_each_model_does_not_part_them():
+    trials = [Trial(model="gcnn", recipe="fast", epochs=8)]
+    trials += [Trial(model="hnet", recipe="fast", epochs=epochs) for epochs in (16, 10)]
+    trials += [Trial(model="gcnn", recipe="fast", epochs=8, learning_rate=0.5)]
+    rows, notes = selection.comparable(frame([row(t, Probe(test_rotation=0.0)) for t in trials]))
+    assert rows["model"].to_list() == ["gcnn", "hnet"]
+    assert rows["epochs"].to_list() == [8, 16]  # both twice the recipe's
+    assert rows["learning_rate"].to_list() == [0.005, 0.001]
+    assert len(notes) == 2
+    assert "Left out: 1 row with epochs 10." in notes[0] + notes[1]
+    assert "Left out: 1 row with learning_rate 0.5." in notes[0] + notes[1]
+
+
+def test_models_trained_as_their_authors_did_are_comparable():
+    trials = [Trial(model=m, recipe="original") for m in ("gcnn", "hnet", "ptn")]
+    rows, notes = selection.comparable(frame([row(t, Probe(test_rotation=0.0)) for t in trials]))
+    assert rows["batch_size"].to_list() == [64, 46, 200]
+    assert notes == []
+
+
+def test_a_recipe_stays_what_it_is_called_beside_others_who_follow_it():
+    trials = [Trial(model="hnet", recipe="original"), Trial(model="gcnn"), Trial(model="hnet")]
+    rows, notes = selection.comparable(frame([row(t, Probe(test_rotation=0.0)) for t in trials]))
+    assert rows["recipe"].to_list() == ["paper", "paper"]
+    assert "recipe original" in notes[0]
+
+
+def test_comparable_keeps_one_protocol_per_attack():
+    trial = Trial(model="gcnn", data="mnist5k")
+    probes = [Probe(attack="pgd", eps=eps, steps=40) for eps in (0.1, 0.2)]
+    probes += [Probe(attack="pgd", eps=0.1, steps=10), Probe(test_rotation=0.0, n_images=50)]
+    rows, notes = selection.comparable(frame([row(trial, probe) for probe in probes]))
+    assert sorted(rows["steps"]) == [0, 40, 40]
+    assert notes == ["Shown (attack pgd): steps 40. Left out: 1 row with steps 10."]
+
+
+def test_comparable_prefers_more_images_among_equally_frequent_protocols():
+    trial = Trial(model="gcnn", data="mnist5k")
+    probes = [Probe(test_rotation=0.0, n_images=n) for n in (50, 900, 100)]
+    rows, _ = selection.comparable(frame([row(trial, probe) for probe in probes]))
+    assert rows["n"].to_list() == [900]
+
+
+def test_every_field_of_a_probe_is_shown_or_shared():
+    shared = {*selection.PROTOCOL, "test_translation", "eps_unit"}
+    assert shared | {"attack", "eps", "test_rotation"} == set(Probe.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("usual", "unusual"),
+    [
+        ({"loss": "ce"}, {"loss": "margin"}),
+        ({"label_rule": "true"}, {"label_rule": "predicted"}),
+        ({"attack_precision": "float32"}, {"attack_precision": "bfloat16"}),
+        ({"eps_unit": "pixel"}, {"eps_unit": "normalised"}),
+        ({"test_translation": 0.0}, {"test_translation": 3.0}),
+    ],
+)
+def test_of_equally_frequent_protocols_the_usual_one_is_kept(usual, unusual):
+    trial = Trial(model="gcnn", data="mnist5k")
+    probes = [Probe(attack="pgd", eps=0.1, **fields) for fields in (unusual, usual)]
+    ((name, value),), (other,) = usual.items(), unusual.values()
+    rows, notes = selection.comparable(frame([row(trial, probe) for probe in probes]))
+    assert rows[name].to_list() == [value]
+    assert f"Left out: 1 row with {name} {selection._plain(other)}." in notes[0]
+    probes.append(probes[0].model_copy(update={"eps": 0.2}))
+    rows, notes = selection.comparable(frame([row(trial, probe) for probe in probes]))
+    assert rows[name].to_list() == [other] * 2
+    assert f"Left out: 1 row with {name} {selection._plain(value)}." in notes[0]
+
+
+def test_units_of_eps_are_never_mixed_across_attacks():
+    trial = Trial(model="gcnn", data="mnist5k")
+    probes = [Probe(attack="pgd", eps=eps, eps_unit="normalised") for eps in (0.1, 0.3)]
+    probes += [Probe(attack="fgsm", eps=0.1), Probe()]
+    rows, notes = selection.comparable(frame([row(trial, probe) for probe in probes]))
+    assert sorted(rows["attack"]) == ["none", "pgd", "pgd"]
+    assert notes == ["Shown: eps_unit normalised. Left out: 1 row with eps_unit pixel."]
+
+
+def test_shifts_are_never_mixed_across_attacks():
+    trial = Trial(model="gcnn", data="mnist5k")
+    probes = [Probe(attack="pgd", eps=eps) for eps in (0.1, 0.3)]
+    probes += [Probe(test_translation=3.0), Probe(test_translation=2.0)]
+    rows, notes = selection.comparable(frame([row(trial, probe) for probe in probes]))
+    assert rows["attack"].to_list() == ["pgd", "pgd"]
+    assert len(notes) == 2
+
+
+def test_nearest_eps_takes_the_nearest_that_every_attack_was_measured_at(full):
+    rows, eps = selection.nearest_eps(full, 0.3)
+    assert eps == 0.3
+    assert set(rows["eps"]) == {0.0, 0.3}
+    only_fgsm = (full["attack"] == "pgd") & (full["eps"] > 0.15)
+    assert selection.nearest_eps(full.filter(~only_fgsm), 0.3)[1] == 0.1
+    assert selection.nearest_eps(full.filter(pl.col("attack") == "fgsm"), 0.16)[1] == 0.2
+
+
+def test_nearest_eps_needs_an_attack(full):
+    with pytest.raises(selection.NotMeasured, match="attack at eps > 0"):
+        selection.nearest_eps(full.filter(pl.col("attack") == "none"), 0.3)

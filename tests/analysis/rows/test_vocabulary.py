@@ -1,0 +1,19 @@
+from analysis.rows import vocabulary
+from rotgrid import spec
+
+
+def test_models_come_in_the_fixed_order_and_unknown_ones_last():
+    models = ["zeta", "capsnet", "gcnn", "alpha", "stdcnn", "gcnn"]
+    assert vocabulary.in_order(models) == ["stdcnn", "gcnn", "capsnet", "alpha", "zeta"]
+
+
+def test_every_word_of_the_grid_language_has_a_label():
+    assert set(spec.DATA) <= set(vocabulary.DATA)
+    assert set(spec.ATTACKS) <= set(vocabulary.ATTACKS)
+    assert set(spec.MODELS) <= set(vocabulary.LABELS)
+    assert set(spec.Adversary.__args__) <= set(vocabulary.ADVERSARIES)
+    assert set(spec.EpsUnit.__args__) <= set(vocabulary.EPS_UNITS)
+
+
+def test_the_quickstart_data_are_never_called_mnist():
+    assert vocabulary.DATA["mnist5k"] == "MNIST-5k subset (not MNIST test accuracy)"
