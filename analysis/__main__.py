@@ -17,7 +17,7 @@ from analysis.report.page import NOT_DRAWN, Drawn, report
 from analysis.rows import star
 from analysis.rows.scan import Loaded, NoResults, gather
 from analysis.rows.selection import NotMeasured
-from rotgrid import storage
+from rotgrid.results import storage
 
 WHOLE = 1_000_000
 """Of more rows the outcomes of single images, which need most of the memory, are not kept."""

@@ -13,18 +13,19 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from rotgrid import attacks, grid, rates
-from rotgrid.attacks.threat import attack_batch, frozen, input_gradient
+from rotgrid import attacks, grid
+from rotgrid.attacks.linf import attack_batch, frozen, input_gradient
 from rotgrid.console import tolerate_lost_output
+from rotgrid.cost import rates
+from rotgrid.cost.rates import Rates
+from rotgrid.cost.work import network_of
 from rotgrid.data import pixels
-from rotgrid.document import GridError
 from rotgrid.experiment import load_on, prepare
+from rotgrid.grid.positions import GridError
 from rotgrid.models import build
-from rotgrid.rates import Rates
 from rotgrid.spec import MODELS, Trial
-from rotgrid.stepping import stepper
 from rotgrid.training import optimiser, train_epoch
-from rotgrid.work import network_of
+from rotgrid.training.cuda_graph import stepper
 
 STEPS = 8
 """Batches of an epoch that is timed; fewer where they take too long."""

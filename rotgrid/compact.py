@@ -21,9 +21,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rotgrid import results, storage
+from rotgrid import results
 from rotgrid.console import tolerate_lost_output
-from rotgrid.results import COMPACTED, KEYS, SCHEMA_VERSION, SCHEMAS, Root, TableName
+from rotgrid.results import COMPACTED, KEYS, SCHEMA_VERSION, SCHEMAS, Root, TableName, storage
 
 FULL_BYTES = 128 << 20
 """In memory: a file with as much is not written again; few have more than twice as much."""

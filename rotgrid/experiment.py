@@ -11,18 +11,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from rotgrid import checkpoints, deadline, storage
+from rotgrid import deadline
 from rotgrid import results as tables
-from rotgrid.checkpoints import weights_of
 from rotgrid.cost import portions
 from rotgrid.data import Dataset, load
 from rotgrid.evaluation import measure
-from rotgrid.failures import MachineError
 from rotgrid.models import build, count_parameters
-from rotgrid.provenance import provenance
-from rotgrid.recipes import recipe_of
+from rotgrid.results import checkpoints, storage
+from rotgrid.results.checkpoints import weights_of
+from rotgrid.results.failures import MachineError
+from rotgrid.results.provenance import provenance
+from rotgrid.results.storage import Root
 from rotgrid.spec import VARIANTS, DataName, ModelName, Probe, Trial, digest
-from rotgrid.storage import Root
+from rotgrid.spec.recipes import recipe_of
 from rotgrid.training import fit, ignore
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3

@@ -21,13 +21,15 @@ from pathlib import Path
 
 from rich.table import Table
 
-from rotgrid import cost, failures, grid, inventory, speed, storage
+from rotgrid import cost, grid
 from rotgrid.console import command, tolerate_lost_output, wide
-from rotgrid.document import GridError
-from rotgrid.inventory import Inventory
-from rotgrid.progress import Tracker, duration
+from rotgrid.cost import speed
+from rotgrid.cost.work import Network
+from rotgrid.fanout.progress import Tracker, duration
+from rotgrid.grid.positions import GridError
+from rotgrid.results import failures, inventory, storage
+from rotgrid.results.inventory import Inventory
 from rotgrid.spec import Probe, Trial
-from rotgrid.work import Network
 
 Todo = dict[Trial, tuple[Probe, ...]]
 MOST_SLOTS = 100_000
@@ -316,11 +318,11 @@ def run_there(
     address: str | None,
 ) -> str:
     """Run the list on a Ray cluster; what kept it from starting, if something did."""
-    from rotgrid import cluster
+    from rotgrid.fanout import tune
 
     try:
-        cluster.run(todo, results_in, plan.resources, tracker, limits, address)
-    except cluster.ClusterError as error:
+        tune.run(todo, results_in, plan.resources, tracker, limits, address)
+    except tune.ClusterError as error:
         return str(error)
     return ""
 

@@ -13,10 +13,11 @@ from pathlib import PurePosixPath
 
 from rich.table import Table
 
-from rotgrid import failures, grid, inventory, results, storage
+from rotgrid import grid, results
 from rotgrid.console import command, tolerate_lost_output, wide
-from rotgrid.document import GridError
-from rotgrid.inventory import STATES, Inventory
+from rotgrid.grid.positions import GridError
+from rotgrid.results import failures, inventory, storage
+from rotgrid.results.inventory import STATES, Inventory
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

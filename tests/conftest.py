@@ -7,7 +7,8 @@ import pytest
 import torch
 from hypothesis import settings
 
-from rotgrid import data, rates
+from rotgrid import data
+from rotgrid.cost import rates
 from rotgrid.spec import Trial
 
 from launched import Launches

@@ -13,7 +13,9 @@ import sys
 import time
 from unittest import mock
 
-from rotgrid import cluster, launch, storage
+from rotgrid import launch
+from rotgrid.fanout import tune
+from rotgrid.results import storage
 
 HOURS = 11
 
@@ -85,7 +87,7 @@ def everywhere(act):
 
 def skewed(config, shared):
     """The wall clock of the node is hours ahead, and at a second attempt behind."""
-    from rotgrid import provenance
+    from rotgrid.results import provenance
 
     ahead = datetime.timedelta(hours=HOURS if first(config, shared, "skewed") else -HOURS)
     right, now = datetime.datetime, time.time
@@ -141,5 +143,5 @@ FAULTS = {
 }
 
 if __name__ == "__main__":
-    real, cluster.run_trial = cluster.run_trial, after_each_epoch(FAULTS[sys.argv[1]])
+    real, tune.run_trial = tune.run_trial, after_each_epoch(FAULTS[sys.argv[1]])
     sys.exit(launch.main(sys.argv[2:]))

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from rotgrid import launch, storage
+from rotgrid import launch
+from rotgrid.results import storage
 
 from stored_rows import stored
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from rotgrid import attacks, data, models
-from rotgrid.attacks.threat import climbed, frozen
+from rotgrid.attacks.linf import climbed, frozen
 
 from linear import Halves
 from trained import stdcnn

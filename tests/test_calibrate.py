@@ -3,7 +3,8 @@ import time
 import pytest
 import torch
 
-from rotgrid import calibrate, rates, speed
+from rotgrid import calibrate
+from rotgrid.cost import rates, speed
 from rotgrid.grid import Resources
 from rotgrid.models import build
 from rotgrid.spec import MODELS

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from rotgrid import compact, results, storage
-from rotgrid.results import KEYS
+from rotgrid import compact, results
+from rotgrid.results import KEYS, storage
 from rotgrid.spec import LATER, Probe, Trial
 
 DAY = datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC)

@@ -7,17 +7,9 @@ import pytest
 import torch
 
 import rotgrid
-from rotgrid import (
-    checkpoints,
-    cost,
-    evaluation,
-    experiment,
-    failures,
-    models,
-    storage,
-    training,
-)
+from rotgrid import cost, evaluation, experiment, models, training
 from rotgrid.deadline import TimeLimitError
+from rotgrid.results import checkpoints, failures, storage
 from rotgrid.spec import Probe, Trial
 
 from stored_rows import stored

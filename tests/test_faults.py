@@ -13,7 +13,8 @@ import time
 import pyarrow.parquet as pq
 import pytest
 
-from rotgrid import failures, grid, launch, storage
+from rotgrid import grid, launch
+from rotgrid.results import failures, storage
 
 from launched import (
     GRID,

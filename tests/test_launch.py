@@ -8,8 +8,10 @@ import polars as pl
 import pytest
 
 import analysis
-from rotgrid import experiment, grid, inventory, launch, rates, speed, storage
+from rotgrid import experiment, grid, launch
 from rotgrid.console import command
+from rotgrid.cost import rates, speed
+from rotgrid.results import inventory, storage
 from rotgrid.spec import Trial
 
 from launched import GRID, ROOT

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rotgrid import failures
+from rotgrid.results import failures
 
 from launched import (
     GRID,

@@ -16,21 +16,11 @@ from analysis.claims import verdicts
 from analysis.figures.registry import FIGURES
 from analysis.report import pictures
 from analysis.rows.scan import read
-from rotgrid import (
-    cost,
-    experiment,
-    grid,
-    launch,
-    models,
-    rates,
-    results,
-    spec,
-    speed,
-    storage,
-    work,
-)
-from rotgrid.document import GridError
-from rotgrid.progress import duration
+from rotgrid import cost, experiment, grid, launch, models, results, spec
+from rotgrid.cost import rates, speed, work
+from rotgrid.fanout.progress import duration
+from rotgrid.grid.positions import GridError
+from rotgrid.results import storage
 from rotgrid.spec import VARIANTS
 
 ROOT = Path(__file__).parent.parent

@@ -1,7 +1,8 @@
 import pytest
 
-from rotgrid import experiment, failures, grid, inventory, status, storage
+from rotgrid import experiment, grid, status
 from rotgrid.console import command
+from rotgrid.results import failures, inventory, storage
 from rotgrid.spec import Probe
 
 GRID = """

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from rotgrid.recipes import robustness_lost
+from rotgrid.spec.recipes import robustness_lost
 
 SAME_IMAGES = ("trial", "test_rotation", "test_translation", "n_images", "eps", "eps_unit")
 """Rows with equal values attack the same images within the same ball."""

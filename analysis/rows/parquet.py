@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from rotgrid import results, storage
-from rotgrid.results import SCHEMAS, TableName
+from rotgrid import results
+from rotgrid.results import SCHEMAS, TableName, storage
 
 Place = str | os.PathLike[str]
 AT_ONCE = 20

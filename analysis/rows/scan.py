@@ -9,7 +9,8 @@ import polars as pl
 
 from analysis.rows import flags, parquet, star
 from analysis.rows.star import Rows
-from rotgrid import failures, grid, results, storage
+from rotgrid import grid, results
+from rotgrid.results import failures, storage
 from rotgrid.spec import Probe, Trial
 
 Place = str | os.PathLike[str]

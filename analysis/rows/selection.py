@@ -7,8 +7,8 @@ import polars as pl
 
 from analysis.rows import vocabulary
 from analysis.rows.phrases import listed
-from rotgrid.recipes import ORIGINALS, RecipeName, canonical, recipe_of
 from rotgrid.spec import LATER, MODELS, VARIANTS
+from rotgrid.spec.recipes import ORIGINALS, RecipeName, canonical, recipe_of
 
 SETTING = (
     "train_size",

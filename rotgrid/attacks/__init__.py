@@ -11,6 +11,7 @@ images; `sweep` measures any attack on pixels over a grid of eps.
 from rotgrid.attacks.apgd import apgd
 from rotgrid.attacks.bim import bim
 from rotgrid.attacks.class_means import class_means
+from rotgrid.attacks.dispatch import SWEEPS, predicted, sweep
 from rotgrid.attacks.fgsm import fgsm
 from rotgrid.attacks.fmn import fmn
 from rotgrid.attacks.noise import noise, sign_noise
@@ -18,7 +19,6 @@ from rotgrid.attacks.pgd import pgd
 from rotgrid.attacks.spatial import spatial
 from rotgrid.attacks.square import square
 from rotgrid.attacks.strong import strong
-from rotgrid.attacks.sweeps import SWEEPS, predicted, sweep
 
 __all__ = [
     "SWEEPS",

@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rotgrid.attacks.checks import checked
-from rotgrid.attacks.starts import draw_starts, require_starts
-from rotgrid.attacks.threat import (
+from rotgrid.attacks.linf import (
     Model,
     finite_logits,
     frozen,
@@ -19,6 +18,7 @@ from rotgrid.attacks.threat import (
     project,
     split,
 )
+from rotgrid.attacks.starts import draw_starts, require_starts
 from rotgrid.spec import known
 
 ApgdLoss = Literal["ce", "dlr"]

@@ -5,8 +5,8 @@ import math
 from torch import Tensor
 
 from rotgrid.attacks.checks import checked
+from rotgrid.attacks.linf import Model, frozen
 from rotgrid.attacks.pgd import ascend
-from rotgrid.attacks.threat import Model, frozen
 
 STEP = 1 / 255
 """Kurakin et al. change each pixel by one of its 256 levels per step."""

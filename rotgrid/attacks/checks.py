@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor
 
-from rotgrid.attacks.threat import Model, finite_logits, frozen
+from rotgrid.attacks.linf import Model, finite_logits, frozen
 
 Attack = TypeVar("Attack", bound=Callable[..., Tensor])
 

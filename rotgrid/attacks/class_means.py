@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rotgrid.attacks.checks import checked
-from rotgrid.attacks.threat import Model, project
+from rotgrid.attacks.linf import Model, project
 
 
 @functools.partial(checked, asks_model=False)

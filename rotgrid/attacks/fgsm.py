@@ -6,7 +6,7 @@ from typing import Literal
 from torch import Tensor
 
 from rotgrid.attacks.checks import checked
-from rotgrid.attacks.threat import Model, frozen, input_gradient
+from rotgrid.attacks.linf import Model, frozen, input_gradient
 
 GradientOf = Callable[[Model, Tensor, Tensor, Literal["ce"]], tuple[Tensor, Tensor]]
 """`input_gradient`, or one that does not look whether it is finite."""

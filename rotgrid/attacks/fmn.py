@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from rotgrid.attacks.checks import checked
-from rotgrid.attacks.threat import (
+from rotgrid.attacks.linf import (
     TOLERANCE,
     Model,
     frozen,
@@ -33,7 +33,7 @@ from rotgrid.attacks.threat import (
     require_steps,
     split,
 )
-from rotgrid.attacks.threat import distances as moved_by
+from rotgrid.attacks.linf import distances as moved_by
 
 OVERSHOOT = 1.05
 """Of the step to the linear boundary, as FAB's eta; 1 would stop on it, correct by a hair."""

@@ -6,14 +6,8 @@ import torch
 from torch import Tensor
 
 from rotgrid.attacks.checks import checked
+from rotgrid.attacks.linf import Model, frozen, misclassified, project, require_restarts
 from rotgrid.attacks.starts import uniform_offsets
-from rotgrid.attacks.threat import (
-    Model,
-    frozen,
-    misclassified,
-    project,
-    require_restarts,
-)
 
 Draw = Callable[[Tensor, torch.Generator], Tensor]
 """(images, generator) -> offsets in units of eps."""

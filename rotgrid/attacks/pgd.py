@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from rotgrid.attacks.checks import checked
-from rotgrid.attacks.starts import draw_starts, require_starts
-from rotgrid.attacks.threat import (
+from rotgrid.attacks.linf import (
     Loss,
     Model,
     Radius,
@@ -16,6 +15,7 @@ from rotgrid.attacks.threat import (
     misclassified,
     project,
 )
+from rotgrid.attacks.starts import draw_starts, require_starts
 
 
 @checked

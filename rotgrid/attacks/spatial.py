@@ -12,16 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rotgrid.attacks.checks import checked, require_valid
+from rotgrid.attacks.linf import Loss, Model, finite_logits, frozen, in_batches, indices
 from rotgrid.attacks.pgd import restart_from
 from rotgrid.attacks.starts import Picked
-from rotgrid.attacks.threat import (
-    Loss,
-    Model,
-    finite_logits,
-    frozen,
-    in_batches,
-    indices,
-)
 from rotgrid.rotation import draw_angles, draw_shifts, transform
 from rotgrid.spec import Interpolation
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rotgrid.attacks.checks import checked
-from rotgrid.attacks.threat import (
+from rotgrid.attacks.linf import (
     Model,
     finite_logits,
     frozen,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rotgrid.attacks.threat import require_restarts, require_steps
+from rotgrid.attacks.linf import require_restarts, require_steps
 
 KEPT_BYTES = 32 << 20
 """Of the offsets of an attack that stay in memory; the first one stays whatever its size."""

@@ -19,9 +19,7 @@ from torch import Tensor
 from rotgrid.attacks.apgd import TARGETS, apgd_from
 from rotgrid.attacks.checks import checked
 from rotgrid.attacks.fmn import fmn_from
-from rotgrid.attacks.square import square_from
-from rotgrid.attacks.starts import Picked, draw_starts
-from rotgrid.attacks.threat import (
+from rotgrid.attacks.linf import (
     TOLERANCE,
     Model,
     frozen,
@@ -30,6 +28,8 @@ from rotgrid.attacks.threat import (
     input_gradient,
     require_steps,
 )
+from rotgrid.attacks.square import square_from
+from rotgrid.attacks.starts import Picked, draw_starts
 
 QUERIES_PER_STEP = 10
 """Of Square, for each step of the gradient attacks."""

@@ -15,7 +15,7 @@ Invariants = dict[str, Callable[[Tensor], Tensor]]
 
 The result is (batch, channels, size, size), maps that turn with the image if the layer is
 equivariant; with any other number of axes it does not change at all if it is. Models list theirs
-as `invariants`; `rotgrid.equivariance` reads them.
+as `invariants`; `rotgrid.evaluation.equivariance` reads them.
 """
 
 

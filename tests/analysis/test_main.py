@@ -11,7 +11,7 @@ import pytest
 from analysis.__main__ import draw, main
 from analysis.figures.registry import FIGURES
 from analysis.rows.scan import NoResults
-from rotgrid import storage
+from rotgrid.results import storage
 from rotgrid.spec import Probe, Trial
 
 from made_up import row, store, study

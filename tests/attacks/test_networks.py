@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
+from rotgrid.attacks.linf import frozen
 from rotgrid.attacks.networks import networks_of
-from rotgrid.attacks.threat import frozen
 
 NET = nn.Sequential(nn.Dropout(0.5))
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rotgrid import attacks, data
-from rotgrid.attacks import sweeps
+from rotgrid.attacks import dispatch
 from rotgrid.attacks.apgd import runs
 from rotgrid.attacks.square import square_from
 from rotgrid.attacks.strong import masked
@@ -76,7 +76,7 @@ def test_an_image_without_a_gradient_brings_all_of_square_upon_itself_alone(
         searched.append(x)
         return square_from(model, x, labels, eps, steps, *rest)
 
-    monkeypatch.setattr(sweeps, "square_from", spy)
+    monkeypatch.setattr(dispatch, "square_from", spy)
     case = images, attacks.predicted(model, images)
     survivors(model, case, "strong", notes, (0.002, 0.01), steps=STEPS)
     assert notes["no_gradient"] == [1, 1]

@@ -18,8 +18,8 @@ import torch
 
 from rotgrid import data, models
 from rotgrid.spec import Adversary, Trial
-from rotgrid.stepping import stepper
 from rotgrid.training import optimiser, train_epoch, turned_validation, validate
+from rotgrid.training.cuda_graph import stepper
 
 EPOCHS = 5
 

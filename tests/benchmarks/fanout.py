@@ -1,9 +1,9 @@
 """What handing trials to Ray costs: `python tests/benchmarks/fanout.py [overhead|speedup|scale]`.
 
 `overhead` (three minutes): trials that do nothing but import torch, on two CPUs, by
-`rotgrid.cluster`, by Tune as it comes (a new process for each trial; its loggers are off, as ours
-are), and by plain Ray tasks, which do no bookkeeping at all. Counted is the time from Ray being up
-to the end of the last trial, so the start of processes is in it.
+`rotgrid.fanout.tune`, by Tune as it comes (a new process for each trial; its loggers are off as
+ours are), and by plain Ray tasks, which do no bookkeeping at all. Counted is the time from Ray
+being up to the end of the last trial, so the start of processes is in it.
 
 `speedup` (seven minutes): a grid of real trials of 10 s or so by the command, on two CPUs through
 Ray and with `--local` on one; and the share of the two CPUs' time that was neither training nor
@@ -23,9 +23,10 @@ from pathlib import Path
 import ray
 from ray import tune
 
-from rotgrid import cluster, grid, results
+from rotgrid import grid, results
+from rotgrid.fanout import tune as fanout
+from rotgrid.fanout.progress import Tracker
 from rotgrid.grid import Resources
-from rotgrid.progress import Tracker
 from rotgrid.spec import Probe, Trial
 
 TRIALS = 60
@@ -52,18 +53,18 @@ def nothing(config, shared=None):
 
 def fan_out(todo, tracker, run_trial):
     """`cluster.run` of trials that do nothing; seconds from Ray being up."""
-    cluster.run_trial = run_trial
+    fanout.run_trial = run_trial
     up = []
-    cluster.require = lambda resources: up.append(time.perf_counter())
+    fanout.require = lambda resources: up.append(time.perf_counter())
     limits = {trial.key(): 3600.0 for trial in todo}
     with tempfile.TemporaryDirectory() as folder:
-        cluster.run(todo, folder, Resources(), tracker, limits)
+        fanout.run(todo, folder, Resources(), tracker, limits)
     assert len(tracker.done) == len(todo)
     return time.perf_counter() - up[0]
 
 
 def ours(trials):
-    """Seconds per trial by rotgrid.cluster."""
+    """Seconds per trial by rotgrid.fanout.tune."""
     tracker = Tracker({trial.key(): 1.0 for trial in trials})
     return fan_out({trial: (Probe(),) for trial in trials}, tracker, nothing) / len(trials)
 
@@ -104,11 +105,11 @@ def overhead():
     """Print seconds per trial of the three ways."""
     trials = [Trial(model="stdcnn", data="mnist5k", seed=seed) for seed in range(TRIALS)]
     measured = {
-        "rotgrid.cluster": ours(trials),
+        "rotgrid.fanout.tune": ours(trials),
         "Tune, default": tune_as_it_comes(trials),
         "plain Ray tasks": plain_tasks(trials),
     }
-    reference = measured["rotgrid.cluster"]
+    reference = measured["rotgrid.fanout.tune"]
     print("| way | s per trial | ratio |\n|---|---|---|")
     for way, seconds in measured.items():
         print(f"| {way} | {seconds:.4f} | {seconds / reference:.2f} |")

@@ -19,7 +19,7 @@ from rotgrid import attacks, data, experiment, models, training
 from rotgrid.data import pixels
 from rotgrid.rotation import draw_angles, rotate
 from rotgrid.spec import Trial
-from rotgrid.stepping import Recorded, stepper
+from rotgrid.training.cuda_graph import Recorded, stepper
 
 from together import total, when_told
 

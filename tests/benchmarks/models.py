@@ -16,9 +16,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from rotgrid import models
-from rotgrid.attacks.threat import frozen, input_gradient
-from rotgrid.losses import training_loss
+from rotgrid.attacks.linf import frozen, input_gradient
 from rotgrid.spec import VARIANTS
+from rotgrid.training.losses import training_loss
 
 STEPS, LEAST_SECONDS = 5, 1.0
 

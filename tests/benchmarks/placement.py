@@ -10,8 +10,8 @@ import time
 
 from rotgrid import data, experiment, models
 from rotgrid.spec import Trial
-from rotgrid.stepping import stepper
 from rotgrid.training import optimiser, train_epoch
+from rotgrid.training.cuda_graph import stepper
 
 from together import total, when_told
 

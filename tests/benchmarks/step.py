@@ -22,8 +22,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from rotgrid import experiment, models
 from rotgrid.spec import Trial
-from rotgrid.stepping import stepper
 from rotgrid.training import optimiser
+from rotgrid.training.cuda_graph import stepper
 
 from timing import medians
 

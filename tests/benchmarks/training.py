@@ -19,10 +19,10 @@ import time
 import torch
 
 from rotgrid import data, experiment, models
-from rotgrid.losses import training_loss
 from rotgrid.spec import Probe, Trial
-from rotgrid.stepping import stepper
 from rotgrid.training import optimiser, train_epoch
+from rotgrid.training.cuda_graph import stepper
+from rotgrid.training.losses import training_loss
 
 import peers
 from timing import medians

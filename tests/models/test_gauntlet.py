@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from rotgrid import attacks, equivariance, models
-from rotgrid.attacks.threat import frozen
-from rotgrid.losses import training_loss
+from rotgrid import attacks, models
+from rotgrid.attacks.linf import frozen
+from rotgrid.evaluation import equivariance
 from rotgrid.models.layers import Expanded, filters_kept
 from rotgrid.spec import VARIANTS
+from rotgrid.training.losses import training_loss
 
 EVERY = [(model, variant) for model, variants in VARIANTS.items() for variant in variants]
 PARAMETERS = {

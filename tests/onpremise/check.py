@@ -2,7 +2,8 @@
 
 import sys
 
-from rotgrid import grid, results, storage
+from rotgrid import grid, results
+from rotgrid.results import storage
 
 root, hosts = sys.argv[1], int(sys.argv[2])
 rows, skipped = results.read(root, "evaluations", ["trial", "probe", "host"])

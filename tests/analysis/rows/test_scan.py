@@ -11,7 +11,8 @@ import pytest
 import analysis
 from analysis.rows import parquet
 from analysis.rows.scan import gather, read
-from rotgrid import failures, results, storage
+from rotgrid import results
+from rotgrid.results import failures, storage
 from rotgrid.spec import Probe, Trial
 
 from made_up import PROVENANCE, checks, epochs, frame, row, store

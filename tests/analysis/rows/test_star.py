@@ -14,7 +14,8 @@ from analysis.report import methods, worst
 from analysis.rows import parquet, star
 from analysis.rows.scan import Loaded, gather
 from analysis.rows.selection import NotMeasured
-from rotgrid import results, storage
+from rotgrid import results
+from rotgrid.results import storage
 from rotgrid.spec import Probe, Trial
 
 from made_up import PROVENANCE, checks, frame, row, store, study, table_of, trials_of, whole

@@ -1,0 +1,108 @@
+"""What a results location holds of a plan: which trials are done, which rows are missing."""
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any, Literal, NamedTuple
+
+from rich.console import Group
+from rich.table import Table
+
+from rotgrid import results
+from rotgrid.grid import Plan, distinct_probes
+from rotgrid.results import failures, storage
+from rotgrid.results.failures import Failure
+from rotgrid.results.storage import Root
+from rotgrid.spec import Probe, Trial
+
+State = Literal["done", "failed", "in training", "trained", "to do"]
+STATES: dict[State, str] = {
+    "done": "all rows are there",
+    "trained": "weights are stored, rows are missing",
+    "in training": "a checkpoint of an unfinished training is stored",
+    "failed": "rows are missing and no launch tries again unless asked to",
+    "to do": "nothing is stored",
+}
+"""The states of a trial, and what they mean."""
+
+Probes = Mapping[Trial, tuple[Probe, ...]]
+"""Some resolved probes of each trial."""
+
+
+class Inventory(NamedTuple):
+    """What is stored, by key of the trial."""
+
+    measured: Mapping[str, set[str]]
+    """Keys of the probes that have a row."""
+    trained: set[str]
+    """Trials whose weights are stored."""
+    training: set[str]
+    """Trials that have a checkpoint of an unfinished training."""
+    failed: Mapping[str, Failure]
+    """The latest failure of each trial, final or not."""
+    damaged: list[str]
+    """A line for each file that is not a part of the rows."""
+
+    def state(self, trial: Trial, lacking: Probes) -> State:
+        """The state of one trial, by the probes that each trial lacks."""
+        key = trial.key()
+        if trial not in lacking:
+            return "done"
+        if key in self.failed and self.failed[key].final:
+            return "failed"
+        if key in self.trained:
+            return "trained"
+        return "in training" if key in self.training else "to do"
+
+
+def take(root: Root) -> Inventory:
+    """What is stored at a results location.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    rows, damaged = results.read(root, "evaluations", ["trial", "probe"])
+    stored = [PurePosixPath(name).name for name in storage.names(root, "checkpoints", ".pt")]
+    training = {n.removesuffix(".training.pt") for n in stored if n.endswith(".training.pt")}
+    trained = {n.removesuffix(".pt") for n in stored if not n.endswith(".training.pt")}
+    measured = results.probes_by_trial(rows)
+    return Inventory(measured, trained, training, failures.read(root), damaged)
+
+
+def lacking(plan: Plan, stock: Inventory) -> dict[Trial, tuple[Probe, ...]]:
+    """The trials that lack rows, each with the probes that it lacks."""
+    names = {probe: probe.key() for probe in distinct_probes(plan)} if stock.measured else {}
+    found = {}
+    for trial, probes in plan.trials.items():
+        seen = stock.measured.get(trial.key())
+        left = tuple(p for p in probes if names[p] not in seen) if seen else probes
+        if left:
+            found[trial] = left
+    return found
+
+
+def trials_table(plan: Plan, stock: Inventory) -> Group:
+    """The trials of a plan by key: state, rows, and the fields in which they differ."""
+    left = lacking(plan, stock)
+    specs = {trial: trial.model_dump() for trial in plan.trials}
+    varied = [field for field in Trial.model_fields if differ(field, specs)]
+    table = Table("trial", "state", "rows", *varied, box=None, pad_edge=False)
+    for trial, fields in specs.items():
+        count = len(plan.trials[trial])
+        rows = f"{count - len(left.get(trial, ()))}/{count}"
+        values = [shown(fields[field]) for field in varied]
+        table.add_row(trial.key(), stock.state(trial, left), rows, *values)
+    alike = next(iter(specs.values()))
+    same = [
+        f"{field} {shown(alike[field])}" for field in Trial.model_fields if field not in varied
+    ]
+    return Group(table, "the same for all: " + ", ".join(same))
+
+
+def differ(field: str, specs: Mapping[Trial, Mapping[str, Any]]) -> bool:
+    """Whether trials differ in a field; model and variant are shown in any case."""
+    return field in ("model", "variant") or len({spec[field] for spec in specs.values()}) > 1
+
+
+def shown(value: object) -> str:
+    """A value as in a grid file."""
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,472 @@
+"""What is trained and what is measured: the frozen records `Trial` and `Probe`.
+
+A `Trial` is one training of one network, a `Probe` one measurement of it. Both are canonical: a
+field left out is filled in, and a field that cannot matter is set to a fixed value, so that equal
+work has equal fields and therefore an equal `key()`. Angles are degrees, eps is an L-infinity
+radius in pixel units (pixels lie in [0, 1]). Nothing here imports torch.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar, get_args
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from rotgrid.spec.recipes import RecipeName, canonical, recipe_of
+
+T = TypeVar("T")
+
+REVISION = 1
+"""Part of every key. Raise it when a change to the code changes what the numbers mean."""
+
+DataName = Literal["mnist5k", "mnist"]
+ModelName = Literal[
+    "stdcnn",
+    "gcnn",
+    "hnet",
+    "ptn",
+    "roteqnet",
+    "capsnet",
+    "z2cnn",
+    "p4cnn",
+    "tipooling",
+    "cyclic",
+    "dren",
+    "steerable",
+    "emcaps",
+    "madrycnn",
+]
+Adversary = Literal["none", "fgsm", "fgsm-mix", "fgsm-rs", "n-fgsm", "pgd", "trades", "cusp"]
+Attack = Literal[
+    "none",
+    "noise",
+    "sign-noise",
+    "class-means",
+    "fgsm",
+    "bim",
+    "pgd",
+    "apgd",
+    "square",
+    "fmn",
+    "fmn-pgd",
+    "strong",
+    "transfer",
+    "rotation-grid",
+    "translation-grid",
+    "spatial-grid",
+    "worst-of-10",
+    "spatial-pgd",
+    "equivariance",
+    "diagnostics",
+]
+Interpolation = Literal["bilinear", "nearest"]
+AttackLoss = Literal["ce", "margin", "dlr"]
+LabelRule = Literal["true", "predicted"]
+EpsUnit = Literal["pixel", "normalised"]
+Precision = Literal["float32", "bfloat16"]
+
+MODELS: tuple[ModelName, ...] = get_args(ModelName)
+ATTACKS: tuple[Attack, ...] = get_args(Attack)
+
+VARIANTS: dict[ModelName, tuple[str, ...]] = {
+    "stdcnn": ("table1", "doubled", "matched-table1", "matched-halved"),
+    "gcnn": ("table1", "halved", "matched-table1", "matched-doubled", "orbit"),
+    "hnet": ("fixed", "2018"),
+    "ptn": ("base", "small"),
+    "roteqnet": ("exact", "zoomed", "sixteen"),
+    "capsnet": ("table", "narrow"),
+    "z2cnn": ("base",),
+    "p4cnn": ("base", "rotation-pooling"),
+    "tipooling": ("narrow", "full"),
+    "cyclic": ("pool", "roll"),
+    "dren": ("x4", "max-x4"),
+    "steerable": ("c4", "c8", "so2", "gcnn"),
+    "emcaps": ("small",),
+    "madrycnn": ("base",),
+}
+"""The variants of each model, the default first. `matched-X` has the parameter count of the other
+model's variant X (as near as whole widths allow)."""
+
+
+OF_SEVERAL: tuple[ModelName, ...] = ("roteqnet",)
+"""The models that cannot train on one image at a time: batch norm has a single value a map."""
+
+NO_EPS: dict[str, object] = {"eps": 0.0, "eps_unit": "pixel"}
+NO_STEPS: dict[str, object] = {"steps": 0}
+NO_STARTS: dict[str, object] = {"restarts": 0}
+ONE_LOSS: dict[str, object] = {"loss": "ce", "attack_precision": "float32"}
+NO_LABEL: dict[str, object] = {"label_rule": "true"}
+NO_SOURCE: dict[str, object] = {"source": ""}
+NO_PIXELS = NO_EPS | NO_STEPS | NO_STARTS | ONE_LOSS | NO_LABEL | NO_SOURCE
+
+FIXED: dict[Attack, dict[str, object]] = {
+    "none": NO_PIXELS,
+    "noise": NO_STEPS | ONE_LOSS | NO_LABEL | NO_SOURCE,
+    "sign-noise": NO_STEPS | ONE_LOSS | NO_LABEL | NO_SOURCE,
+    "class-means": NO_STEPS | NO_STARTS | ONE_LOSS | NO_SOURCE,
+    "fgsm": ONE_LOSS | NO_SOURCE | {"steps": 1, "restarts": 1},
+    "bim": NO_STEPS | NO_STARTS | ONE_LOSS | NO_SOURCE,
+    "pgd": NO_SOURCE,
+    "apgd": NO_SOURCE | {"attack_precision": "float32"},
+    "square": ONE_LOSS | NO_SOURCE,
+    "fmn": NO_STARTS | ONE_LOSS | NO_SOURCE,
+    "fmn-pgd": NO_SOURCE,
+    "strong": NO_STARTS | ONE_LOSS | NO_SOURCE,
+    "transfer": {"attack_precision": "float32"},
+    "rotation-grid": NO_PIXELS | {"test_translation": 0.0},
+    "translation-grid": NO_PIXELS | {"test_rotation": 0.0},
+    "spatial-grid": NO_PIXELS,
+    "worst-of-10": NO_PIXELS,
+    "spatial-pgd": NO_SOURCE | {"attack_precision": "float32"},
+    "equivariance": NO_PIXELS | {"test_translation": 0.0},
+    "diagnostics": ONE_LOSS | NO_SOURCE,
+}
+"""The fields of a probe that an attack does not have, and what they are set to."""
+
+STEPS: dict[Attack, int] = {"apgd": 100, "square": 1000, "fmn": 50, "strong": 100}
+"""Default steps, where they are not 40."""
+
+LOSSES: dict[Attack, tuple[AttackLoss, ...]] = {
+    "pgd": ("ce", "margin"),
+    "fmn-pgd": ("ce", "margin"),
+    "apgd": ("ce", "dlr"),
+    "transfer": ("ce", "margin"),
+    "spatial-pgd": ("ce", "margin"),
+}
+"""What an attack can climb, where there is a choice."""
+
+AT_LEAST_ONE: dict[Attack, tuple[str, ...]] = {
+    "noise": ("restarts",),
+    "sign-noise": ("restarts",),
+    "square": ("restarts",),
+    "fmn": ("steps",),
+    "strong": ("steps",),
+    "diagnostics": ("steps", "restarts"),
+}
+"""The fields with which an attack makes no sense at 0. Elsewhere 0 steps look at the start alone,
+and 0 restarts are one start at the image."""
+
+CLIMBING: tuple[Attack, ...] = ("pgd", "apgd", "fmn-pgd", "transfer")
+"""The attacks that with 0 steps and 0 restarts would look at the image alone."""
+
+PREDICTED: tuple[Attack, ...] = ("fgsm", "bim", "pgd")
+"""The attacks that can take the predicted label for the true one."""
+
+ATTACK_REVISIONS: dict[Attack, int] = {"strong": 2, "fmn-pgd": 2, "apgd": 2, "square": 2}
+"""Of attacks that no longer do what they did: part of the keys of their probes, so that those are
+measured again and no others. 2 of all: one more attack below the eps at which one failed; also of
+`strong`: all of Square's queries where gradients mean little, and a start for each target; and of
+`fmn-pgd`: 50 steps of FMN."""
+
+LATER = {
+    "train_steps": 0,
+    "precision": "float32",
+    "test_translation": 0.0,
+    "loss": "ce",
+    "label_rule": "true",
+    "eps_unit": "pixel",
+    "attack_precision": "float32",
+    "source": "",
+}
+"""Fields that came later: in the key only where they are not these."""
+
+
+class Split(NamedTuple):
+    """Numbers of images."""
+
+    train: int
+    val: int
+    test: int
+
+
+DATA: dict[DataName, Split] = {
+    "mnist5k": Split(3_500, 500, 1_000),
+    "mnist": Split(55_000, 5_000, 10_000),
+}
+
+
+class Record(BaseModel):
+    """A frozen record that refuses unknown fields and does not convert between types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _without_negative_zero(cls, value: object) -> object:
+        """Equal values have equal texts, so that equal records have equal keys."""
+        return 0.0 if value == 0 and isinstance(value, float) else value
+
+
+def _as_text(value: object) -> object:
+    """The variant `2018` is a number in YAML."""
+    return str(value) if type(value) is int else value
+
+
+class Trial(Record):
+    """One network to train.
+
+    Raises:
+        pydantic.ValidationError: a field is unknown, out of range, or does not fit the others.
+    """
+
+    model: ModelName = Field(description="architecture")
+    variant: Annotated[str, BeforeValidator(_as_text, json_schema_input_type=str | int)] = Field(
+        default="", description="variant of the architecture"
+    )
+    data: DataName = Field(default="mnist", description="data set")
+    train_size: int = Field(
+        default=0, gt=0, description="training images, a stratified nested subset (default: all)"
+    )
+    train_rotation: float = Field(
+        default=0.0, ge=0, le=180, description="x: training images turn by U[-x, x] degrees"
+    )
+    adversary: Adversary = Field(default="none", description="attack used in training")
+    adversary_eps: float = Field(
+        default=0.3, ge=0, le=1, description="L-inf radius of the adversary, pixel units"
+    )
+    recipe: RecipeName = Field(default="paper", description="named optimiser setting")
+    epochs: int = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        description="passes over the training images; 0 where `train_steps` are given",
+    )
+    train_steps: int = Field(
+        default=0,
+        ge=0,
+        le=100_000_000,
+        description="optimiser steps, however many passes they are; 0: as many as `epochs` make",
+    )
+    batch_size: int = Field(default=0, gt=0, le=1_000_000, description="images per step")
+    learning_rate: float = Field(default=0.0, gt=0, le=1e12, description="(peak) step size")
+    interpolation: Interpolation = Field(
+        default="bilinear", description="how rotated images are resampled"
+    )
+    seed: int = Field(
+        default=0, ge=0, lt=2**31, description="of weights, order, angles, dropout and adversary"
+    )
+    precision: Precision = Field(
+        default="float32",
+        description="of training's forward and backward passes; weights, adversaries and all "
+        "measurements are float32",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, values: Any) -> Any:  # noqa: ANN401  # pydantic hands over raw input
+        if not isinstance(values, Mapping):
+            return values
+        values = dict(values)
+        if (data := known(values.get("data", "mnist"), DATA)) is not None:
+            values.setdefault("train_size", data.train)
+        if (variants := known(model := values.get("model"), VARIANTS)) is not None:
+            values.setdefault("variant", variants[0])
+            if (name := values.get("recipe", "paper")) in get_args(RecipeName):
+                values["recipe"] = canonical(name, model)
+                recipe = recipe_of(name, model)
+                for field in ("epochs", "batch_size", "learning_rate"):
+                    values.setdefault(field, getattr(recipe, field))
+        if values.get("train_steps", 0) != 0:
+            values["epochs"] = 0
+        if values.get("adversary", "none") == "none":
+            values["adversary_eps"] = 0.0
+        return values
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        variants = VARIANTS[self.model]
+        if self.variant not in variants:
+            raise mismatch("variant", f"is not a variant of {self.model}", variants)
+        if self.train_size > (most := DATA[self.data].train):
+            raise mismatch("train_size", f"is more than the {most} of {self.data}")
+        if not (self.epochs or self.train_steps):
+            raise mismatch("epochs", "should be 1 or more, or 0 with `train_steps`")
+        for field in ("train_size", "batch_size"):
+            if self.model in OF_SEVERAL and getattr(self, field) == 1:
+                raise mismatch(field, f"should be 2 or more: {self.model} normalises over images")
+        return self
+
+    def steps(self) -> int:
+        """Optimiser steps of the whole training."""
+        return self.train_steps or self.epochs * len(batch_sizes(self.train_size, self.batch_size))
+
+    def passes(self) -> float:
+        """How often the training goes over its images; the last pass may be a part of one."""
+        if not self.train_steps:
+            return float(self.epochs)
+        return self.train_steps / len(batch_sizes(self.train_size, self.batch_size))
+
+    def key(self) -> str:
+        """16 hex digits that name everything that affects the trained network."""
+        recipe = recipe_of(self.recipe, self.model).contents()
+        return digest({**without_later(self), "recipe": recipe})
+
+
+DEVIATION = 0.3081
+"""Of MNIST's pixels, the unit of eps that is `normalised`."""
+
+
+class Probe(Record):
+    """One measurement of a trained network; eps is measured around the image *after* rotation.
+
+    Spatial attacks (`rotation-grid`, `translation-grid`, `spatial-grid`, `worst-of-10` and, with
+    pixels, `spatial-pgd`) take the worst over what the other attacks draw from: turns within
+    `test_rotation`, shifts within `test_translation`. `equivariance` attacks nothing: every image
+    turns by exactly `test_rotation`, and counts as correct if its class stays the same; the errors
+    of the layers go to a table of their own, as do the checks of `diagnostics`.
+
+    Raises:
+        pydantic.ValidationError: a field is unknown or out of range.
+    """
+
+    test_rotation: Annotated[float, Field(ge=0, le=180)] | Literal["same"] = Field(
+        default="same",
+        description="x: test images turn by U[-x, x] degrees (for equivariance: by exactly x); "
+        "same = train_rotation",
+    )
+    test_translation: float = Field(
+        default=0.0,
+        ge=0,
+        le=14,
+        description="t: test images shift by U[-t, t] pixels right and down, by their own draws",
+    )
+    attack: Attack = Field(default="none", description="attack on the test images")
+    eps: float = Field(default=0.3, ge=0, le=1, description="L-inf radius, in `eps_unit`")
+    eps_unit: EpsUnit = Field(
+        default="pixel",
+        description="pixel: pixels lie in [0, 1]; normalised: deviations of MNIST (0.3081 pixel)",
+    )
+    steps: int = Field(
+        default=40, ge=0, le=100_000, description="steps (square: queries) of an iterative attack"
+    )
+    restarts: int = Field(
+        default=1,
+        ge=0,
+        le=10_000,
+        description="random starts (noise: draws); the worst counts; 0: one start at the image",
+    )
+    loss: AttackLoss = Field(
+        default="ce", description="what is climbed; dlr: the targeted loss of AutoAttack"
+    )
+    label_rule: LabelRule = Field(
+        default="true",
+        description="label that is attacked; predicted: errors may be repaired, and count then",
+    )
+    attack_precision: Precision = Field(
+        default="float32", description="of the search; float32 alone decides what is broken"
+    )
+    source: ModelName | Literal[""] = Field(
+        default="", description="transfer: model on which the images are made"
+    )
+    n_images: int = Field(
+        default=0, ge=0, description="test images, a fixed class-balanced subset (default, 0: all)"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _canonical(cls, values: Any) -> Any:  # noqa: ANN401  # pydantic hands over raw input
+        if not isinstance(values, Mapping):
+            return values
+        attack = values.get("attack", "none")
+        fixed = known(attack, FIXED) or {}
+        steps = known(attack, STEPS)
+        defaults: dict[str, object] = {} if steps is None else {"steps": steps}
+        return {**defaults, **values, **fixed}
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        losses = LOSSES.get(self.attack, ("ce",))
+        if self.loss not in losses:
+            raise mismatch("loss", f"cannot be climbed by {self.attack}", losses)
+        if self.label_rule == "predicted" and self.attack not in PREDICTED:
+            raise mismatch("label_rule", f"is not a choice of {self.attack}", ("true",))
+        if self.attack == "transfer" and not self.source:
+            raise mismatch("source", "is needed by transfer", MODELS)
+        for field in AT_LEAST_ONE.get(self.attack, ()):
+            if not getattr(self, field):
+                raise mismatch(field, f"should be 1 or more for {self.attack}")
+        if self.attack in CLIMBING and self.steps == self.restarts == 0:
+            raise mismatch("restarts", f"should be 1 or more for {self.attack} with steps: 0")
+        return self
+
+    def pixel_eps(self) -> float:
+        """`eps` in pixel units."""
+        return self.eps * (DEVIATION if self.eps_unit == "normalised" else 1)
+
+    def resolve(self, trial: Trial) -> "Probe":
+        """The probe with `same` and "all images" replaced by the numbers they mean for `trial`."""
+        most = DATA[trial.data].test
+        if self.n_images > most:
+            raise mismatch("n_images", f"is more than the {most} test images of {trial.data}")
+        return self.model_copy(
+            update={
+                "test_rotation": (
+                    trial.train_rotation if self.test_rotation == "same" else self.test_rotation
+                ),
+                "n_images": self.n_images or most,
+            }
+        )
+
+    def key(self) -> str:
+        """16 hex digits that name this measurement.
+
+        Raises:
+            ValueError: the probe is not resolved, so it has no meaning without its trial.
+        """
+        if self.test_rotation == "same" or not self.n_images:
+            raise ValueError("a probe has a key once it is resolved: probe.resolve(trial).key()")
+        revision = ATTACK_REVISIONS.get(self.attack)
+        return digest(without_later(self) | ({"attack_revision": revision} if revision else {}))
+
+
+def batch_sizes(n: int, size: int) -> list[int]:
+    """How many of `n` images are in each batch of an epoch.
+
+    One that would be left alone joins the batch before: batch norm has no use for one.
+    """
+    whole, rest = divmod(n, size)
+    sizes = [size] * whole + [rest] * (rest > 0)
+    if len(sizes) > 1 and sizes[-1] == 1 < size:
+        sizes[-2:] = [size + 1]
+    return sizes
+
+
+def without_later(record: Record) -> dict[str, object]:
+    """The fields of a record, less those of `LATER` that are as before they came."""
+    fields = record.model_dump()
+    return {k: v for k, v in fields.items() if v != LATER.get(k, NotImplemented)}
+
+
+def reads(attack: Attack, field: str) -> bool:
+    """Whether a field of a probe makes a difference to an attack."""
+    return field not in FIXED[attack]
+
+
+def known(name: object, table: Mapping[Any, T]) -> T | None:
+    """The entry of that name, or None; unlike `table.get` for a name of any type."""
+    return table.get(name) if isinstance(name, str) else None
+
+
+def mismatch(field: str, problem: str, choices: tuple[str, ...] = ()) -> PydanticCustomError:
+    """A validation error that blames one field of a record, with its valid `choices`."""
+    message = problem + (f"; choose from {', '.join(choices)}" if choices else "")
+    context = {"field": field, "choices": choices}
+    # Braces in a template would be read as fields.
+    return PydanticCustomError("mismatch", message.replace("{", "(").replace("}", ")"), context)
+
+
+def digest(fields: Mapping[str, object]) -> str:
+    """16 hex digits of SHA-256 over the fields and `REVISION`; order does not matter."""
+    text = json.dumps(
+        {"revision": REVISION, **fields}, sort_keys=True, separators=(",", ":"), allow_nan=False
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

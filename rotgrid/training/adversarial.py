@@ -1,0 +1,160 @@
+"""What attacks the training images: the adversary of a trial, and how it grows.
+
+Every adversary attacks in evaluation mode, with the true label, images that are already turned.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rotgrid.attacks.checks import require_pixels
+from rotgrid.attacks.fgsm import ascent_direction, step_along
+from rotgrid.attacks.linf import frozen, input_gradient, project, unchecked_gradient
+from rotgrid.attacks.pgd import restart_from
+from rotgrid.attacks.starts import draw_starts, uniform_offsets
+from rotgrid.spec import Trial
+from rotgrid.spec.recipes import recipe_of
+
+RANDOM_STEP = 1.25
+"""Step of `fgsm-rs` in units of eps (Wong et al. 2020, section 4.2; 0.375 for eps 0.3)."""
+
+NOISE = 2
+"""Of `n-fgsm` in units of eps: the authors' k (de Jorge et al. 2022, section 4)."""
+
+KL_START = 0.001
+"""Deviation, in pixel units, of the noise that `trades` starts from (Zhang et al. 2019)."""
+
+CURRICULUM = ((0.625, 2 / 3, 1 / 4), (0.75, 5 / 6, 1 / 2), (math.inf, 1.0, 1.0))
+"""Of `cusp`: (until which share of the training, share of the rotation, share of eps). The
+authors' CIFAR-10 schedule: (120 degrees, 2/255) for 75 of 120 epochs, (150, 4/255) until 90, then
+(180, 8/255)."""
+
+
+class Stage(NamedTuple):
+    """What the training images undergo at a point of the training."""
+
+    rotation: float
+    """Images turn by U[-rotation, rotation] degrees."""
+    eps: float
+
+
+def stage(trial: Trial, epochs_done: float) -> Stage:
+    """Rotation and eps at a point of the training.
+
+    `cusp` raises both together (Kamath et al. 2021): the recipe's `adversary_warmup` does not
+    apply to it. For the others the rotation stays, and eps grows linearly if the recipe says so.
+    """
+    if trial.adversary == "cusp":
+        done = epochs_done / trial.passes()
+        turn, share = next(shares for until, *shares in CURRICULUM if done < until)
+        return Stage(turn * trial.train_rotation, share * trial.adversary_eps)
+    warmup = recipe_of(trial.recipe, trial.model).adversary_warmup * trial.passes()
+    grown = min(1.0, epochs_done / warmup if warmup else 1.0)
+    return Stage(trial.train_rotation, trial.adversary_eps * grown)
+
+
+def perturbed(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    trial: Trial,
+    eps: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """The images as the trial's adversary makes them; random starts come from the generator."""
+    recipe = recipe_of(trial.recipe, trial.model)
+    steps, step_size = recipe.adversary_steps, eps * recipe.adversary_step_size
+    match trial.adversary:
+        case "none":
+            return images
+        case "fgsm" | "fgsm-mix":
+            return fgsm_unwaited(model, images, labels, eps)
+        case "fgsm-rs":
+            return fgsm_from_random(model, images, labels, eps=eps, generator=generator)
+        case "n-fgsm":
+            return fgsm_from_noise(model, images, labels, eps=eps, generator=generator)
+        case "pgd" | "cusp":
+            require_pixels(images)
+            starts = draw_starts(images, 1, generator)
+            return restart_from(model, images, labels, eps, steps, step_size, "ce", starts)[0]
+        case "trades":
+            return most_divergent(
+                model, images, labels, eps=eps, steps=steps, step_size=step_size,
+                generator=generator,
+            )  # fmt: skip
+
+
+def fgsm_unwaited(model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
+    """`attacks.fgsm` that looks at no number, so that no GPU is waited for.
+
+    What is not finite makes the loss of the epoch NaN, and that ends the training.
+    """
+    return step_along(images, ascent_direction(model, images, labels, unchecked_gradient), eps)
+
+
+def fgsm_from_random(
+    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, generator: torch.Generator
+) -> Tensor:
+    """One step of 1.25 eps from a random point of the ball, projected (Wong et al. 2020).
+
+    The start is kept within [0, 1], as in their CIFAR-10 code; their MNIST code does not.
+    """
+    require_pixels(images)
+    start = project(images + eps * uniform_offsets(images, generator), images, eps)
+    with frozen(model):
+        _, gradient = input_gradient(model, start, labels, "ce")
+    return project(start + RANDOM_STEP * eps * gradient.sign(), images, eps)
+
+
+def fgsm_from_noise(
+    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, generator: torch.Generator
+) -> Tensor:
+    """N-FGSM (de Jorge et al. 2022, algorithm 1): noise of 2 eps, then one step of eps from there.
+
+    Nothing is projected to the ball, so that a pixel may change by 3 eps; it stays within [0, 1].
+    The noise is kept within [0, 1] before the gradient is taken, as in the authors' code.
+    """
+    require_pixels(images)
+    noise = NOISE * eps * uniform_offsets(images, generator)
+    start = (images + noise).clamp(0, 1)
+    with frozen(model):
+        _, gradient = input_gradient(model, start, labels, "ce")
+    return step_along(start, gradient.sign(), eps)
+
+
+def most_divergent(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float,
+    steps: int,
+    step_size: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """Images whose predictions differ most, by `divergence`, from those of the clean ones.
+
+    Signed gradient ascent from x + 0.001 N(0, 1), where the gradient is not 0 as it is at x
+    (Zhang et al. 2019, algorithm 1). The labels are not used. Unlike the authors' start, ours is
+    projected too, and the network is in evaluation mode throughout.
+    """
+    require_pixels(images)
+    noise = torch.randn(images.shape, generator=generator, device=generator.device)
+    current = project(images + KL_START * noise.to(images), images, eps)
+    with frozen(model):
+        with torch.no_grad():
+            clean = model(images)
+        for _ in range(steps):
+            _, gradient = input_gradient(
+                model, current, labels, lambda logits, _: divergence(clean, logits)
+            )
+            current = project(current + step_size * gradient.sign(), images, eps)
+    return current
+
+
+def divergence(clean: Tensor, other: Tensor) -> Tensor:
+    """KL(softmax(clean) || softmax(other)) of logits, summed over the batch."""
+    return F.kl_div(other.log_softmax(1), clean.log_softmax(1), reduction="sum", log_target=True)

@@ -1,0 +1,89 @@
+"""One optimiser step; on a GPU it is recorded as a CUDA graph once and then replayed.
+
+Small networks leave a GPU waiting for Python: a step of StdCNN is some hundred kernels of a few
+microseconds each. A replayed graph starts them all at once, and computes the same.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from rotgrid.spec import Adversary, Trial
+from rotgrid.training.losses import adversarial_loss
+
+Step = Callable[[Tensor, Tensor, float, torch.Generator], Tensor]
+"""(images, labels, eps, random starts) -> mean loss of the batch, before the step."""
+
+RECORDED: tuple[Adversary, ...] = ("none", "fgsm", "fgsm-mix")
+"""Adversaries whose steps can be recorded: others draw on the CPU, or look at what they find."""
+WARM_UP = 3
+"""Steps before the recording, in which libraries choose their ways and allocate."""
+
+
+def stepper(model: nn.Module, optimizer: torch.optim.Optimizer, trial: Trial) -> Step:
+    """The step of a training, on the device of the model, which is put in training mode."""
+    model.train()
+
+    def step(images: Tensor, labels: Tensor, eps: float, starts: torch.Generator) -> Tensor:
+        loss = adversarial_loss(model, images, labels, trial, eps, starts)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    device = next(model.parameters()).device
+    if device.type == "cuda" and trial.adversary in RECORDED:
+        return Recorded(step, trial.batch_size)
+    return step
+
+
+class Recorded:
+    """A step that is recorded on the first batch after the warm-up.
+
+    Batches of another size than `batch_size` (the last of an epoch) are stepped as before.
+    """
+
+    def __init__(self, step: Step, batch_size: int) -> None:
+        self.step, self.batch_size = step, batch_size
+        self.steps = 0
+        self.replay: Callable[[], None] | None = None
+
+    def __call__(
+        self, images: Tensor, labels: Tensor, eps: float, starts: torch.Generator
+    ) -> Tensor:
+        """One step."""
+        self.steps += 1
+        if len(labels) != self.batch_size:
+            return self.step(images, labels, eps, starts)
+        if self.steps <= WARM_UP:
+            return aside(lambda: self.step(images, labels, eps, starts))
+        if self.replay is None:
+            self.images, self.labels = images.clone(), labels.clone()
+            self.eps = torch.tensor(eps, device=images.device)
+            self.replay, self.loss = record(
+                lambda: self.step(self.images, self.labels, self.eps, starts)  # type: ignore[arg-type]
+            )
+        self.images.copy_(images)
+        self.labels.copy_(labels)
+        self.eps.fill_(eps)
+        self.replay()
+        return self.loss.clone()
+
+
+def aside(work: Callable[[], Tensor]) -> Tensor:
+    """Work on another stream than the default one, as a recording will."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        found = work()
+    torch.cuda.current_stream().wait_stream(stream)
+    return found
+
+
+def record(work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
+    """What repeats the work, and where it leaves its result; the work itself is not done yet."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        found = work()
+    return graph.replay, found

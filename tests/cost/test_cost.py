@@ -1,0 +1,147 @@
+import itertools
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rotgrid import cost
+from rotgrid.cost import Estimate, rates, speed
+from rotgrid.cost.rates import Rates
+from rotgrid.grid import Resources
+from rotgrid.spec import Probe, Trial, sweeps
+
+TRIAL = Trial(model="gcnn", data="mnist", epochs=10)
+FIELDS = [
+    {"attack": "none"},
+    {"attack": "none", "test_rotation": 30.0},
+    {"attack": "fgsm"},
+    {"attack": "fgsm", "label_rule": "predicted", "test_rotation": 30.0},
+    {"attack": "pgd", "n_images": 500},
+    {"attack": "pgd", "n_images": 500, "test_translation": 1.0},
+    {"attack": "pgd", "loss": "margin", "restarts": 10, "n_images": 2_000},
+    {"attack": "strong", "n_images": 500},
+    {"attack": "transfer", "source": "hnet", "n_images": 1_000},
+    {"attack": "rotation-grid", "test_rotation": 30.0, "n_images": 500},
+    {"attack": "spatial-pgd", "test_rotation": 60.0, "n_images": 500},
+    {"attack": "equivariance", "test_rotation": 45.0, "n_images": 500},
+]
+PROBES = list(
+    dict.fromkeys(
+        Probe(**fields, eps=eps).resolve(TRIAL) for fields in FIELDS for eps in (0.3, 0.1, 0.2)
+    )
+)
+
+
+@given(st.lists(st.sampled_from(PROBES), unique=True), st.data())
+@settings(deadline=None)
+def test_portions_do_not_depend_on_what_is_done(probes, data):
+    found = cost.portions(TRIAL, probes)
+    assert Counter(itertools.chain(*found)) == Counter(probes)
+    done = data.draw(st.integers(0, len(found)))
+    left = [probe for probe in probes if probe in itertools.chain(*found[done:])]
+    assert cost.portions(TRIAL, data.draw(st.permutations(left))) == found[done:]
+
+
+@given(st.lists(st.sampled_from(PROBES), unique=True))
+@settings(deadline=None)
+def test_portions_are_whole_sweeps_in_the_order_of_measuring(probes):
+    found = cost.portions(TRIAL, probes)
+    sweeps = [{sweeps.same_sweep(probe) for probe in portion} for portion in found]
+    assert len(set().union(*sweeps)) == sum(map(len, sweeps))
+    for portion in found:
+        measured = [
+            probe
+            for group in sweeps.grouped(portion, sweeps.same_images)
+            for sweep in sweeps.grouped(group, sweeps.same_sweep)
+            for probe in sweep
+        ]
+        assert measured == portion
+
+
+def test_portions_are_worth_a_minute():
+    found = cost.portions(TRIAL, PROBES)
+    assert len(found) > 2
+    for portion in found[:-1]:
+        last = sweeps.sweeps(portion)[-1]
+        seconds = cost.reference_seconds(TRIAL, portion)
+        assert seconds >= 60 > seconds - cost.reference_seconds(TRIAL, last)
+
+
+def test_portions_do_not_depend_on_the_machine():
+    before = cost.portions(TRIAL, PROBES)
+    rates.remember(rates.device_name(Resources()), {("gcnn", "table1"): Rates(1.0, 1.0, 1.0)})
+    assert cost.portions(TRIAL, PROBES) == before
+
+
+def test_nothing_to_measure_has_no_portions():
+    assert cost.portions(TRIAL, []) == []
+
+
+def test_the_estimate_counts_training_and_measuring(tmp_path):
+    one, two = TRIAL, TRIAL.model_copy(update={"seed": 1})
+    todo = {one: PROBES[:5], two: PROBES}
+    found = cost.estimate(todo, {two.key()}, speed.speeds(tmp_path, Resources()))
+    assert found.seconds == pytest.approx(
+        {
+            one.key(): cost.reference_seconds(one, PROBES[:5], trained=False),
+            two.key(): cost.reference_seconds(two, PROBES),
+        }
+    )
+    assert found.source == speed.GUESS
+    assert found.factor == pytest.approx((1 / 3, 3))
+    nothing = cost.estimate({}, set(), speed.speeds(tmp_path, Resources()))
+    assert nothing == Estimate({}, (1.0, 1.0), "")
+
+
+def test_sources_are_named_with_their_shares(tmp_path):
+    known, guessed = TRIAL, Trial(model="stdcnn", epochs=10)
+    rates.remember(rates.device_name(Resources()), {("gcnn", "table1"): Rates(1e-3, 1e-3, 1e-3)})
+    found = cost.estimate({known: PROBES, guessed: []}, set(), speed.speeds(tmp_path, Resources()))
+    shares = [seconds / sum(found.seconds.values()) for seconds in found.seconds.values()]
+    device = rates.device_name(Resources())
+    assert found.source == (
+        f"from speeds measured on {device} ({shares[0]:.0%}); a guess ({shares[1]:.0%})"
+    )
+    low, high = speed.CALIBRATED
+    assert found.factor == pytest.approx(
+        (shares[0] * low + shares[1] / 3, shares[0] * high + shares[1] * 3)
+    )
+
+
+def test_a_range_is_shown_with_its_middle():
+    found = Estimate({}, (0.5, 2.0), "").between(10, "{:.0f} h".format)
+    assert found == "10 h (5 h to 20 h)"
+
+
+def test_the_longest_trial_bounds_the_time():
+    assert cost.makespan([3, 1, 1, 1], 2) == 3
+    assert cost.makespan([3, 1, 1, 1], 1) == 6
+    assert cost.makespan([1, 1, 1], 2) == 2
+    assert cost.makespan([5], 100) == 5
+    assert cost.makespan([], 4) == 0
+
+
+@given(st.lists(st.floats(0, 1e6), max_size=30), st.integers(1, 10))
+def test_the_time_is_between_its_bounds(seconds, slots):
+    found = cost.makespan(seconds, slots)
+    least = max([sum(seconds) / slots, *seconds])
+    assert least * (1 - 1e-9) <= found <= 2 * least * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("cores", "gpus", "resources", "slots"),
+    [
+        (8, 0, Resources(), 8),
+        (8, 0, Resources(cpu=3), 2),
+        (2, 0, Resources(cpu=4), 1),
+        (64, 2, Resources(gpu=0.25), 8),
+        (4, 2, Resources(gpu=0.25), 4),
+        (64, 0, Resources(gpu=0.5), 2),
+        (64, 4, Resources(gpu=2), 2),
+    ],
+)
+def test_slots_are_what_the_machine_holds(monkeypatch, cores, gpus, resources, slots):
+    monkeypatch.setattr(cost.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(cost.rates, "gpus", lambda: ["H100"] * gpus)
+    assert cost.slots_here(resources) == slots
