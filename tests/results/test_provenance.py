@@ -32,7 +32,7 @@ def copy(tmp_path):
 
 def answers(copy, *questions, **environment):
     """What a process that runs a copy of the package says."""
-    code = f"from rotgrid import provenance as p; print({', '.join(questions)}, sep='\\n')"
+    code = f"from rotgrid.results import provenance as p; print({', '.join(questions)}, sep='\\n')"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=copy.parent,
@@ -60,9 +60,8 @@ def test_what_is_said_of_rows_is_what_the_tables_hold():
 def test_ends_of_lines_and_compiled_files_do_not_matter(copy):
     provenance.files.cache_clear()
     before = provenance.files(copy)
-    (copy / "spec/__init__.py").write_bytes(
-        (copy / "spec.py").read_bytes().replace(b"\n", b"\r\n")
-    )
+    module = copy / "rotation.py"
+    module.write_bytes(module.read_bytes().replace(b"\n", b"\r\n"))
     (copy / "__pycache__").mkdir(exist_ok=True)
     (copy / "__pycache__/spec.cpython-311.pyc").write_bytes(b"other")
     (copy / "notes.txt").write_text("other")
