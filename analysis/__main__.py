@@ -3,36 +3,46 @@
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
-from typing import TextIO
+from concurrent.futures import Executor, Future
+from typing import Any, NamedTuple
 
+import altair as alt
 import polars as pl
 import vl_convert
 
-from analysis.claims import verdicts
+from analysis.claims import reads, verdicts
 from analysis.figures.registry import COLUMNS, FIGURES, Figure
 from analysis.report import pictures, tables, worst
 from analysis.report.page import NOT_DRAWN, Drawn, report
-from analysis.rows import star
-from analysis.rows.scan import Loaded, NoResults, gather
-from analysis.rows.selection import NotMeasured
+from analysis.report.reads import WANTED
+from analysis.rows.loading import Loaded, NoResults, gather
+from analysis.rows.selection import Comparable, NotMeasured, TooManyRows
+from rotgrid.console import tolerate_lost_output
 from rotgrid.results import storage
-
-WHOLE = 1_000_000
-"""Of more rows the outcomes of single images, which need most of the memory, are not kept."""
 
 
 class NotWritable(storage.StoreError):
     """The report cannot be written where it should be."""
 
 
+class Drawings(NamedTuple):
+    """Every figure that could be drawn, and why the others could not."""
+
+    drawn: dict[str, Drawn]
+    missing: dict[str, str]
+    failed: list[str]
+    """Those of the missing whose own code failed; stderr has the traceback."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw what can be drawn.
 
     Returns:
-        0 if there was anything to draw, 2 if not or on wrong usage, 5 if results cannot be
-        reached or the report cannot be written, 130 if interrupted.
+        0 if there was anything to draw, 1 if a part of it failed by an error of its own, 2 if
+        there was nothing or on wrong usage, 5 if results cannot be reached or the report cannot be
+        written, 130 if interrupted.
     """
     parser = argparse.ArgumentParser(prog="python -m analysis", description=__doc__)
     parser.add_argument("results", nargs="+", metavar="RESULTS", help="a folder or URI of results")
@@ -45,29 +55,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if out is None:
         parser.error("--out is needed unless there is one RESULTS, a local folder")
     try:
-        say(draw(options.results, out, options.verbose), sys.stdout)
+        page, failed = written(options.results, out, options.verbose)
+        print(page)
     except NoResults as error:
-        say(str(error), sys.stderr)
+        print(error, file=sys.stderr)
         return 2
     except NotWritable as error:
-        say(f"{error}; name another folder with --out", sys.stderr)
+        print(f"{error}; name another folder with --out", file=sys.stderr)
         return 5
     except OSError as error:
-        say(str(error), sys.stderr)
+        print(error, file=sys.stderr)
         return 5
     except KeyboardInterrupt:
         return 130
-    return 0
-
-
-def say(line: str, stream: TextIO | None) -> None:
-    """Print a line for the user, if anybody listens: the work does not depend on it."""
-    if stream is None:
-        return
-    try:
-        print(line, file=stream, flush=True)
-    except (OSError, UnicodeError):  # nobody reads it, or there is no space: say no more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return 1 if failed else 0
 
 
 def default_out(locations: Sequence[str]) -> str | None:
@@ -88,22 +89,25 @@ def draw(locations: Sequence[str], out: str, verbose: bool = False) -> str:
         NoResults: there is not one valid row.
         OSError: results cannot be reached, or nothing can be written to `out`.
     """
-    loaded = gather(*locations, whole=WHOLE)
-    if not star.height(loaded.rows):
+    return written(locations, out, verbose)[0]
+
+
+def written(locations: Sequence[str], out: str, verbose: bool) -> tuple[str, list[str]]:
+    """The same, and the figures whose own code failed."""
+    loaded = gather(*locations, wanted=WANTED)
+    if not loaded.overview.rows:
         raise NoResults("\n".join(["there are no results to draw", *loaded.problems]))
     check(out)
     with pictures.beside() as pool:
         bundle = pool.submit(vl_convert.javascript_bundle)  # type: ignore[call-arg]
-        drawn, missing = drawings(loaded, pool)
+        drawn, missing, failed = drawings(loaded, pool)
         printed = pictures.printed(pool, [figure.svg for figure in drawn.values()])
-        outcomes = verdicts.judge(star.outcomes(loaded.rows))
+        outcomes = verdicts.judge(loaded.rows.filter(reads.READS))
         for line in loaded.problems:
-            say(line, sys.stderr)
-        try:
-            worst_case = worst.worst_case(star.narrow(loaded.rows, worst.READS))
+            print(line, file=sys.stderr)
+        worst_case = worst_turns(loaded)
+        if worst_case:
             put_table(out, "worst_case", worst_case.rows)
-        except NotMeasured:
-            worst_case = None
         storage.put(out, "claims.json", verdicts.as_json(outcomes).encode())
         storage.put(out, "claims.md", verdicts.as_markdown(outcomes).encode())
         page = report(drawn, missing, loaded, worst_case, outcomes, bundle.result())
@@ -111,8 +115,16 @@ def draw(locations: Sequence[str], out: str, verbose: bool = False) -> str:
             put_figure(out, name, figure, pdf, png)
         storage.put(out, "report.html", page.encode())
     for line in counted(drawn, missing, verbose):
-        say(line, sys.stderr)
-    return os.path.join(out, "report.html") if "://" not in out else f"{out}/report.html"
+        print(line, file=sys.stderr)
+    return os.path.join(out, "report.html") if "://" not in out else f"{out}/report.html", failed
+
+
+def worst_turns(loaded: Loaded) -> Comparable | None:
+    """The table of worst cases, if an attack turned or shifted images."""
+    try:
+        return worst.worst_case(loaded.rows.filter(worst.READS))
+    except NotMeasured:
+        return None
 
 
 def check(out: str) -> None:
@@ -158,30 +170,45 @@ def put_table(out: str, name: str, table: pl.DataFrame) -> None:
 
 def drawings(
     loaded: Loaded, pool: Executor, figures: Mapping[str, Figure] = FIGURES
-) -> tuple[dict[str, Drawn], dict[str, str]]:
+) -> Drawings:
     """Every figure that the rows allow, and for every other one what it needs.
 
-    Each is laid out once, in the pool, while the next is prepared.
+    Each is laid out once, in the pool, while the next is prepared. One that fails does not stop
+    the others.
     """
-    asked, missing = {}, {}
+    asked: dict[str, tuple[dict[str, Any], Future[str], pl.DataFrame | None]] = {}
+    found = Drawings({}, {}, [])
     for name, figure in figures.items():
-        rows = star.narrow(loaded.rows, *figure.reads, columns=COLUMNS)
         try:
-            chart = figure.draw(rows, *(getattr(loaded, table) for table in figure.needs))
-        except (NotMeasured, ValueError) as error:  # ValueError: too many or mixed rows
-            missing[name] = str(error)
-        else:
+            chart = drawn_of(figure, loaded)
             spec = chart.to_dict(validate=False)  # which takes longest; the tests do it
             svg = pool.submit(vl_convert.vegalite_to_svg, spec)
-            asked[name] = figure.heading, spec, svg, tables.of(chart)
-    drawn = {}
-    for name, (heading, spec, svg, table) in asked.items():
+            asked[name] = spec, svg, tables.of(chart)
+        except (NotMeasured, TooManyRows) as error:
+            found.missing[name] = str(error)
+        except Exception as error:
+            gave_up(found, name, error)
+    for name, (spec, svg, table) in asked.items():
         try:
-            drawn[name] = Drawn(heading, spec, svg.result(), table)
-        except ValueError as error:
-            missing[name] = str(error)
-    return drawn, missing
+            found.drawn[name] = Drawn(figures[name].heading, spec, svg.result(), table)
+        except Exception as error:
+            gave_up(found, name, error)
+    return found
+
+
+def drawn_of(figure: Figure, loaded: Loaded) -> alt.ConcatChart:
+    """The figure, of those rows that it reads."""
+    rows = loaded.rows.filter(*figure.reads).select(COLUMNS)
+    return figure.draw(rows, *(getattr(loaded, table) for table in figure.needs))
+
+
+def gave_up(found: Drawings, name: str, error: Exception) -> None:
+    """Say that the code of a figure failed: where to the user, what in the report."""
+    traceback.print_exception(error)
+    found.failed.append(name)
+    found.missing[name] = f"its code failed: {type(error).__name__}: {error}"
 
 
 if __name__ == "__main__":
+    tolerate_lost_output()
     sys.exit(main())

@@ -25,8 +25,8 @@ with app.setup:
     from analysis.figures import panels, theme
     from analysis.figures.registry import FIGURES
     from analysis.rows import vocabulary
-    from analysis.rows.scan import read
-    from analysis.rows.selection import NotMeasured, comparable
+    from analysis.rows.loading import gather
+    from analysis.rows.selection import NotMeasured, TooManyRows, comparable
     from analysis.stats.summary import summary
 
 
@@ -51,7 +51,7 @@ def _():
 
 @app.cell
 def _(place):
-    loaded = read(place.value)
+    loaded = gather(place.value)
     rows = loaded.rows
     mo.vstack(
         [
@@ -121,7 +121,7 @@ def _(loaded, name, rows):
     try:
         _needs = (getattr(loaded, table) for table in FIGURES[name.value].needs)
         figure = FIGURES[name.value].draw(rows, *_needs)
-    except (NotMeasured, ValueError) as error:  # ValueError: too many or mixed rows
+    except (NotMeasured, TooManyRows) as error:
         figure = mo.plain_text(f"Not drawn: {error}")
     figure
     return (figure,)

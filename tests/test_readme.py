@@ -15,7 +15,7 @@ from analysis.__main__ import drawings
 from analysis.claims import verdicts
 from analysis.figures.registry import FIGURES
 from analysis.report import pictures
-from analysis.rows.scan import read
+from analysis.rows.loading import gather
 from rotgrid import cost, experiment, grid, launch, models, results, spec
 from rotgrid.cost import rates, speed, work
 from rotgrid.fanout.progress import duration
@@ -159,8 +159,8 @@ def test_claims_are_judged_by_the_stored_rows(outcomes):
 def test_pictures_are_as_large_as_what_the_stored_rows_give(picture, figure, place):
     """If this fails: python -m analysis docs/PLACE --out report, and take figures/FIGURE.png"""
     with ThreadPoolExecutor(1) as pool:
-        found, _ = drawings(read(ROOT / "docs" / place), pool, {figure: FIGURES[figure]})
-        ((_, drawn),) = pictures.printed(pool, [found[figure].svg])
+        found = drawings(gather(ROOT / "docs" / place), pool, {figure: FIGURES[figure]})
+        ((_, drawn),) = pictures.printed(pool, [found.drawn[figure].svg])
     size = slice(16, 24)  # width and height of a PNG
     assert (ROOT / f"docs/{picture}.png").read_bytes()[size] == drawn[size]
 

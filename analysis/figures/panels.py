@@ -10,6 +10,7 @@ import polars as pl
 
 from analysis.figures import captions, scales, theme
 from analysis.rows import vocabulary
+from analysis.rows.selection import TooManyRows
 from analysis.stats.summary import SUMMARY
 
 MOST_ROWS = 2_000
@@ -233,10 +234,10 @@ def fits(data: pl.DataFrame) -> pl.DataFrame:
     """The rows, if a figure may hold so many.
 
     Raises:
-        ValueError: they are too many to be embedded in a page; aggregate more.
+        TooManyRows: they are too many to be embedded in a page; aggregate more.
     """
     if data.height > MOST_ROWS:
-        raise ValueError(
+        raise TooManyRows(
             f"{data.height} rows are more than the {MOST_ROWS} that a figure may hold"
         )
     return data
@@ -251,7 +252,7 @@ def finished(
     """The panels in rows of `columns` over one frame, titled and configured.
 
     Raises:
-        ValueError: the frame is too large to be embedded in a page; aggregate more.
+        TooManyRows: the frame is too large to be embedded in a page; aggregate more.
     """
     for frame in [data, *(panel.data for panel in panels)]:
         if isinstance(frame, pl.DataFrame):

@@ -35,10 +35,12 @@ class Figure(NamedTuple):
     heading: str
     draw: Callable[..., alt.ConcatChart]
     reads: tuple[pl.Expr, ...]
-    """What `draw` needs of the table of evaluations, and maybe more: of very many rows only those
-    that meet all of this are handed to it."""
+    """What `draw` needs of the table of evaluations, and maybe more: only rows that meet all of
+    this are handed to it."""
     needs: tuple[str, ...] = ()
     """The tables that `draw` takes after that of evaluations."""
+    images: tuple[str, ...] = ()
+    """The columns with a value per image that `draw` reads: in others' rows they may be null."""
 
 
 def under(*attacks: str) -> pl.Expr:
@@ -69,7 +71,9 @@ FIGURES = {
     "overview": Figure("Overview", overview, (under("pgd"), NO_ADVERSARY)),
     "tradeoff": Figure("Trade-off", tradeoff, (under("pgd"),)),
     "frontier": Figure("Pareto fronts", frontier, (under("pgd"),)),
-    "difference": Figure("GCNN minus StdCNN", difference, (PAIR, *TURNED_ALIKE)),
+    "difference": Figure(
+        "GCNN minus StdCNN", difference, (PAIR, *TURNED_ALIKE), images=("correct",)
+    ),
     "figure01": Figure("Figure 1", figure01, (CLEAN, NO_ADVERSARY)),
     "figure02": Figure("Figure 2", figure02, (CLEAN, NO_ADVERSARY)),
     "figure03": Figure("Figure 3", figure03, (CLEAN, *TURNED_ALIKE)),
@@ -85,7 +89,12 @@ FIGURES = {
     "figure11": Figure("Figure 11", figure11, (of("gcnn"), under("fgsm", "pgd"), *TURNED_ALIKE)),
     "figure12": Figure("Figure 12", figure12, (CLEAN, NO_ADVERSARY)),
     "cube": Figure("Train range, test range and eps", cube, (under("fgsm", "pgd"), NO_ADVERSARY)),
-    "boundary": Figure("Distances to the boundary", boundary, (under("fmn"), *TURNED_ALIKE)),
+    "boundary": Figure(
+        "Distances to the boundary",
+        boundary,
+        (under("fmn"), *TURNED_ALIKE),
+        images=("distances",),
+    ),
     "equivariance": Figure(
         "Equivariance and robustness",
         equivariance,

@@ -3,10 +3,10 @@
 import polars as pl
 
 from analysis.figures import captions
-from analysis.rows import phrases, star, vocabulary
+from analysis.rows import phrases, vocabulary
 from analysis.rows.conditions import SPATIAL
-from analysis.rows.scan import Loaded
-from analysis.rows.star import Rows
+from analysis.rows.loading import Loaded
+from analysis.rows.overview import Overview
 from rotgrid.spec import VARIANTS
 from rotgrid.spec.recipes import RECIPES
 
@@ -29,48 +29,47 @@ ALWAYS = [
 ]
 
 
-def notices(rows: Rows) -> list[str]:
+def notices(whole: Overview) -> list[str]:
     """What a reader must know before any number."""
-    return [QUICKSTART] if "mnist5k" in set(star.distinct(rows, ["data"])["data"]) else []
+    return [QUICKSTART] if "mnist5k" in set(whole.networks["data"]) else []
 
 
-def notes(rows: Rows) -> list[str]:
+def notes(whole: Overview) -> list[str]:
     """The protocol: data, networks, training, attacks, and how intervals are made."""
-    if isinstance(rows, pl.DataFrame):
-        rows = star.counted(rows)
-    networks = star.distinct(rows, star.SHARED["_trial"])
-    probes = star.distinct(rows, star.SHARED["_probe"])
-    images = star.distinct(rows, ["data", "train_size", "n"])
+    attacks = [*captions.KIND, "eps_unit"]
     return [
-        *(_data(part) for part in images.partition_by("data")),
-        "Networks: " + "; ".join(_networks(networks)) + ".",
-        *(_recipe(part) for part in networks.partition_by("recipe")),
-        *(_attack(part) for part in probes.partition_by(*captions.KIND, "eps_unit")),
+        *(_data(part) for part in whole.images.partition_by("data")),
+        "Networks: " + "; ".join(_networks(whole.networks)) + ".",
+        *(_recipe(part) for part in whole.networks.sort("recipe").partition_by("recipe")),
+        *(_attack(part) for part in whole.probes.sort(attacks).partition_by(attacks)),
         *ALWAYS,
     ]
 
 
 def checked(loaded: Loaded) -> str:
-    """How many networks were checked, and how many of all fail."""
-    networks = star.distinct(loaded.rows, ["trial"])
-    tables = loaded.diagnostics, networks, loaded.failed
-    counts = [table["trial"].n_unique() for table in tables]
-    return (
-        "Networks checked for masked gradients: {:,} of {:,}. Networks whose accuracy under "
-        "attack is not to be believed: {:,}."
-    ).format(*counts)
+    """How many networks were checked for masked gradients, and how many of all fail any check."""
+    tables = loaded.diagnostics, loaded.overview.networks, loaded.failed
+    checked, every, failing = (table["trial"].n_unique() for table in tables)
+    words = [f"Networks checked for masked gradients: {checked:,} of {every:,}."]
+    if checked < every:
+        others = "the others" if checked else "these networks"
+        words.append(f"Whether the accuracy of {others} under attack can be believed is unknown.")
+    if checked or failing:
+        unbelieved = "Networks whose accuracy under attack is not to be believed"
+        words.append(f"{unbelieved}, by these or other checks: {failing:,}.")
+    return " ".join(words)
 
 
 def failed(loaded: Loaded) -> pl.DataFrame:
     """What each network fails, with the largest value found and its limit."""
-    networks = star.distinct(loaded.rows, [*NETWORK, "trial"])
+    networks = loaded.overview.networks.select(*NETWORK, "trial")
     return networks.join(loaded.failed, on="trial").sort(*NETWORK, "trial", "check")
 
 
-def codes(rows: Rows) -> str:
+def codes(whole: Overview) -> str:
     """Whether one code made all rows, by its digest, which rows before schema version 4 lack."""
-    made = star.tally(rows, ["code"], rows=pl.len())
-    digests = made.drop_nulls("code")["code"].to_list()
+    made = whole.machines
+    digests = made["code"].drop_nulls().unique().sort().to_list()
     older = made.filter(pl.col("code").is_null())["rows"].sum()
     known = "One code" if len(digests) == 1 else f"More than one code ({len(digests)})"
     words = [f"{known} made rows: {', '.join(digests)}."] if digests else []
@@ -78,35 +77,27 @@ def codes(rows: Rows) -> str:
     return " ".join(words)
 
 
-def provenance(rows: Rows) -> pl.DataFrame:
+def provenance(whole: Overview) -> pl.DataFrame:
     """Which version, commit, code, machine and device made how many rows, and when."""
-    moment = "%Y-%m-%d %H:%M UTC"
-    return star.tally(
-        rows,
-        star.SHARED["_machine"],
-        rows=pl.len(),
-        trials=pl.col("trial").n_unique(),
-        first=pl.col("finished_at").min().dt.strftime(moment),
-        last=pl.col("finished_at").max().dt.strftime(moment),
-    )
+    moments = pl.col("first", "last").dt.strftime("%Y-%m-%d %H:%M UTC")
+    return whole.machines.with_columns(moments)
 
 
-def counts(rows: Rows) -> list[tuple[str, str]]:
+def counts(whole: Overview) -> list[tuple[str, str]]:
     """What was measured, as numbers with their names."""
-    networks = star.distinct(rows, ["trial", "model", "seed", "train_rotation"])
-    turns = star.distinct(rows, ["test_rotation"])
+    networks = whole.networks
     return [
         *(
             (f"{count:,}", noun if count == 1 else f"{noun}s")
             for noun, count in (
                 ("trained network", networks["trial"].n_unique()),
-                ("measurement", star.height(rows)),
+                ("measurement", whole.rows),
                 ("model", networks["model"].n_unique()),
                 ("seed", networks["seed"].n_unique()),
             )
         ),
         (values(networks["train_rotation"], "±{:g}°"), "rotation in training"),
-        (values(turns["test_rotation"], "±{:g}°"), "rotation in tests"),
+        (values(whole.probes["test_rotation"], "±{:g}°"), "rotation in tests"),
     ]
 
 
@@ -180,4 +171,4 @@ def _searched(rows: pl.DataFrame) -> bool:
     """Whether the attack found the eps at which each image breaks; rows that do not know their
     counts per class are older than that."""
     search = rows["attack"][0] in SEARCHES and rows["label_rule"][0] == "true"
-    return search and bool(rows["_counted"].all())
+    return search and bool(rows["counted"].all())

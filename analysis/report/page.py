@@ -18,9 +18,9 @@ from analysis.claims.verdicts import Outcome
 from analysis.figures import panels, theme
 from analysis.report import claims_table, methods, tables, template, worst
 from analysis.rows import vocabulary
-from analysis.rows.scan import Loaded
+from analysis.rows.loading import Loaded
+from analysis.rows.overview import Overview
 from analysis.rows.selection import Comparable
-from analysis.rows.star import Rows
 from rotgrid import __version__
 
 CLICK = "mrk"
@@ -64,7 +64,7 @@ def report(
         policy=template.POLICY,
         style=template.STYLE,
         title=html.escape(title),
-        header=_header(loaded.rows, links, outcomes),
+        header=_header(loaded.overview, links, outcomes),
         pick=_buttons(drawn.values()) if drawn else "",
         body="\n".join(sections),
         scripts=_scripts(drawn.values(), bundle) if drawn else "",
@@ -77,24 +77,24 @@ def _about(
     """What follows the figures: title and content."""
     about = {"worst case over turns": _worst_case(worst_case)} if worst_case else {}
     about["checks"] = _checks(loaded)
-    about["method"] = _list(methods.notes(loaded.rows))
+    about["method"] = _list(methods.notes(loaded.overview))
     if missing:
         lines = [f"{name}: {reason}" for name, reason in missing.items()]
         about[NOT_DRAWN] = _list(lines)
     if loaded.problems:
         about["problems"] = _list(loaded.problems)
-    about["provenance"] = _provenance(loaded.rows, loaded.grids)
+    about["provenance"] = _provenance(loaded.overview, loaded.grids)
     return about
 
 
-def _header(rows: Rows, links: Iterable[tuple[str, str]], outcomes: Sequence[Outcome]) -> str:
+def _header(whole: Overview, links: Iterable[tuple[str, str]], outcomes: Sequence[Outcome]) -> str:
     notices = "".join(
         f'<p class="notice" role="note">{html.escape(line[0].upper() + line[1:])}.</p>'
-        for line in methods.notices(rows)
+        for line in methods.notices(whole)
     )
     counts = "".join(
         f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(number)}</dd></div>"
-        for number, name in methods.counts(rows)
+        for number, name in methods.counts(whole)
     )
     nav = "\n".join(f'<a href="#{name}">{html.escape(title)}</a>' for name, title in links)
     question = "Does robustness to rotations cost robustness to adversarial pixels?"
@@ -183,13 +183,13 @@ def _checks(loaded: Loaded) -> str:
     return words + (_wide("failed checks", tables.as_html(failed)) if len(failed) else "")
 
 
-def _provenance(rows: Rows, grids: Sequence[str]) -> str:
+def _provenance(whole: Overview, grids: Sequence[str]) -> str:
     versions = (
         f"Drawn by rotgrid {__version__}, polars {pl.__version__}, altair {alt.__version__}, "
         f"vl-convert {version('vl-convert-python')}. Grids: {', '.join(grids) or 'unknown'}."
     )
-    table = tables.as_html(methods.provenance(rows))
-    words = f"{versions} {methods.codes(rows)}"
+    table = tables.as_html(methods.provenance(whole))
+    words = f"{versions} {methods.codes(whole)}"
     return f"<p>{html.escape(words)}</p>{_wide('provenance', table)}"
 
 

@@ -8,7 +8,8 @@ from analysis.stats.summary import of_classes, summary
 
 RANGE = ("test_rotation", "test_translation")
 CONDITIONS = ("model", "variant", "adversary", "train_rotation", "attack", *RANGE)
-READS = pl.col("attack").is_in(["none", *SPATIAL])
+ATTACKED = pl.col("attack").is_in(SPATIAL)
+READS = ATTACKED | (pl.col("attack") == "none")
 MEASURES = ("accuracy", "wilson_lower", "wilson_upper", "n")
 WORDS = (
     "Average: every image under one random turn and shift, where that was measured. Worst: an "
@@ -24,15 +25,14 @@ def worst_case(rows: pl.DataFrame) -> Comparable:
     Raises:
         NotMeasured: no attack turned or shifted images.
     """
-    is_spatial = pl.col("attack").is_in(SPATIAL)
-    spatial = as_tried(where(rows, f"attack {' or '.join(SPATIAL)}", is_spatial))
+    spatial = as_tried(where(rows, f"attack {' or '.join(SPATIAL)}", ATTACKED))
     same = ["trial", *RANGE]
     clean = rows.filter(attack="none")
     clean = clean.join(spatial, on=same, how="semi", maintain_order="left")
     both, notes = trained_alike(pl.concat([clean, spatial]))
     both, more = attacked_alike(both)
-    worst = both.filter(is_spatial)
-    average = both.filter(~is_spatial).drop("attack").join(worst.select(*same, "attack"), on=same)
+    worst = both.filter(ATTACKED)
+    average = both.filter(~ATTACKED).drop("attack").join(worst.select(*same, "attack"), on=same)
     table = summary(worst, CONDITIONS).select(*CONDITIONS, "seeds")
     for prefix, part, columns in (
         ("average_", average, MEASURES),

@@ -28,7 +28,7 @@ def failed(rows: pl.DataFrame, diagnostics: pl.DataFrame, training: pl.DataFrame
 
 
 def flagged(rows: pl.DataFrame, failed: pl.DataFrame, diagnostics: pl.DataFrame) -> pl.DataFrame:
-    """The rows with a column `flags`: the failed checks of the trial, joined by ", ".
+    """Rows, or networks, with a column `flags`: the failed checks of the trial, joined by ", ".
 
     It is empty if the trial passed all checks, and null if none failed and `diagnostics` were
     never measured.

@@ -46,6 +46,10 @@ class NotMeasured(LookupError):
     """The rows that a figure needs do not exist (yet); the message says which."""
 
 
+class TooManyRows(ValueError):
+    """A figure cannot hold what it would have to show; the message says how much that is."""
+
+
 class Comparable(NamedTuple):
     """Rows that differ only in what a figure varies, and what was left out to get there."""
 

@@ -10,7 +10,8 @@ import pytest
 
 from analysis.__main__ import draw, main
 from analysis.figures.registry import FIGURES
-from analysis.rows.scan import NoResults
+from analysis.rows.loading import NoResults
+from analysis.rows.selection import TooManyRows
 from rotgrid.results import storage
 from rotgrid.spec import Probe, Trial
 
@@ -154,7 +155,7 @@ def test_interrupted_is_130(tmp_path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("analysis.__main__.draw", interrupt)
+    monkeypatch.setattr("analysis.__main__.written", interrupt)
     assert main([str(tmp_path)]) == 130
 
 
@@ -207,7 +208,7 @@ def test_several_runs_are_drawn_together(tmp_path, small):
 
 def test_a_figure_that_cannot_hold_the_rows_does_not_stop_the_others(tmp_path, small, monkeypatch):
     def full(rows):
-        raise ValueError("9999 rows are more than the 2000 that a figure may hold")
+        raise TooManyRows("9999 rows are more than the 2000 that a figure may hold")
 
     monkeypatch.setitem(FIGURES, "figure04", FIGURES["figure04"]._replace(draw=full))
     page = Path(draw([store(tmp_path / "run", small)], str(tmp_path / "out")))
@@ -215,14 +216,16 @@ def test_a_figure_that_cannot_hold_the_rows_does_not_stop_the_others(tmp_path, s
     assert (page.parent / "figures/figure01.svg").exists()
 
 
-def test_of_very_many_rows_the_outcomes_of_images_are_not_kept(
+def test_a_figure_whose_code_fails_is_1_and_the_rest_is_drawn(
     tmp_path, small, monkeypatch, capsys
 ):
+    def broken(rows):
+        raise ValueError("math domain error")
+
+    monkeypatch.setitem(FIGURES, "figure04", FIGURES["figure04"]._replace(draw=broken))
     run = store(tmp_path / "run", small)
-    draw([run], str(tmp_path / "whole"))
-    monkeypatch.setattr("analysis.__main__.WHOLE", 5)
-    page = Path(draw([run], str(tmp_path / "lean")))
-    assert f"{len(small)} rows are so many that" in page.read_text()
-    assert "so many" in capsys.readouterr().err
-    name = "tables/figure02.csv"
-    assert (tmp_path / "lean" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert main([run]) == 1
+    assert "Traceback" in capsys.readouterr().err
+    page = (tmp_path / "run/report/report.html").read_text()
+    assert "figure04: its code failed: ValueError: math domain error" in page
+    assert '<section id="figure01"' in page

@@ -145,11 +145,13 @@ def part(folder, trial, fields):
         class_n_correct=pl.Series(counts.tolist()),
     )
     schema = results.SCHEMAS["evaluations"]
-    empty = pl.from_arrow(schema.empty_table())
-    frame.select(pl.col(name).cast(dtype) for name, dtype in empty.schema.items()).write_parquet(
-        f"{folder}/{trial.key()}.parquet",
-        metadata={"rotgrid.schema_version": str(results.SCHEMA_VERSION)},
-    )
+    version = {"rotgrid.schema_version": str(results.SCHEMA_VERSION)}
+    for name in results.NULLABLE:
+        if name not in frame.columns:
+            frame = frame.with_columns(pl.lit(None).alias(name))
+    table = frame.select(schema.names).to_arrow().cast(schema.with_metadata(version))
+    data = results.sealed(results.encoded([table], table.schema))
+    Path(folder, f"{trial.key()}.parquet").write_bytes(data)
 
 
 def parts(root, rows, count):

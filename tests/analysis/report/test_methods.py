@@ -1,8 +1,9 @@
 import polars as pl
 
 from analysis.report import methods
-from analysis.rows import flags, parquet, star
-from analysis.rows.scan import Loaded
+from analysis.rows import flags
+from analysis.rows.loading import Loaded
+from analysis.rows.overview import overview
 from rotgrid.spec import Probe, Trial
 
 from made_up import checks, frame, row, study, table_of
@@ -11,7 +12,7 @@ TRIAL = Trial(model="gcnn", data="mnist5k")
 
 
 def test_notes_come_from_the_rows(sparse):
-    notes = "\n".join(methods.notes(sparse))
+    notes = "\n".join(methods.notes(overview(sparse)))
     for fact in (
         "MNIST-5k subset (not MNIST test accuracy); 3,500 training images, n = 200 to 1,000 test",
         "StdCNN table1 (25,000 parameters); GCNN table1 (25,000 parameters).",
@@ -27,7 +28,7 @@ def test_notes_come_from_the_rows(sparse):
 
 
 def notes_of(*probes, **changes):
-    return "\n".join(methods.notes(frame([row(TRIAL, probe, **changes) for probe in probes])))
+    return "\n".join(methods.notes(overview(frame([row(TRIAL, probe, **changes) for probe in probes]))))
 
 
 def test_each_kind_of_attack_has_a_line_of_its_own():
@@ -54,7 +55,7 @@ def test_only_rows_of_a_search_are_called_so():
     words = "what breaks at one eps counts as broken at all larger ones"
     pgd = Probe(attack="pgd", eps=0.1)
     assert words in notes_of(pgd)
-    assert words not in notes_of(pgd, class_n=None)
+    assert words not in notes_of(pgd, class_n=None, code=None)
     assert words not in notes_of(Probe(attack="fgsm", eps=0.1))
     assert words not in notes_of(pgd.model_copy(update={"label_rule": "predicted"}))
 
@@ -66,10 +67,16 @@ def test_checked_networks_are_counted_and_failed_checks_listed():
         "diagnostics", checks(trials[0], repeat=0.5) + checks(trials[2], repeat=0)
     )
     failed = flags.failed(rows, diagnostics, table_of("training", []))
-    loaded = Loaded(rows, [], [], diagnostics, failed)
+    loaded = Loaded(rows, [], [], diagnostics, failed, overview(rows))
     assert methods.checked(loaded) == (
-        "Networks checked for masked gradients: 2 of 3. Networks whose accuracy under attack is "
-        "not to be believed: 1."
+        "Networks checked for masked gradients: 2 of 3. Whether the accuracy of the others under "
+        "attack can be believed is unknown. Networks whose accuracy under attack is not to be "
+        "believed, by these or other checks: 1."
+    )
+    none = loaded._replace(diagnostics=diagnostics.clear(), failed=failed.clear())
+    assert methods.checked(none) == (
+        "Networks checked for masked gradients: 0 of 3. Whether the accuracy of these networks "
+        "under attack can be believed is unknown."
     )
     assert methods.failed(loaded).rows() == [
         ("gcnn", "table1", 0.0, "none", 0.0, 0, trials[0].key(), "repeat", 0.5, 0.01)
@@ -77,20 +84,20 @@ def test_checked_networks_are_counted_and_failed_checks_listed():
 
 
 def test_adversaries_are_named_with_their_eps(full):
-    assert "adversaries: fgsm (eps 0.3)." in "\n".join(methods.notes(full))
+    assert "adversaries: fgsm (eps 0.3)." in "\n".join(methods.notes(overview(full)))
 
 
 def test_only_quickstart_data_carry_the_notice(sparse):
-    assert methods.notices(sparse) == [
+    assert methods.notices(overview(sparse)) == [
         "quickstart data: numbers are not MNIST test accuracy",
     ]
     mnist = frame(study(data="mnist", seeds=(0,), train_rotations=(0,), adversaries=("none",)))
-    assert methods.notices(mnist) == []
+    assert methods.notices(overview(mnist)) == []
 
 
 def test_provenance_has_a_row_per_machine_and_version(sparse):
     other = sparse.head(2).with_columns(host=pl.lit("there"))
-    table = methods.provenance(pl.concat([sparse, other]))
+    table = methods.provenance(overview(pl.concat([sparse, other])))
     assert table.select("git_commit", "host", "rows", "last").rows() == [
         ("0123abc", "here", sparse.height, "2026-01-02 03:04 UTC"),
         ("0123abc", "there", 2, "2026-01-02 03:04 UTC"),
@@ -104,12 +111,11 @@ def test_values_are_listed_or_counted():
 
 def test_it_is_said_whether_one_code_made_all_rows(sparse):
     none = sparse.with_columns(code=pl.lit(None, pl.String))
-    assert "Rows that do not say which code made them: " in methods.codes(none)
+    assert "Rows that do not say which code made them: " in methods.codes(overview(none))
     one = sparse.with_columns(code=pl.lit("aa"))
-    assert methods.codes(one) == "One code made rows: aa."
+    assert methods.codes(overview(one)) == "One code made rows: aa."
     some = one.with_columns(code=pl.Series(["bb", None, *one["code"][2:]]))
-    assert methods.codes(some) == (
+    assert methods.codes(overview(some)) == (
         "More than one code (2) made rows: aa, bb. Rows that do not say which code made them: 1."
     )
-    assert methods.codes(star.apart(some, parquet.fit(some))) == methods.codes(some)
-    assert methods.provenance(some)["code"].to_list() == [None, "aa", "bb"]
+    assert methods.provenance(overview(some))["code"].to_list() == [None, "aa", "bb"]

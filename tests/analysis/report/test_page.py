@@ -23,7 +23,8 @@ from analysis.figures.registry import FIGURES
 from analysis.figures.theme import DIMMED
 from analysis.report.page import report
 from analysis.rows.flags import FAILED
-from analysis.rows.scan import Loaded
+from analysis.rows.loading import Loaded
+from analysis.rows.overview import overview
 from analysis.rows.selection import Comparable
 
 from made_up import table_of
@@ -136,9 +137,9 @@ class Browser:
 def page(full, tmp_path_factory):
     """The address of a report of a full study."""
     failed = pl.DataFrame(schema=FAILED)
-    loaded = Loaded(full, [], ["quick"], table_of("diagnostics", []), failed)
+    loaded = Loaded(full, [], ["quick"], table_of("diagnostics", []), failed, overview(full))
     with ThreadPoolExecutor() as pool:
-        drawn, _ = drawings(loaded, pool, {name: FIGURES[name] for name in SHOWN})
+        drawn, *_ = drawings(loaded, pool, {name: FIGURES[name] for name in SHOWN})
     path = tmp_path_factory.mktemp("page") / "report.html"
     wide = pl.DataFrame({f"{of}_wilson_{end}": [0.95] * 3 for of in "abcdefgh" for end in "xy"})
     bundle = vl_convert.javascript_bundle()

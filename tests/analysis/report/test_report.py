@@ -13,7 +13,8 @@ from analysis.claims.verdicts import Outcome
 from analysis.figures.registry import FIGURES
 from analysis.report.page import report
 from analysis.rows import flags
-from analysis.rows.scan import Loaded
+from analysis.rows.loading import Loaded
+from analysis.rows.overview import overview
 from analysis.rows.selection import Comparable
 from rotgrid.spec import Trial
 
@@ -33,9 +34,9 @@ def page(full):
     trial = Trial.model_validate(full.select(*Trial.model_fields).row(0, named=True))
     diagnostics = table_of("diagnostics", checks(trial, zero_gradient=0.25, repeat=0.0))
     failed = flags.failed(full, diagnostics, table_of("training", []))
-    loaded = Loaded(full, ["a <problem>"], ["quick"], diagnostics, failed)
+    loaded = Loaded(full, ["a <problem>"], ["quick"], diagnostics, failed, overview(full))
     with ThreadPoolExecutor() as pool:
-        drawn, _ = drawings(loaded, pool, {name: FIGURES[name] for name in SHOWN})
+        drawn, *_ = drawings(loaded, pool, {name: FIGURES[name] for name in SHOWN})
     worst = Comparable(pl.DataFrame({"attack": ["rotation-grid"]}), ["Left <out>."])
     bundle = vl_convert.javascript_bundle()
     return report(drawn, {"figure99": "needs rows with luck"}, loaded, worst, OUTCOMES, bundle)
@@ -135,8 +136,8 @@ def test_claims_stand_with_their_numbers_and_what_would_refute_them(page):
 
 
 def test_without_claims_there_is_no_headline(full):
-    loaded = Loaded(full, [], [], table_of("diagnostics", []), full.select("trial").clear())
-    loaded = loaded._replace(failed=pl.DataFrame(schema=flags.FAILED))
+    failed = pl.DataFrame(schema=flags.FAILED)
+    loaded = Loaded(full, [], [], table_of("diagnostics", []), failed, overview(full))
     text = report({}, {}, loaded)
     assert '<p class="headline">' not in text
     assert 'id="claims"' not in text
@@ -166,10 +167,8 @@ def test_tables_can_be_unfolded(page):
 
 def test_users_words_are_text(full):
     name = "<i>[eps]</i>&{x}"
-    loaded = Loaded(
-        full, [name], [name], table_of("diagnostics", []), full.select("trial").clear()
-    )
-    loaded = loaded._replace(failed=pl.DataFrame(schema=flags.FAILED))
+    failed = pl.DataFrame(schema=flags.FAILED)
+    loaded = Loaded(full, [name], [name], table_of("diagnostics", []), failed, overview(full))
     text = report({}, {"figure01": name}, loaded)
     assert "<i>" not in text
     assert text.count("&lt;i&gt;[eps]&lt;/i&gt;&amp;{x}") == 5

@@ -9,8 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import analysis
-from analysis.rows import parquet
-from analysis.rows.scan import gather, read
+from analysis.rows.loading import gather
 from rotgrid import results
 from rotgrid.results import failures, storage
 from rotgrid.spec import Probe, Trial
@@ -142,7 +141,7 @@ def test_whatever_is_damaged_its_part_is_read_or_named(tmp_path):
     content, random = part.read_bytes(), Random(1)
     for _ in range(150):
         part.write_bytes(damaged(content, random))
-        loaded = read(tmp_path)
+        loaded = gather(tmp_path)
         assert loaded.rows.filter(trial=other.key()).height == 2
         assert len(loaded.rows) == 4 or loaded.problems
         repr(loaded.rows)  # also text that is none is found before it is shown
@@ -167,10 +166,9 @@ def test_names_of_folders_are_no_patterns(tmp_path, monkeypatch, name):
         store(tmp_path / folder, [{**one, "seconds": float(seconds)} for one in rows_of()])
     monkeypatch.chdir(tmp_path)
     for place in (name, tmp_path / name):
-        loaded = gather(place, whole=1_000)
+        loaded = gather(place)
         assert loaded.rows["seconds"].to_list() == [2, 2]
         assert loaded.problems == []
-        assert parquet.height(place, "evaluations") == 2
     monkeypatch.chdir(tmp_path / name)
     assert analysis.load(".")["seconds"].to_list() == [2, 2]
 
@@ -199,7 +197,6 @@ def test_words_of_another_version_are_a_problem_and_their_rows_stay(tmp_path):
     attack, loss = analysis.problems(tmp_path)
     assert attack.startswith("attack carlini: not known to this version")
     assert loss.startswith("loss cw: not known to this version")
-    assert gather(tmp_path, whole=1).problems[:2] == [attack, loss]
 
 
 def test_parts_with_and_without_the_digest_of_the_code(tmp_path):
@@ -212,13 +209,11 @@ def test_parts_with_and_without_the_digest_of_the_code(tmp_path):
     results.write(
         tmp_path, "evaluations", "new", rows_of(trials[1]), {**PROVENANCE, "code": "abc"}
     )
-    for loaded in (read(tmp_path), read(tmp_path, whole=1)):
-        by_seed = dict(loaded.rows.select("seed", "code").iter_rows())
-        assert by_seed == {0: None, 1: "abc"}
+    assert dict(analysis.load(tmp_path).select("seed", "code").iter_rows()) == {0: None, 1: "abc"}
     assert analysis.problems(tmp_path) == []
 
 
-def test_a_part_of_a_newer_version_is_skipped_and_one_of_an_older_is_read(tmp_path):
+def test_a_part_of_a_newer_version_is_skipped_and_one_of_an_older_is_gather(tmp_path):
     store(tmp_path, rows_of())
     (part,) = (tmp_path / "evaluations").iterdir()
     table = pq.read_table(part)
@@ -238,28 +233,6 @@ def test_a_part_of_a_newer_version_is_skipped_and_one_of_an_older_is_read(tmp_pa
     assert rows.filter(trial="older").select("class_n", "loss").rows() == [(None, "ce")] * 2
     (line,) = analysis.problems(tmp_path)
     assert f"newer.parquet: skipped: schema version {newer} is newer" in line
-
-
-def test_many_rows_are_thinned_but_checked_and_the_same_otherwise(tmp_path):
-    trials = [TRIAL.model_copy(update={"seed": seed}) for seed in range(3)]
-    probes = [Probe(test_rotation=20.0), Probe(attack="pgd", eps=0.1)]
-    rows = [row(trial, probe) for trial in trials for probe in probes]
-    bad = row(TRIAL, Probe(test_rotation=30.0))
-    bad["n_correct"] -= 1
-    store(tmp_path, rows)
-    results.write(tmp_path, "evaluations", "again", [{**rows[0], "seconds": 9.0}, bad], LATER)
-    whole, lean = read(tmp_path), read(tmp_path, whole=3)
-    assert lean.rows["correct"].null_count() == lean.rows["distances"].null_count() == 6
-    assert lean.rows.filter(attack="none")["class_n"].null_count() == 0
-    assert lean.rows.filter(attack="pgd")["class_n"].null_count() == 3
-    dropped = ["correct", "distances", "class_n", "class_n_correct"]
-    both = [one.rows.drop(dropped).sort("trial", "probe") for one in (whole, lean)]
-    assert both[0].equals(both[1])
-    assert both[1].filter(seconds=9.0).height == 1
-    assert lean.problems[:-1] == whole.problems
-    assert len(whole.problems) == 2
-    assert lean.problems[-1].startswith("6 rows are so many that")
-    assert read(tmp_path, whole=8).rows.equals(whole.rows)
 
 
 def test_missing_trials_and_probes_of_the_launched_grid_are_reported(tmp_path):
@@ -337,7 +310,7 @@ def test_failed_checks_are_flags_of_all_rows_of_a_trial_and_problems(tmp_path):
     store(tmp_path, rows_of() + rows_of(trained) + rows_of(passed))
     store(tmp_path, checks(TRIAL, repeat=0.5) + checks(passed, repeat=0.0), "diagnostics")
     store(tmp_path, epochs(trained, [80, 1]), "training")
-    loaded = read(tmp_path)
+    loaded = gather(tmp_path)
     flags = dict(loaded.rows.select("trial", "flags").iter_rows())
     assert flags == {TRIAL.key(): "repeat", trained.key(): "overfitting", passed.key(): ""}
     assert loaded.diagnostics["check"].to_list() == ["repeat", "repeat"]
@@ -363,7 +336,7 @@ def test_many_flagged_networks_are_counted(tmp_path):
 def test_checks_of_networks_without_rows_do_not_count(tmp_path):
     store(tmp_path, rows_of())
     store(tmp_path, checks(TRIAL.model_copy(update={"seed": 1}), repeat=1.0), "diagnostics")
-    loaded = read(tmp_path)
+    loaded = gather(tmp_path)
     assert loaded.problems == []
     assert loaded.diagnostics.is_empty()
 

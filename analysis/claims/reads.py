@@ -1,0 +1,20 @@
+"""Which rows claims read, and maybe more: of very many only these are kept with their images."""
+
+import polars as pl
+
+from analysis.rows.conditions import CLEAN, PAPER_EPS, SAME_RANGE, SMALLER_EPS, UPRIGHT
+
+ATTACKS = ("fgsm", "pgd", "fmn-pgd", "strong")
+"""Under which claims compare networks at the eps that they name."""
+WITHOUT_EPS = ("fmn", "equivariance", "rotation-grid")
+"""Attacks of which every eps counts, or that have none."""
+TURNED = SAME_RANGE | UPRIGHT | (pl.col("test_rotation") == 0)
+"""Tested as trained, or one of both upright."""
+READS = (
+    CLEAN
+    | pl.col("attack").is_in(WITHOUT_EPS)
+    | (pl.col("attack").is_in(ATTACKS) & pl.col("eps").is_in([SMALLER_EPS, PAPER_EPS]))
+) & TURNED
+"""Whether a claim may read a row."""
+IMAGES = ("correct", "distances")
+"""The columns of single images that claims compare."""

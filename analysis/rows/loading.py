@@ -1,0 +1,237 @@
+"""Results -> validated rows, what they say together, and a list of all that is wrong or missing."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+import polars as pl
+
+from analysis.rows import flags, missing, scan
+from analysis.rows.overview import (
+    IDENTITY,
+    Overview,
+    facts,
+    newest,
+    of_probe,
+    of_trial,
+    rows_at,
+    summarised,
+    without,
+)
+from analysis.rows.scan import PROBE, ROW, TRIAL, Place
+from rotgrid import results
+from rotgrid.results import storage
+
+
+class NoResults(LookupError):
+    """There is not a single row to analyse; the message says where it was looked for."""
+
+
+class Wanted(NamedTuple):
+    """Which rows to load; of all others it is only said that they are there."""
+
+    rows: pl.Expr = pl.lit(True)
+    columns: Sequence[str] = ()
+    """Beside those of `overview.IDENTITY`; all if empty."""
+    only: Mapping[str, pl.Expr] = {}
+    """Of columns that need much memory: the rows for which they are kept; elsewhere they are
+    null."""
+
+
+EVERYTHING, NOTHING = Wanted(), Wanted(pl.lit(False))
+KEY = list(results.KEYS["evaluations"])
+
+
+class Loaded(NamedTuple):
+    """All that is known about some results locations."""
+
+    rows: pl.DataFrame
+    """The rows that were asked for, one per (trial, probe), sorted by these; `n_correct` fits `n`
+    and `correct`; `flags` say what the trial fails (`analysis.rows.flags`)."""
+    problems: list[str]
+    grids: list[str]
+    """Names of the grids that were launched."""
+    diagnostics: pl.DataFrame
+    """A row per (trial, probe, check) of the networks."""
+    failed: pl.DataFrame
+    """A row per network and check that it fails: `value` and `limit`."""
+    overview: Overview
+    """What all rows say, asked for or not."""
+    training: pl.DataFrame = pl.DataFrame()
+    """A row per epoch of the networks."""
+    equivariance: pl.DataFrame = pl.DataFrame()
+    """A row per (angle, layer) of the networks."""
+
+
+class _Evaluations(NamedTuple):
+    """Valid rows of some places."""
+
+    rows: pl.DataFrame
+    overview: Overview
+    transferred: pl.DataFrame
+    """What `flags.transferred` needs."""
+    measured: pl.Series
+    """A number for each (trial, probe)."""
+    problems: list[str]
+
+
+def load(*locations: Place) -> pl.DataFrame:
+    """All valid evaluations of the locations, each (trial, probe) once, the newest, sorted by
+    their fields.
+
+    Columns and types are those of `rotgrid.results`, also if there is no row or no such folder;
+    and `flags`, see `Loaded`. Ask `problems` what was left out.
+
+    Raises:
+        OSError: a location or a file there cannot be reached; a damaged file is left out.
+    """
+    return gather(*locations).rows.sort(*TRIAL, *PROBE)
+
+
+def problems(*locations: Place) -> list[str]:
+    """Everything wrong or missing, together: skipped files, duplicates, impossible counts, failed
+    trials, planned trials and probes without rows, and networks that fail checks. Empty if all is
+    well."""
+    return gather(*locations, wanted=NOTHING).problems
+
+
+def training(*locations: Place) -> pl.DataFrame:
+    """A row per (trial, epoch), the newest of each."""
+    return _table(_readable(locations), "training")[0]
+
+
+def equivariance(*locations: Place) -> pl.DataFrame:
+    """A row per (trial, angle, layer): how far the layer is from equivariance."""
+    return _table(_readable(locations), "equivariance")[0]
+
+
+def diagnostics(*locations: Place) -> pl.DataFrame:
+    """A row per (trial, probe, check): what was measured, and whether the network passes."""
+    return _table(_readable(locations), "diagnostics")[0]
+
+
+def gather(*locations: Place, wanted: Wanted = EVERYTHING) -> Loaded:
+    """The rows that are wanted, what all of them say, and what is wrong or missing.
+
+    Raises:
+        OSError: a location or a file there cannot be reached; a damaged file is left out.
+    """
+    places = _readable(locations)
+    lines = [line for place in locations for line in missing.unreadable(place)]
+    found, of_files = scan.read(places, "evaluations", lambda rows: _evaluations(rows, wanted))
+    lines += [*of_files.skipped, *(f"{os.fspath(p)}: no evaluations" for p in of_files.empty)]
+    tables: dict[results.TableName, pl.DataFrame] = {}
+    networks = found.overview.networks
+    for table in ("diagnostics", "training", "equivariance"):
+        rows, skipped = _table(places, table)
+        tables[table] = rows.join(networks, on="trial", how="semi", maintain_order="left")
+        lines += skipped
+    lines += [*found.problems, *missing.unknown_words(found.overview)]
+    lines += [line for place in places for line in missing.failed(place)]
+    grids = [(place, name) for place in places for name in storage.names(place, "grids", ".yaml")]
+    begun = set(networks["trial"])
+    for place, name in grids:
+        lines += missing.unanswered(place, name, begun, found.measured)
+    failed = flags.failed(found.transferred, tables["diagnostics"], tables["training"])
+    networks = flags.flagged(networks, failed, tables["diagnostics"])
+    lines += missing.not_believed(networks)
+    of_trials = networks.select("trial", "flags")
+    return Loaded(
+        found.rows.join(of_trials, on="trial", how="left", maintain_order="left"),
+        list(dict.fromkeys(lines)),
+        list(dict.fromkeys(PurePosixPath(name).stem for _, name in grids)),
+        tables["diagnostics"],
+        failed,
+        found.overview._replace(networks=networks),
+        tables["training"],
+        tables["equivariance"],
+    )
+
+
+def _readable(locations: Sequence[Place]) -> list[Place]:
+    return [place for place in locations if not [*missing.unreadable(place)]]
+
+
+def _table(places: Sequence[Place], table: results.TableName) -> tuple[pl.DataFrame, list[str]]:
+    """Each row once, the newest, sorted; and a line for every skipped file."""
+    rows, found = scan.read(places, table, lambda rows: rows.collect(engine="streaming"))
+    key = results.KEYS[table]
+    return newest(rows, key).sort(key).drop(ROW), found.skipped
+
+
+def _evaluations(stored: pl.LazyFrame, wanted: Wanted) -> _Evaluations:
+    """The valid rows; of repeated ones the newest counts.
+
+    Raises:
+        ChangedError: files were replaced meanwhile.
+    """
+    every, rows = facts(stored), _chosen(stored, wanted)
+    once = _once(every)
+    whole = summarised(stored, once, rows)
+    current = _under_one_key(once, whole)
+    wrong = current.filter(~pl.col("fits"))
+    valid = without(current, wrong[ROW])
+    lines = [
+        *missing.repeated(every.height - once.height, once.height - current.height),
+        *missing.impossible(rows_at(stored, wrong[ROW], missing.NAMED) if len(wrong) else wrong),
+    ]
+    if valid.height < every.height:
+        rows = _still(rows, valid)
+        whole = summarised(stored, valid, rows)
+    measured = valid.select(pl.col("trial") ^ pl.col("probe")).to_series()
+    transferred = _transferred(stored, valid, whole)
+    return _Evaluations(rows.drop(ROW).sort(KEY), whole, transferred, measured, lines)
+
+
+def _chosen(stored: pl.LazyFrame, wanted: Wanted) -> pl.DataFrame:
+    """The rows that are wanted, as they are stored."""
+    every = scan.schema("evaluations")
+    asked = {*IDENTITY, *(wanted.columns or every)}
+    columns = [
+        pl.when(wanted.only[name]).then(name).alias(name) if name in wanted.only else pl.col(name)
+        for name in every
+        if name in asked
+    ]
+    return stored.filter(wanted.rows).select(ROW, *columns).collect(engine="streaming")
+
+
+def _once(facts: pl.DataFrame) -> pl.DataFrame:
+    """Each (trial, probe) once, the newest."""
+    distinct = facts.select((pl.col("trial") ^ pl.col("probe")).n_unique()).item()
+    return facts if distinct == facts.height else newest(facts, KEY)
+
+
+def _under_one_key(facts: pl.DataFrame, whole: Overview) -> pl.DataFrame:
+    """Each measurement once, the newest, whatever its keys."""
+    other = {
+        "trial": _other_keys(whole.networks, TRIAL, of_trial()),
+        "probe": _other_keys(whole.probes, PROBE, of_probe()),
+    }
+    if not any(other.values()):
+        return facts
+    named = facts.with_columns(pl.col(name).replace(keys) for name, keys in other.items())
+    return _still(facts, newest(named, KEY))
+
+
+def _other_keys(names: pl.DataFrame, fields: Sequence[str], key: pl.Expr) -> dict[int, int]:
+    """Of trials or probes with equal fields: the number of the first by that of each other."""
+    keys = names.select(*fields, _key=key).unique("_key", maintain_order=True)
+    first = keys.select("_key", _first=pl.col("_key").first().over(fields))
+    return dict(first.filter(pl.col("_key") != pl.col("_first")).iter_rows())
+
+
+def _still(rows: pl.DataFrame, valid: pl.DataFrame) -> pl.DataFrame:
+    """Those of the rows that are among the others."""
+    return rows.join(valid.select(ROW), on=ROW, how="semi", maintain_order="left")
+
+
+def _transferred(stored: pl.LazyFrame, valid: pl.DataFrame, whole: Overview) -> pl.DataFrame:
+    """The rows of PGD and of transferred PGD of the networks that were tested with the latter."""
+    hashes = valid.filter("transfer")["trial"].unique()
+    if hashes.is_empty():
+        return pl.DataFrame(schema=scan.schema("evaluations"))
+    trials = whole.networks.filter(of_trial().is_in(hashes.implode()))["trial"]
+    attacks = pl.col("attack").is_in(["pgd", "transfer"])
+    chosen = stored.filter(attacks, pl.col("trial").is_in(trials.implode()))
+    return _still(chosen.collect(engine="streaming"), valid)
