@@ -21,7 +21,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from rotgrid import cost, grid
+from rotgrid import compact, cost, grid, results
 from rotgrid.console import command, tolerate_lost_output, wide
 from rotgrid.cost import speed
 from rotgrid.cost.work import Network
@@ -33,6 +33,8 @@ from rotgrid.spec import Probe, Trial
 
 Todo = dict[Trial, tuple[Probe, ...]]
 MOST_SLOTS = 100_000
+MANY_FILES = 300
+"""Of one table: a launch that leaves more merges them."""
 KEYS = "`--plan --trials` and `rotgrid status --trials` list the keys"
 LIMIT, LEAST_LIMIT = 10.0, 3_600.0
 """Times the most seconds expected, and seconds: after so long an attempt is given up."""
@@ -370,6 +372,7 @@ def conclude(plan: grid.Plan, results_in: str, args: argparse.Namespace, drawn: 
     out = report_folder(plan, results_in)
     if not drawn:
         speed.remember(results_in, plan.resources)
+        merge_many(results_in)
     code = 0
     if not args.no_report and not (drawn and Path(out, "report.html").exists()):
         code = draw_report(results_in, out)
@@ -381,6 +384,17 @@ def conclude(plan: grid.Plan, results_in: str, args: argparse.Namespace, drawn: 
         return code
     report = failures.report(mine, again(args, only=None, retry_failed=False))
     return fail(3, *report, f"try all again with:  {again(args, retry_failed=True)}")
+
+
+def merge_many(results_in: str) -> None:
+    """Merge small files of rows where there are many: they take long to read. Others may launch,
+    read or merge at the same time; what goes wrong costs no row, and is left to the next launch."""
+    for table in results.KEYS:
+        try:
+            if len(storage.names(results_in, table, ".parquet")) > MANY_FILES:
+                compact.compact(results_in, table)
+        except storage.StoreError as error:
+            print(f"{error}; small files are left as they are", file=sys.stderr)
 
 
 def draw_report(results_in: str, out: str) -> int:

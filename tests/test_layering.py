@@ -25,9 +25,9 @@ ORDER = [
     "experiment",
     "fanout",
     "calibrate",
+    "compact",
     "launch",
     "status",
-    "compact",
     "__main__",
 ]
 """The modules and packages of rotgrid; each imports only from those before it."""

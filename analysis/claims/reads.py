@@ -2,7 +2,14 @@
 
 import polars as pl
 
-from analysis.rows.conditions import CLEAN, PAPER_EPS, SAME_RANGE, SMALLER_EPS, UPRIGHT
+from analysis.rows.conditions import (
+    CLEAN,
+    NO_ADVERSARY,
+    PAPER_EPS,
+    SAME_RANGE,
+    SMALLER_EPS,
+    UPRIGHT,
+)
 
 ATTACKS = ("fgsm", "pgd", "fmn-pgd", "strong")
 """Under which claims compare networks at the eps that they name."""
@@ -10,10 +17,9 @@ WITHOUT_EPS = ("fmn", "equivariance", "rotation-grid")
 """Attacks of which every eps counts, or that have none."""
 TURNED = SAME_RANGE | UPRIGHT | (pl.col("test_rotation") == 0)
 """Tested as trained, or one of both upright."""
+ATTACKED = pl.col("attack").is_in(ATTACKS) & pl.col("eps").is_in([SMALLER_EPS, PAPER_EPS])
 READS = (
-    CLEAN
-    | pl.col("attack").is_in(WITHOUT_EPS)
-    | (pl.col("attack").is_in(ATTACKS) & pl.col("eps").is_in([SMALLER_EPS, PAPER_EPS]))
+    CLEAN | pl.col("attack").is_in(WITHOUT_EPS) | (ATTACKED & (SAME_RANGE | NO_ADVERSARY))
 ) & TURNED
 """Whether a claim may read a row."""
 IMAGES = ("correct", "distances")

@@ -1,34 +1,34 @@
 """Which rows the report reads, with which columns: all that is loaded, however many there are."""
 
-from collections.abc import Iterable
-
 import polars as pl
 
 from analysis.claims import reads as claims
 from analysis.figures.registry import COLUMNS, FIGURES
 from analysis.report import worst
+from analysis.rows.conditions import NO_ADVERSARY, SAME_RANGE, SPATIAL
 from analysis.rows.loading import Wanted
 
+ATTACK = pl.col("attack")
+WHOLE = ("none", "pgd", "fmn-pgd", "strong", "fmn", "equivariance", *SPATIAL)
+"""Attacks of which all rows may be read."""
+PLAIN = (SAME_RANGE & NO_ADVERSARY) | ((ATTACK == "fgsm") & (SAME_RANGE | NO_ADVERSARY))
+"""Of all others: networks without adversary, tested as trained; for FGSM one of both is enough."""
+ROWS = ATTACK.is_in(WHOLE) | PLAIN
+"""Every row that a figure or claim reads, and more: one simple question is answered faster than
+those of all figures."""
 
-def any_of(predicates: Iterable[pl.Expr]) -> pl.Expr:
-    """Whether a row meets one of some predicates."""
-    return pl.any_horizontal(*predicates)
 
-
-def drawn(*images: str) -> list[pl.Expr]:
-    """Whether a figure reads a row and these columns of its images; one predicate per figure."""
-    return [
-        pl.all_horizontal(*figure.reads)
-        for figure in FIGURES.values()
-        if set(images) <= set(figure.images)
-    ]
+def images_of(column: str) -> pl.Expr:
+    """Whether a figure or claim reads the images of a row, in this column."""
+    figures = [pl.all_horizontal(*f.reads) for f in FIGURES.values() if column in f.images]
+    return pl.any_horizontal(*figures, claims.READS)
 
 
 WANTED = Wanted(
-    any_of([*drawn(), claims.READS, worst.READS]),
+    ROWS,
     [*COLUMNS, "class_n", "class_n_correct"],
     {
-        **{name: any_of([*drawn(name), claims.READS]) for name in claims.IMAGES},
+        **{name: images_of(name) for name in claims.IMAGES},
         **dict.fromkeys(("class_n", "class_n_correct"), worst.ATTACKED),
     },
 )

@@ -47,8 +47,7 @@ class Loaded(NamedTuple):
     """All that is known about some results locations."""
 
     rows: pl.DataFrame
-    """The rows that were asked for, one per (trial, probe), sorted by these; `n_correct` fits `n`
-    and `correct`; `flags` say what the trial fails (`analysis.rows.flags`)."""
+    """The rows that were asked for, each (trial, probe) once; `n_correct` fits `n` and `correct`; `flags` say what the trial fails (`analysis.rows.flags`)."""
     problems: list[str]
     grids: list[str]
     """Names of the grids that were launched."""
@@ -137,8 +136,9 @@ def gather(*locations: Place, wanted: Wanted = EVERYTHING) -> Loaded:
     networks = flags.flagged(networks, failed, tables["diagnostics"])
     lines += missing.not_believed(networks)
     of_trials = networks.select("trial", "flags")
+    named = found.rows.select("trial").join(of_trials, on="trial", maintain_order="left")
     return Loaded(
-        found.rows.join(of_trials, on="trial", how="left", maintain_order="left"),
+        found.rows.with_columns(named["flags"]),
         list(dict.fromkeys(lines)),
         list(dict.fromkeys(PurePosixPath(name).stem for _, name in grids)),
         tables["diagnostics"],
@@ -181,7 +181,7 @@ def _evaluations(stored: pl.LazyFrame, wanted: Wanted) -> _Evaluations:
         whole = summarised(stored, valid, rows)
     measured = valid.select(pl.col("trial") ^ pl.col("probe")).to_series()
     transferred = _transferred(stored, valid, whole)
-    return _Evaluations(rows.drop(ROW).sort(KEY), whole, transferred, measured, lines)
+    return _Evaluations(rows.drop(ROW), whole, transferred, measured, lines)
 
 
 def _chosen(stored: pl.LazyFrame, wanted: Wanted) -> pl.DataFrame:
@@ -189,11 +189,19 @@ def _chosen(stored: pl.LazyFrame, wanted: Wanted) -> pl.DataFrame:
     every = scan.schema("evaluations")
     asked = {*IDENTITY, *(wanted.columns or every)}
     columns = [
-        pl.when(wanted.only[name]).then(name).alias(name) if name in wanted.only else pl.col(name)
-        for name in every
+        pl.when(wanted.only[name]).then(_copied(name, dtype)).alias(name)
+        if name in wanted.only
+        else pl.col(name)
+        for name, dtype in every.items()
         if name in asked
     ]
     return stored.filter(wanted.rows).select(ROW, *columns).collect(engine="streaming")
+
+
+def _copied(name: str, dtype: pl.DataType) -> pl.Expr:
+    """Values that do not, as they are stored, hold on to those of all rows that were read."""
+    column = pl.col(name)
+    return column.bin.slice(0) if dtype == pl.Binary else column.list.slice(0)
 
 
 def _once(facts: pl.DataFrame) -> pl.DataFrame:

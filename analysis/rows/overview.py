@@ -99,7 +99,9 @@ def without(rows: pl.DataFrame, numbers: pl.Series) -> pl.DataFrame:
 
 def rows_at(scan: pl.LazyFrame, numbers: pl.Series, columns: Sequence[str]) -> pl.DataFrame:
     """Some columns of the rows with these numbers."""
-    chosen = scan.filter(pl.col(ROW).is_in(numbers.unique().implode()))
+    last = numbers.max()
+    before = scan.head(0 if last is None else last + 1)  # what comes after is not read at all
+    chosen = before.filter(pl.col(ROW).is_in(numbers.unique().implode()))
     return chosen.select(columns).collect(engine="streaming")
 
 
@@ -110,15 +112,18 @@ def summarised(scan: pl.LazyFrame, facts: pl.DataFrame, known: pl.DataFrame) -> 
     Raises:
         ChangedError: the rows of `scan` are not those of `facts`.
     """
-    cells = facts.group_by("trial", "machine", "n").agg(
-        pl.len(),
-        pl.col(ROW).min(),
-        first=pl.col("finished_at").min(),
-        last=pl.col("finished_at").max(),
+    at, finished, many, named = pl.col(ROW).min(), pl.col("finished_at"), facts.lazy(), known.lazy()
+    cells, tests, trials, probes = pl.collect_all(
+        [
+            many.group_by("trial", "machine", "n").agg(
+                pl.len(), at, first=finished.min(), last=finished.max()
+            ),
+            many.group_by("probe", "n").agg(at),
+            named.select(NETWORK).unique("trial").with_columns(_is=of_trial()),
+            named.select("probe", *PROBE).unique("probe").with_columns(_is=of_probe()),
+        ],
+        engine="streaming",
     )
-    tests = facts.group_by("probe", "n").agg(pl.col(ROW).min())
-    trials = known.select(NETWORK).unique("trial").with_columns(_is=of_trial())
-    probes = known.select("probe", *PROBE).unique("probe").with_columns(_is=of_probe())
     unknown = [
         cells.join(trials, left_on="trial", right_on="_is", how="anti").unique("trial"),
         tests.join(probes, left_on="probe", right_on="_is", how="anti").unique("probe"),

@@ -39,6 +39,7 @@ N = 200
 PROVENANCE = {
     "rotgrid_version": "0.1.0",
     "git_commit": "0123456789abcdef0123456789abcdef01234567",
+    "code": "0123456789ab",
     "torch_version": "2.13.0",
     "device": "NVIDIA H100 80GB HBM3",
     "host": "node-17.example.org",

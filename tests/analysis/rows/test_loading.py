@@ -1,16 +1,15 @@
 import subprocess
 import sys
-from array import array
-from random import Random
+from datetime import timedelta
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import analysis
-from analysis.rows.loading import gather
-from rotgrid import results
+from analysis.rows.loading import NOTHING, Wanted, gather
+from rotgrid import compact, results
 from rotgrid.results import failures, storage
 from rotgrid.spec import Probe, Trial
 
@@ -97,98 +96,6 @@ def test_bits_that_contradict_n_correct_are_reported(tmp_path):
     assert "differs from the bits" in analysis.problems(tmp_path)[0]
 
 
-def test_damaged_and_foreign_files_are_skipped_and_named(tmp_path):
-    store(tmp_path, rows_of())
-    (tmp_path / "evaluations" / "torn.parquet").write_bytes(b"PAR1 and no more")
-    pq.write_table(pa.table({"x": [1]}), tmp_path / "evaluations" / "foreign.parquet")
-    assert analysis.load(tmp_path).height == 2
-    torn, foreign = sorted(analysis.problems(tmp_path), reverse=True)
-    assert "evaluations/torn.parquet: skipped" in torn
-    assert "evaluations/foreign.parquet: skipped: not written by rotgrid" in foreign
-
-
-def test_a_damaged_part_among_many_costs_only_its_own_rows(tmp_path):
-    trials = [TRIAL.model_copy(update={"seed": seed}) for seed in range(5)]
-    store(tmp_path, [one for trial in trials for one in rows_of(trial)])
-    first = sorted((tmp_path / "evaluations").iterdir())[0]
-    content = first.read_bytes()
-    middle = len(content) // 3  # in the pages: the footer is whole
-    first.write_bytes(content[:middle] + b"\xff" * 64 + content[middle + 64 :])
-    assert analysis.load(tmp_path).height == 8
-    (line,) = analysis.problems(tmp_path)
-    assert f"{first.name}: skipped" in line
-
-
-def damaged(content, random):
-    """The content with one bit flipped (often at a page's start), or zeros, or its end cut off."""
-    changed = bytearray(content)
-    starts = [at for at in range(len(content)) if content[at : at + 2] == b"\x15\x04"] or [0]
-    at = random.choice([random.randrange(len(content)), random.choice(starts)])
-    match random.choice(["bit", "bit", "zeros", "end"]):
-        case "bit":
-            changed[min(at + random.randrange(30), len(content) - 1)] ^= 1 << random.randrange(8)
-        case "zeros":
-            changed[at : at + 64] = bytes(len(changed[at : at + 64]))
-        case "end":
-            del changed[at:]
-    return bytes(changed)
-
-
-def test_whatever_is_damaged_its_part_is_read_or_named(tmp_path):
-    other = TRIAL.model_copy(update={"seed": 1})
-    store(tmp_path, rows_of() + rows_of(other))
-    part = tmp_path / "evaluations" / f"{TRIAL.key()}.parquet"
-    content, random = part.read_bytes(), Random(1)
-    for _ in range(150):
-        part.write_bytes(damaged(content, random))
-        loaded = gather(tmp_path)
-        assert loaded.rows.filter(trial=other.key()).height == 2
-        assert len(loaded.rows) == 4 or loaded.problems
-        repr(loaded.rows)  # also text that is none is found before it is shown
-
-
-def test_text_that_is_none_is_damage(tmp_path):
-    store(tmp_path, rows_of())
-    (part,) = (tmp_path / "evaluations").iterdir()
-    table = pq.read_table(part, use_threads=False)
-    ends = [0, 2, 4]
-    buffers = [None, pa.py_buffer(array("i", ends)), pa.py_buffer(b"\xff\xfeab")]
-    wrong = pa.Array.from_buffers(pa.string(), len(table), buffers)
-    at = table.column_names.index("host")
-    pq.write_table(table.set_column(at, table.schema.field("host"), wrong), part)
-    assert analysis.load(tmp_path).is_empty()
-    assert "skipped: " in analysis.problems(tmp_path)[0]
-
-
-@pytest.mark.parametrize("name", ["run[12]", "run*", "run?", "[ICLR] robust", "~", "run[/1]"])
-def test_names_of_folders_are_no_patterns(tmp_path, monkeypatch, name):
-    for seconds, folder in enumerate(["run1", "run2", name]):
-        store(tmp_path / folder, [{**one, "seconds": float(seconds)} for one in rows_of()])
-    monkeypatch.chdir(tmp_path)
-    for place in (name, tmp_path / name):
-        loaded = gather(place)
-        assert loaded.rows["seconds"].to_list() == [2, 2]
-        assert loaded.problems == []
-    monkeypatch.chdir(tmp_path / name)
-    assert analysis.load(".")["seconds"].to_list() == [2, 2]
-
-
-def test_what_cannot_be_reached_is_not_called_damaged(tmp_path, monkeypatch):
-    def away(root, name):
-        raise storage.StoreError(f"cannot read {name}: no connection")
-
-    store(tmp_path, rows_of())
-    monkeypatch.setattr(storage, "get", away)
-    with pytest.raises(storage.StoreError, match="no connection"):
-        analysis.load(tmp_path)
-
-
-def test_a_place_that_cannot_be_reached_is_no_empty_one(tmp_path):
-    (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(OSError, match="file"):
-        analysis.load(tmp_path / "file")
-
-
 def test_words_of_another_version_are_a_problem_and_their_rows_stay(tmp_path):
     (one, other) = rows_of()
     later = {**row(TRIAL, Probe(attack="pgd", eps=0.1)), "attack": "carlini", "loss": "cw"}
@@ -197,42 +104,6 @@ def test_words_of_another_version_are_a_problem_and_their_rows_stay(tmp_path):
     attack, loss = analysis.problems(tmp_path)
     assert attack.startswith("attack carlini: not known to this version")
     assert loss.startswith("loss cw: not known to this version")
-
-
-def test_parts_with_and_without_the_digest_of_the_code(tmp_path):
-    trials = [TRIAL.model_copy(update={"seed": seed}) for seed in range(2)]
-    store(tmp_path, rows_of(trials[0]))
-    (part,) = (tmp_path / "evaluations").iterdir()
-    table = pq.read_table(part).drop_columns(["code"])
-    meta = {**table.schema.metadata, b"rotgrid.schema_version": b"3"}
-    pq.write_table(table.replace_schema_metadata(meta), part)
-    results.write(
-        tmp_path, "evaluations", "new", rows_of(trials[1]), {**PROVENANCE, "code": "abc"}
-    )
-    assert dict(analysis.load(tmp_path).select("seed", "code").iter_rows()) == {0: None, 1: "abc"}
-    assert analysis.problems(tmp_path) == []
-
-
-def test_a_part_of_a_newer_version_is_skipped_and_one_of_an_older_is_gather(tmp_path):
-    store(tmp_path, rows_of())
-    (part,) = (tmp_path / "evaluations").iterdir()
-    table = pq.read_table(part)
-    newer = results.SCHEMA_VERSION + 1
-    for name, version, lacking in (
-        ("older", b"1", ["class_n", "loss"]),
-        ("newer", str(newer).encode(), []),
-    ):
-        changed = table.set_column(0, "trial", pa.array([name] * len(table)))
-        changed = changed.set_column(
-            table.column_names.index("seed"), "seed", pa.array([hash(name) % 99] * len(table))
-        ).drop_columns(lacking)
-        meta = {**table.schema.metadata, b"rotgrid.schema_version": version}
-        pq.write_table(changed.replace_schema_metadata(meta), part.with_name(f"{name}.parquet"))
-    rows = analysis.load(tmp_path)
-    assert set(rows["trial"]) == {TRIAL.key(), "older"}
-    assert rows.filter(trial="older").select("class_n", "loss").rows() == [(None, "ce")] * 2
-    (line,) = analysis.problems(tmp_path)
-    assert f"newer.parquet: skipped: schema version {newer} is newer" in line
 
 
 def test_missing_trials_and_probes_of_the_launched_grid_are_reported(tmp_path):
@@ -353,3 +224,89 @@ def test_importing_analysis_imports_neither_torch_nor_ray():
     code = "import sys, analysis, analysis.__main__; print({'torch', 'ray'} & set(sys.modules))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (printed.returncode, printed.stdout, printed.stderr) == (0, "set()\n", "")
+
+
+def again(one, hours, **changes):
+    """The row as it was measured some hours later."""
+    later = PROVENANCE["finished_at"] + timedelta(hours=hours)
+    return {**one, "finished_at": later, **changes}
+
+
+def measured_twice():
+    """Rows of three networks, some of them again: newer, under another key, or impossible."""
+    trials = [TRIAL.model_copy(update={"seed": seed}) for seed in range(3)]
+    rows = [again(one, 0) for trial in trials for one in rows_of(trial)]
+    rows += [again(one, at + 1, seconds=9.0 + at) for at, one in enumerate(rows[:3])]
+    rows += [again(rows[4], 7, trial="0" * 16, seconds=7.0)]
+    return [*rows, again(rows[5], 8, n_correct=10**6)]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.permutations(measured_twice()),
+    st.lists(st.integers(0, 4), min_size=10, max_size=10),
+    st.booleans(),
+)
+def test_however_rows_are_split_into_files_they_are_the_same(
+    tmp_path_factory, rows, parts, merged
+):
+    run = tmp_path_factory.mktemp("run")
+    for part in set(parts):
+        chosen = [one for one, of in zip(rows, parts, strict=True) if of == part]
+        for at, one in enumerate(chosen):  # a file has one provenance
+            provenance = {**PROVENANCE, "finished_at": one["finished_at"]}
+            place = run / ("a" if part < 3 else "b")
+            results.write(place, "evaluations", f"{part}-{at}", [one], provenance)
+    places = [place for place in (run / "a", run / "b") if place.exists()]
+    for place in places if merged else ():
+        compact.compact(place, "evaluations")
+    found = analysis.load(*places)
+    assert found.select("seed", "test_rotation", "seconds").rows() == [
+        (0, 0.0, 9.0),
+        (0, 20.0, 10.0),
+        (1, 0.0, 11.0),
+        (1, 20.0, 0.5),
+        (2, 0.0, 7.0),
+    ]
+    lines = "; ".join(analysis.problems(*places))
+    assert "under another key" in lines
+    assert "n_correct 1000000 of n 1000 is out of range" in lines
+
+
+def test_what_is_not_wanted_is_counted_but_not_kept(tmp_path):
+    attacked = Probe(attack="pgd", eps=0.1)
+    rows = [*rows_of(), row(TRIAL, attacked)]
+    store(tmp_path, rows)
+    pgd = pl.col("attack") == "pgd"
+    whole, some, none = (
+        gather(tmp_path, wanted=wanted)
+        for wanted in (
+            Wanted(),
+            Wanted(pl.col("test_rotation") == 0, ["n", "correct"], {"correct": pgd}),
+            NOTHING,
+        )
+    )
+    assert [loaded.rows.height for loaded in (whole, some, none)] == [3, 2, 0]
+    kept = dict(some.rows.select("attack", "correct").iter_rows())
+    assert kept == {"none": None, "pgd": rows[-1]["correct"]}
+    assert "class_n" not in some.rows.columns
+    for loaded in (some, none):
+        assert loaded.overview.rows == 3
+        assert loaded.problems == whole.problems == []
+        for table, other in zip(loaded.overview[1:], whole.overview[1:], strict=True):
+            assert table.equals(other)
+
+
+def test_images_that_only_another_network_breaks_are_a_flag(tmp_path):
+    fields = {"n_images": 1_000, "attack": "pgd", "eps": 0.1}
+    robust, broken = (
+        row(TRIAL, Probe(**fields), n_correct=k, correct=bits, probe=probe, attack=attack)
+        for k, bits, probe, attack in (
+            (1_000, b"\xff" * 125, "p", "pgd"),
+            (0, bytes(125), "t", "transfer"),
+        )
+    )
+    store(tmp_path, [robust, broken])
+    for wanted in (Wanted(), NOTHING):
+        (check,) = gather(tmp_path, wanted=wanted).failed.iter_rows(named=True)
+        assert (check["check"], check["value"]) == ("transfer", 1.0)
