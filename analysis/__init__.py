@@ -1,9 +1,9 @@
 """From rows to figures: `analysis.load("results/quick")` is a tidy polars frame.
 
-`load`, `training`, `equivariance` and `diagnostics` give the rows of one or more results locations,
-`problems` what is wrong or missing there, `accuracy` and `summary` the means over seeds of rows.
-`python -m analysis RESULTS` draws everything. Every function takes rows and gives rows or text; only
-`__main__` writes. Neither torch nor Ray is imported.
+`load`, `training`, `equivariance` and `diagnostics` give the rows of results locations, `problems`
+what is wrong or missing there; `accuracy` and `summary` give means over seeds of such rows.
+`python -m analysis RESULTS` draws everything, and only that writes. Neither torch nor Ray is
+imported.
 """
 
 from analysis.rows.loading import NoResults, diagnostics, equivariance, load, problems, training

@@ -168,9 +168,7 @@ def put_table(out: str, name: str, table: pl.DataFrame) -> None:
     storage.put(out, f"tables/{name}.tex", tables.latex(table).encode())
 
 
-def drawings(
-    loaded: Loaded, pool: Executor, figures: Mapping[str, Figure] = FIGURES
-) -> Drawings:
+def drawings(loaded: Loaded, pool: Executor, figures: Mapping[str, Figure] = FIGURES) -> Drawings:
     """Every figure that the rows allow, and for every other one what it needs.
 
     Each is laid out once, in the pool, while the next is prepared. One that fails does not stop

@@ -387,8 +387,11 @@ def conclude(plan: grid.Plan, results_in: str, args: argparse.Namespace, drawn: 
 
 
 def merge_many(results_in: str) -> None:
-    """Merge small files of rows where there are many: they take long to read. Others may launch,
-    read or merge at the same time; what goes wrong costs no row, and is left to the next launch."""
+    """Merge small files of rows where there are many, which take long to read.
+
+    Others may launch, read or merge at the same time; what fails costs no row, and is left to the
+    next launch.
+    """
     for table in results.KEYS:
         try:
             if len(storage.names(results_in, table, ".parquet")) > MANY_FILES:

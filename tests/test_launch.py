@@ -382,6 +382,33 @@ def test_the_report_is_drawn_at_the_end(grid_file, tmp_path, capsys):
     assert report.exists()
 
 
+def test_many_files_are_merged_at_the_end(grid_file, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(launch, "MANY_FILES", 1)
+    root = tmp_path / "r"
+    command = [str(grid_file), "--local", "--results", str(root), "--no-report"]
+    assert launch.main(command) == 0
+    for table in ("evaluations", "training"):
+        (name,) = storage.names(root, table, ".parquet")
+        assert name.startswith(f"{table}/compacted-")
+    assert analysis.problems(root) == []
+    assert launch.main(command) == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+
+def test_files_that_cannot_be_merged_stay_and_cost_nothing(
+    grid_file, tmp_path, capsys, monkeypatch
+):
+    def refuse(root, table):
+        raise storage.StoreError("cannot write: no space")
+
+    monkeypatch.setattr(launch, "MANY_FILES", 1)
+    monkeypatch.setattr(launch.compact, "compact", refuse)
+    root = tmp_path / "r"
+    assert launch.main([str(grid_file), "--local", "--results", str(root), "--no-report"]) == 0
+    assert "no space; small files are left as they are" in capsys.readouterr().err
+    assert analysis.problems(root) == []
+
+
 def test_canaries_come_first_and_then_the_longest(tmp_path):
     plan = grid.parse("blocks: [{model: [stdcnn, gcnn], epochs: [1, 2, 3]}]")
     todo, failed = launch.missing(plan, inventory.take(tmp_path), retry=False)

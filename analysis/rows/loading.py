@@ -1,4 +1,4 @@
-"""Results -> validated rows, what they say together, and a list of all that is wrong or missing."""
+"""Results -> validated rows, what they say together, and all that is wrong or missing."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,8 @@ class Loaded(NamedTuple):
     """All that is known about some results locations."""
 
     rows: pl.DataFrame
-    """The rows that were asked for, each (trial, probe) once; `n_correct` fits `n` and `correct`; `flags` say what the trial fails (`analysis.rows.flags`)."""
+    """The rows that were asked for, each (trial, probe) once; `n_correct` fits `n` and `correct`;
+    `flags` say what the trial fails (`analysis.rows.flags`)."""
     problems: list[str]
     grids: list[str]
     """Names of the grids that were launched."""

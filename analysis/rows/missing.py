@@ -50,8 +50,8 @@ def repeated(keys: int, measurements: int) -> Iterator[str]:
         yield f"{keys} rows repeat a (trial, probe); the newest of each is kept"
     if measurements:
         yield (
-            f"{measurements} rows repeat a measurement under another key (made by another revision "
-            "or recipe of the same name); the newest of each is kept"
+            f"{measurements} rows repeat a measurement under another key (made by another "
+            "revision or recipe of the same name); the newest of each is kept"
         )
 
 

@@ -1,8 +1,8 @@
 """What all rows say together, and which of them count, worked out from a few numbers of each.
 
 Millions of rows have a few thousand networks, measurements and machines. Of every row only hashes
-of what names these are kept (64 bits: of 10 million things two are mistaken for one another once in
-400,000 times), with its counts checked; the fields are read of one row for each.
+of these (64 bits: of ten million rows two are mistaken for one another once in 400,000 times) and
+whether its counts fit are kept; the fields are read of one row for each.
 """
 
 from collections.abc import Sequence
@@ -99,8 +99,9 @@ def without(rows: pl.DataFrame, numbers: pl.Series) -> pl.DataFrame:
 
 def rows_at(scan: pl.LazyFrame, numbers: pl.Series, columns: Sequence[str]) -> pl.DataFrame:
     """Some columns of the rows with these numbers."""
-    last = numbers.max()
-    before = scan.head(0 if last is None else last + 1)  # what comes after is not read at all
+    before = scan.head(
+        max(numbers.to_list(), default=-1) + 1
+    )  # what comes after is not read at all
     chosen = before.filter(pl.col(ROW).is_in(numbers.unique().implode()))
     return chosen.select(columns).collect(engine="streaming")
 
@@ -112,7 +113,12 @@ def summarised(scan: pl.LazyFrame, facts: pl.DataFrame, known: pl.DataFrame) -> 
     Raises:
         ChangedError: the rows of `scan` are not those of `facts`.
     """
-    at, finished, many, named = pl.col(ROW).min(), pl.col("finished_at"), facts.lazy(), known.lazy()
+    at, finished, many, named = (
+        pl.col(ROW).min(),
+        pl.col("finished_at"),
+        facts.lazy(),
+        known.lazy(),
+    )
     cells, tests, trials, probes = pl.collect_all(
         [
             many.group_by("trial", "machine", "n").agg(

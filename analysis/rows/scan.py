@@ -102,7 +102,7 @@ def rows_of(files: Sequence[File], table: TableName) -> pl.LazyFrame:
     What earlier versions did not write is null, or what it was then (`rotgrid.spec.LATER`).
     """
     target, start, frames = schema(table), 0, []
-    groups: dict[object, list[str]] = {}
+    groups: dict[tuple[tuple[str, pl.DataType], ...] | None, list[str]] = {}
     for file in files:
         groups.setdefault(file.columns, []).append(file.path)
     for columns, paths in groups.items():
@@ -133,8 +133,14 @@ def schema(table: TableName) -> pl.Schema:
 
 
 def _completed(there: pl.Schema, target: pl.Schema) -> Iterator[pl.Expr]:
-    """Every column of the table from those of a file."""
+    """Every column of the table from those of a file.
+
+    Raises:
+        ColumnNotFoundError: it lacks one that there always was.
+    """
     for name, dtype in target.items():
+        if name not in there and name not in (*LATER, *NULLABLE):
+            raise pl.exceptions.ColumnNotFoundError(f"column {name} is missing")
         if name not in there:
             yield pl.lit(LATER.get(name), dtype).alias(name)
         else:
@@ -185,8 +191,8 @@ def _columns(data: bytes, table: TableName) -> tuple[tuple[str, pl.DataType], ..
     if not version.isdecimal() or int(version) > SCHEMA_VERSION:
         return ()
     columns = pl.read_parquet_schema(io.BytesIO(data))
-    lacking = set(schema(table)) - set(columns) - {*LATER, *NULLABLE}
-    return () if lacking else tuple(columns.items())
+    list(_completed(pl.Schema(columns), schema(table)))
+    return tuple(columns.items())
 
 
 def _tried(found: Found, table: TableName) -> Found:

@@ -13,9 +13,7 @@ CONDITIONS = (
 """What tells conditions apart in most studies."""
 
 
-def accuracy(
-    rows: pl.DataFrame, by: Sequence[str] = CONDITIONS, **only: object
-) -> pl.DataFrame:
+def accuracy(rows: pl.DataFrame, by: Sequence[str] = CONDITIONS, **only: object) -> pl.DataFrame:
     """`summary` by these columns of the rows that have the given values, one or a list for each:
     `accuracy(rows, ["model"], attack="pgd", eps=0.1, model=["gcnn", "stdcnn"])`.
 

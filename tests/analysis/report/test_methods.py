@@ -28,7 +28,9 @@ def test_notes_come_from_the_rows(sparse):
 
 
 def notes_of(*probes, **changes):
-    return "\n".join(methods.notes(overview(frame([row(TRIAL, probe, **changes) for probe in probes]))))
+    return "\n".join(
+        methods.notes(overview(frame([row(TRIAL, probe, **changes) for probe in probes])))
+    )
 
 
 def test_each_kind_of_attack_has_a_line_of_its_own():

@@ -244,7 +244,7 @@ def measured_twice():
 @settings(max_examples=25, deadline=None)
 @given(
     st.permutations(measured_twice()),
-    st.lists(st.integers(0, 4), min_size=10, max_size=10),
+    st.lists(st.integers(0, 4), min_size=11, max_size=11),
     st.booleans(),
 )
 def test_however_rows_are_split_into_files_they_are_the_same(
@@ -300,7 +300,7 @@ def test_what_is_not_wanted_is_counted_but_not_kept(tmp_path):
 def test_images_that_only_another_network_breaks_are_a_flag(tmp_path):
     fields = {"n_images": 1_000, "attack": "pgd", "eps": 0.1}
     robust, broken = (
-        row(TRIAL, Probe(**fields), n_correct=k, correct=bits, probe=probe, attack=attack)
+        row(TRIAL, Probe(**fields), n_correct=k, correct=bits) | {"probe": probe, "attack": attack}
         for k, bits, probe, attack in (
             (1_000, b"\xff" * 125, "p", "pgd"),
             (0, bytes(125), "t", "transfer"),

@@ -46,7 +46,9 @@ def test_bits_as_they_are_stored_fit():
     assert pl.DataFrame(rows).select(overview.fits()).item()
 
 
-@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3), st.none() | st.integers(0, 3))))
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3), st.none() | st.integers(0, 3)))
+)
 def test_the_newest_of_each_key_counts_or_else_the_first(cases):
     schema = {"a": pl.String, "b": pl.Int64, "finished_at": pl.Int64}
     rows = pl.DataFrame(cases, schema=schema, orient="row").with_row_index(ROW)
