@@ -196,8 +196,8 @@ def drawings(loaded: Loaded, pool: Executor, figures: Mapping[str, Figure] = FIG
 
 def drawn_of(figure: Figure, loaded: Loaded) -> alt.ConcatChart:
     """The figure, of those rows that it reads."""
-    rows = loaded.rows.filter(*figure.reads).select(COLUMNS)
-    return figure.draw(rows, *(getattr(loaded, table) for table in figure.needs))
+    rows = loaded.rows.lazy().filter(*figure.reads).select(COLUMNS)  # lazily: only these columns
+    return figure.draw(rows.collect(), *(getattr(loaded, table) for table in figure.needs))
 
 
 def gave_up(found: Drawings, name: str, error: Exception) -> None:

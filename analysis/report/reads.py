@@ -18,17 +18,17 @@ ROWS = ATTACK.is_in(WHOLE) | PLAIN
 those of all figures."""
 
 
-def images_of(column: str) -> pl.Expr:
-    """Whether a figure or claim reads the images of a row, in this column."""
-    figures = [pl.all_horizontal(*f.reads) for f in FIGURES.values() if column in f.images]
-    return pl.any_horizontal(*figures, claims.READS)
+IMAGES = claims.READS | pl.any_horizontal(
+    pl.all_horizontal(*figure.reads) for figure in FIGURES.values() if figure.images
+)
+"""Every row of which a figure or claim reads the images."""
 
 
 WANTED = Wanted(
     ROWS,
     [*COLUMNS, "class_n", "class_n_correct"],
     {
-        **{name: images_of(name) for name in claims.IMAGES},
+        **dict.fromkeys(claims.IMAGES, IMAGES),
         **dict.fromkeys(("class_n", "class_n_correct"), worst.ATTACKED),
     },
 )

@@ -1,15 +1,17 @@
 """The report of 5 million rows: `python tests/benchmarks/analysis.py [ROWS_PER_PART [PARTS]]`.
 
-The whole report by `python -m analysis` beside a plain pandas script that reads the same made-up
-parts (1,250 rows in each of 4,000) and makes the aggregates that the report draws of these rows:
-newest row of each measurement, counts checked against the bits, accuracy by cell over seeds with
-its Wilson interval of the attacks that are drawn, the worst case over turns with and without
-classes 6 and 9, and who made how many rows. It draws, judges and writes nothing.
+What the report does with made-up rows (1,250 in each of 4,000 parts, and the same compacted)
+before it draws: read, check, aggregate and judge; and the whole report by `python -m analysis`:
+the rest of its time is drawing and writing. Beside it a plain pandas script that reads the same
+files and makes the aggregates: newest row of each measurement, counts checked against the bits,
+accuracy by cell over seeds with its Wilson interval of the attacks that are drawn, the worst case
+over turns with
+and without classes 6 and 9, and who made how many rows. It draws, judges and writes nothing.
 
-It reads part by part; or the folder at once, which is faster but fails if one part is damaged; or
-of that only the columns that it needs. Each way is a process of its own; seconds and CPU seconds
-are those of it and its children, imports included, memory is the largest sum of what they hold at
-one time (resident, so that what they share counts twice).
+pandas reads part by part; or the folder at once, which is faster but fails if one part is
+damaged; or of that only the columns that it needs. Each way is a process of its own; seconds and
+CPU seconds are those of it and its children, imports included, memory is the largest sum of what
+they hold at one time (resident, so that what they share counts twice).
 """
 
 import itertools
@@ -26,7 +28,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from rotgrid import results
+from rotgrid import compact, results
 from rotgrid.spec import Probe, Trial
 
 ROOT = Path(__file__).parents[2]
@@ -88,6 +90,26 @@ made = rows.groupby(["rotgrid_version", "git_commit", "torch_version", "device",
     first=("finished_at", "min"), last=("finished_at", "max"),
 )
 print(len(rows), "rows,", len(cells), "cells,", len(worst), "worst cases,", len(made), "machines")
+"""
+OURS = """
+import sys
+import polars as pl
+from analysis.claims import reads, verdicts
+from analysis.report import methods, worst
+from analysis.report.reads import WANTED
+from analysis.rows.loading import gather
+from analysis.stats.summary import summary
+
+loaded = gather(sys.argv[1], wanted=WANTED)
+network = ["model", "variant", "adversary", "train_rotation"]
+drawn = loaded.rows.lazy().filter(pl.col("attack").is_in(["none", "fgsm", "pgd"]))
+of = [*network, "test_rotation", "attack", "eps"]
+cells = summary(drawn.select(*of, "seed", "n", "n_correct", "flags").collect(), of)
+table = worst.worst_case(loaded.rows.filter(worst.READS)).rows
+made = methods.provenance(loaded.overview)
+judged = verdicts.judge(loaded.rows.filter(reads.READS))
+print(loaded.overview.rows, "rows,", len(cells), "cells,", len(table), "worst cases,",
+      len(made), "machines,", len(judged), "claims")
 """
 NEEDED = [
     *("trial", "probe", "finished_at", "correct", "n_correct", "n", "class_n", "class_n_correct"),
@@ -210,16 +232,19 @@ def main(rows=ROWS, count=PARTS):
         stored = sum(path.stat().st_size for path in Path(folder).rglob("*.parquet")) / 1e9
         print(f"{total:,} rows in {count:,} parts, {stored:.2f} GB\n", flush=True)
         compare(f"{folder}/run", f"{folder}/report")
+        compact.main([f"{folder}/run"])
+        compare(f"{folder}/run", f"{folder}/report")
 
 
 def compare(run, out):
     """Print what the report of some results takes, and what else."""
     python = sys.executable
-    ways = {"the whole report": measured(python, "-m", "analysis", run, "--out", out)}
+    ways = {"read, check, aggregate, judge": measured(python, "-c", OURS, run)}
+    ways["the whole report"] = measured(python, "-m", "analysis", run, "--out", out)
     for name, (columns, how) in WAYS.items():
         code = PANDAS.format(columns=columns, how=how)
         ways[name] = measured(python, "-c", code, f"{run}/evaluations")
-    seconds, cpu, memory = ways["the whole report"]
+    seconds, cpu, memory = ways["read, check, aggregate, judge"]
     print("\n| way | s | ratio | CPU s | ratio | peak GB | ratio |\n|---|---|---|---|---|---|---|")
     for name, one in ways.items():
         pairs = zip(one, (seconds, cpu, memory), strict=True)
