@@ -319,10 +319,11 @@ def run_there(
 ) -> str:
     """Run the list on a Ray cluster; what kept it from starting, if something did."""
     from rotgrid.fanout import tune
+    from rotgrid.fanout.connection import ClusterError
 
     try:
         tune.run(todo, results_in, plan.resources, tracker, limits, address)
-    except tune.ClusterError as error:
+    except ClusterError as error:
         return str(error)
     return ""
 
