@@ -228,7 +228,7 @@ def write(
     schema = SCHEMAS[table].with_metadata(
         {
             "rotgrid.schema_version": str(SCHEMA_VERSION),
-            "rotgrid.results.provenance": json.dumps(provenance, default=str),
+            "rotgrid.provenance": json.dumps(provenance, default=str),
         }
     )
     columns = {

@@ -61,7 +61,7 @@ def test_rows_come_back_with_types_and_metadata(root, tmp_path):
     assert rows.to_pylist()[1] == {**row(0.2), **PROVENANCE}
     metadata = pq.read_schema(tmp_path / "r/evaluations/part.parquet").metadata
     assert metadata[b"rotgrid.schema_version"] == b"4"
-    assert json.loads(metadata[b"rotgrid.results.provenance"])["host"] == "here"
+    assert json.loads(metadata[b"rotgrid.provenance"])["host"] == "here"
 
 
 def test_nothing_is_an_empty_table(root):
