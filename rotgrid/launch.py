@@ -26,7 +26,7 @@ from rotgrid.console import command, tolerate_lost_output, wide
 from rotgrid.cost import speed
 from rotgrid.cost.work import Network
 from rotgrid.fanout.progress import Tracker, duration
-from rotgrid.grid.positions import GridError
+from rotgrid.grid.problems import GridError
 from rotgrid.results import failures, inventory, storage
 from rotgrid.results.inventory import Inventory
 from rotgrid.spec import Probe, Trial
