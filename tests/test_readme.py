@@ -17,8 +17,8 @@ from analysis.figures.registry import FIGURES
 from analysis.report import pictures
 from analysis.rows.scan import read
 from rotgrid import cost, experiment, grid, launch, models, results, spec
-from rotgrid.cost import rates, speed, work
-from rotgrid.fanout.progress import duration
+from rotgrid.console import duration
+from rotgrid.cost import rates, speed, tables, work
 from rotgrid.grid.problems import GridError
 from rotgrid.results import storage
 from rotgrid.results.columns import column_table
@@ -357,9 +357,9 @@ def prices(name):
         new = {trial.key() for trial in asked} - trained
         trained |= new
         measured = sum(map(len, asked.values()))
-        shown = " | ".join(map(launch.figures, hours))
+        shown = " | ".join(map(tables.rounded, hours))
         rows.append(f"| `{block}` | {len(new):,} | {measured:,} | {shown} |")
-    shown = " | ".join(map(launch.figures, totals))
+    shown = " | ".join(map(tables.rounded, totals))
     rows.append(f"| all | {len(plan.trials):,} | {plan.rows:,} | {shown} |")
     slots = zip(known, (2, 8), strict=True)
     times = [cost.makespan(seconds(plan.trials, set(), rate), n) for rate, n in slots]
