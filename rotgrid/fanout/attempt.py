@@ -11,7 +11,7 @@ import ray
 from ray import tune
 
 from rotgrid import data, deadline
-from rotgrid.fanout.nodes import NODE_SECONDS, unfit
+from rotgrid.fanout.nodes import NODE_SECONDS, reasons_to_refuse
 from rotgrid.results import failures, provenance
 from rotgrid.results.failures import Attempts
 from rotgrid.spec import Probe, Trial
@@ -42,7 +42,7 @@ def run_trial(config: Mapping[str, Any], shared: Mapping[str, Any]) -> None:
     def stuck(trace: str) -> None:
         failures.record(root, trial, tries, "TimeLimitError: hangs", trace)
 
-    if refused := unfit(shared["check"], shared["images"][trial.data]):
+    if refused := reasons_to_refuse(shared["check"], shared["images"][trial.data]):
         tune.report({"outcome": "refused", "refused": refused})
         return
     provenance.adopt(shared["stamp"])

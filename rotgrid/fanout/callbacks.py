@@ -105,7 +105,7 @@ class Watch(tune.Callback):
             launch.tracker.again(key)
         else:
             launch.tracker.finished(key, trial.last_result.get("outcome") != "done")
-        forget(trial)
+        drop_metrics(trial)
 
     def on_trial_recover(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: object
@@ -114,7 +114,7 @@ class Watch(tune.Callback):
         launch, key = launches[self.launch], trial.config["key"]
         launch.running.pop(key, None)
         launch.tracker.again(key)
-        account(launch, trial)
+        count_ending(launch, trial)
 
     def on_trial_error(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: object
@@ -123,7 +123,7 @@ class Watch(tune.Callback):
         launch, key = launches[self.launch], trial.config["key"]
         launch.running.pop(key, None)
         launch.tracker.finished(key, failed=True)
-        account(launch, trial, last=True)
+        count_ending(launch, trial, last=True)
 
     def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: object) -> None:
         """Now and then: end processes that do not even run their own watchdog."""
@@ -153,7 +153,7 @@ class Stop(tune.Stopper):
         return launches[self.launch].trouble is not None
 
 
-class InTurn(FIFOScheduler):
+class SubmissionOrder(FIFOScheduler):
     """First come, first served, as Tune's own queue does it.
 
     `FIFOScheduler` does it again, and looks through all trials, the ended ones too, each time.
@@ -195,13 +195,13 @@ class Canaries(BasicVariantGenerator):
         self.failed += not done
 
 
-def forget(trial: TuneTrial) -> None:
+def drop_metrics(trial: TuneTrial) -> None:
     """Drop Tune's statistics of the metrics of a trial that has ended: most of what it keeps."""
     trial.run_metadata.metric_analysis.clear()
     trial.run_metadata.metric_n_steps.clear()
 
 
-def account(launch: Launch, trial: TuneTrial, last: bool = False) -> None:
+def count_ending(launch: Launch, trial: TuneTrial, last: bool = False) -> None:
     """See what ended an attempt: one of the trial's own failures, which is recorded and counted,
     or a fault of machines or the store, for which Tune may try once more.
 

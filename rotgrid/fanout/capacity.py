@@ -28,8 +28,8 @@ def require(resources: Resources, say: Callable[[str], object]) -> None:
     Where an autoscaler does not tell which nodes it may add, it is asked for one, and has
     `GROWTH_SECONDS`; `say` is told of it.
     """
-    trouble = lacking(kinds_now() + (kinds := growth()), resources)
-    if trouble and not kinds and grows():
+    trouble = shortage(node_resources() + (kinds := addable_nodes()), resources)
+    if trouble and not kinds and has_autoscaler():
         say(f"waiting up to {GROWTH_SECONDS / 60:g} min for the cluster to grow: {trouble}")
         trouble = wait_for_growth(resources)
     if trouble:
@@ -41,12 +41,12 @@ def alive() -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]
 
 
-def kinds_now() -> list[dict[str, float]]:
+def node_resources() -> list[dict[str, float]]:
     """Resources of the nodes of the cluster."""
     return [node["Resources"] for node in alive()]
 
 
-def lacking(kinds: Sequence[Mapping[str, float]], resources: Resources) -> str:
+def shortage(kinds: Sequence[Mapping[str, float]], resources: Resources) -> str:
     """Why no node of these kinds can run a trial, or nothing if one can."""
     for name, key, wanted in (("cpu", "CPU", resources.cpu), ("gpu", "GPU", resources.gpu)):
         most = max((kind.get(key, 0) for kind in kinds), default=0)
@@ -68,7 +68,7 @@ def fits(kind: Mapping[str, float], resources: Resources) -> bool:
     return kind.get("CPU", 0) >= resources.cpu and kind.get("GPU", 0) >= resources.gpu
 
 
-def growth() -> list[dict[str, float]]:
+def addable_nodes() -> list[dict[str, float]]:
     """Resources of each kind of node that the autoscaler of `ray up` may add; its head knows."""
     try:
         config = yaml.safe_load(BOOTSTRAP.expanduser().read_text())
@@ -78,7 +78,7 @@ def growth() -> list[dict[str, float]]:
     return [dict(kind["resources"]) for kind in kinds if kind.get("max_workers", 1)]
 
 
-def grows() -> bool:
+def has_autoscaler() -> bool:
     """Whether the cluster has an autoscaler, such as KubeRay's.
 
     One of version 1 reports nodes by the names of their groups; what only watches, as where `ray
@@ -97,7 +97,7 @@ def wait_for_growth(resources: Resources) -> str:
     share = {"CPU": resources.cpu, "GPU": math.ceil(resources.gpu)}
     request_resources(bundles=[{name: amount for name, amount in share.items() if amount}])
     try:
-        while (trouble := lacking(kinds_now(), resources)) and time.monotonic() < until:
+        while (trouble := shortage(node_resources(), resources)) and time.monotonic() < until:
             time.sleep(1)
     finally:
         request_resources(bundles=[])

@@ -45,8 +45,8 @@ def inspect_nodes(check: Check, resources: Resources, images: Mapping[Any, ray.O
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             options = task.options(scheduling_strategy=there)
             asked.append((node, options.remote(check, list(images.values()))))
-    if troubles := [line for node, reply in asked for line in answers(node, reply)]:
-        raise ClusterError("\n".join(troubles))
+    if problems := [line for node, reply in asked for line in answers(node, reply)]:
+        raise ClusterError("\n".join(problems))
 
 
 def answers(node: Mapping[str, Any], reply: ray.ObjectRef) -> list[str]:
@@ -63,7 +63,7 @@ def answers(node: Mapping[str, Any], reply: ray.ObjectRef) -> list[str]:
     return [f"node {name}: {line}" for line in found]
 
 
-def unfit(check: Check, images: ray.ObjectRef) -> str:
+def reasons_to_refuse(check: Check, images: ray.ObjectRef) -> str:
     """Why this node cannot run a trial on these images, or nothing if it can."""
     where = f"node {platform.node()} ({ray.util.get_node_ip_address()})"
     return "\n".join(f"{where}: {line}" for line in inspect_here(check, [images]))
@@ -71,17 +71,17 @@ def unfit(check: Check, images: ray.ObjectRef) -> str:
 
 def inspect_here(check: Check, images: Iterable[ray.ObjectRef]) -> list[str]:
     """What is wrong with this node, in words."""
-    return [*troubles(check), *filter(None, map(unfetched, images))]
+    return [*node_problems(check), *filter(None, map(missing_images, images))]
 
 
 @functools.cache
-def troubles(check: Check) -> tuple[str, ...]:
+def node_problems(check: Check) -> tuple[str, ...]:
     """What keeps this process from running any trial of a launch."""
-    asked = (differing(check.versions), elsewhere(check), no_device(check.gpu))
+    asked = (differing_versions(check.versions), results_problem(check), device_problem(check.gpu))
     return tuple(filter(None, asked))
 
 
-def elsewhere(check: Check) -> str:
+def results_problem(check: Check) -> str:
     """Why results cannot be written from here, or nothing."""
     root = check.results_in
     try:
@@ -97,7 +97,7 @@ def elsewhere(check: Check) -> str:
     )
 
 
-def no_device(gpu: float) -> str:
+def device_problem(gpu: float) -> str:
     """Why this process cannot compute on what a trial asks for, or nothing."""
     from rotgrid.experiment import DeviceError, require_device
 
@@ -109,7 +109,7 @@ def no_device(gpu: float) -> str:
 
 
 @functools.lru_cache(maxsize=1)
-def unfetched(images: ray.ObjectRef) -> str:
+def missing_images(images: ray.ObjectRef) -> str:
     """Why images cannot be fetched, or nothing."""
     try:
         ray.get(images, timeout=NODE_SECONDS)
@@ -118,7 +118,7 @@ def unfetched(images: ray.ObjectRef) -> str:
     return ""
 
 
-def differing(expected: Iterable[tuple[str, str]]) -> str:
+def differing_versions(expected: Iterable[tuple[str, str]]) -> str:
     """Which versions here are not those of the launch, or nothing."""
     here = versions()
     differ = [f"{name} {here[name]}, not {other}" for name, other in expected

@@ -19,7 +19,7 @@ from ray.tune.experiment import Trial as TuneTrial
 
 from rotgrid import data
 from rotgrid.fanout.attempt import run_trial
-from rotgrid.fanout.callbacks import Canaries, InTurn, Launch, Stop, Watch, launches
+from rotgrid.fanout.callbacks import Canaries, Launch, Stop, SubmissionOrder, Watch, launches
 from rotgrid.fanout.capacity import require
 from rotgrid.fanout.connection import connect
 from rotgrid.fanout.nodes import Check, inspect_nodes, versions
@@ -122,7 +122,7 @@ def tuner(
             num_samples=len(points),
             reuse_actors=True,
             search_alg=Canaries(points),
-            scheduler=InTurn(),
+            scheduler=SubmissionOrder(),
             trial_name_creator=trial_key,
             trial_dirname_creator=trial_key,
         ),

@@ -45,7 +45,7 @@ def actor(tmp_path, monkeypatch):
 
     call.trial, call.probes, call.changes = trial, probes, changes
     yield call
-    for cache in (attempt.provide, nodes.unfetched, nodes.troubles):
+    for cache in (attempt.provide, nodes.missing_images, nodes.node_problems):
         cache.cache_clear()
     data._provided.clear()
 

@@ -44,14 +44,14 @@ def test_an_autoscaler_is_known_by_what_it_writes(members, monkeypatch, second, 
         return second if "v2" in key else first
 
     monkeypatch.setattr(capacity, "_internal_kv_get", get)
-    assert capacity.grows() is expected
+    assert capacity.has_autoscaler() is expected
 
 
 @pytest.fixture
 def growing(members, monkeypatch):
     """A cluster with an autoscaler; what is asked of it. Time passes by sleeping alone."""
     asked, now = [], [0.0]
-    monkeypatch.setattr(capacity, "grows", lambda: True)
+    monkeypatch.setattr(capacity, "has_autoscaler", lambda: True)
     monkeypatch.setattr(capacity, "request_resources", lambda bundles: asked.append(bundles))
     monkeypatch.setattr(capacity.time, "monotonic", lambda: now[0])
 
