@@ -13,7 +13,6 @@ VERBS = {
     "status": ("rotgrid.status", "what is done, failed and missing"),
     "analysis": ("analysis.__main__", "draw report, figures and tables"),
     "compact": ("rotgrid.compact", "merge many small result files"),
-    "calibrate": ("rotgrid.calibrate", "measure how fast this machine is"),
 }
 """The module of each verb, and what it does; `python -m MODULE` is the same command."""
 

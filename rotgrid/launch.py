@@ -223,8 +223,8 @@ def execute(
     plan: grid.Plan, todo: Todo, stock: Inventory, results_in: str, args: argparse.Namespace
 ) -> int:
     """Run the trials; 0, or the exit code of what made it impossible."""
-    speeds = speed.speeds(results_in, plan.resources)
-    expected = cost.estimate(todo, stock.trained, speeds)
+    learned = speed.learn(speed.plans_here(plan, results_in), stock, plan.resources)
+    expected = cost.estimate(todo, stock.trained, learned)
     names = {trial.key(): f"{trial.model} {trial.variant}" for trial in todo}
     here = args.local or bool(args.only)
     try:
@@ -326,8 +326,6 @@ def run_there(
 def conclude(plan: grid.Plan, results_in: str, args: argparse.Namespace, drawn: bool) -> int:
     """Draw the report, list what failed; the exit code."""
     out = report_folder(plan, results_in)
-    if not drawn:
-        speed.remember(results_in, plan.resources)
     code = 0
     if not args.no_report and not (drawn and Path(out, "report.html").exists()):
         code = draw_report(results_in, out)

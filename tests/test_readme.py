@@ -18,7 +18,7 @@ from analysis.report import pictures
 from analysis.rows.scan import read
 from rotgrid import cost, experiment, grid, launch, models, results, spec
 from rotgrid.console import duration
-from rotgrid.cost import rates, speed, tables, work
+from rotgrid.cost import speed, tables
 from rotgrid.grid.problems import GridError
 from rotgrid.results import storage
 from rotgrid.results.columns import column_table
@@ -344,15 +344,14 @@ def test_the_calibration_is_that_of_the_stored_rows():
 def prices(name):
     """The table of docs/grids.md for a grid: rates of the reference core and of an H100."""
     plan = grid.read(ROOT / f"grids/{name}.yaml")
-    known = [rates.reference, rates.reference_gpu]
+    known = [speed.Speed(speed.CPU), speed.Speed(speed.GPU)]
 
-    def seconds(asked, trained, rate):
-        sure = {n: speed.Speed(rate(n), rate(n), (1, 1), "") for n in work.MULTIPLY_ADDS}
-        return cost.estimate(asked, trained, sure.__getitem__).seconds.values()
+    def seconds(asked, trained, machine):
+        return cost.estimate(asked, trained, machine).seconds.values()
 
     trained, rows, totals = set(), [], [0.0, 0.0]
     for block, asked in plan.blocks.items():
-        hours = [sum(seconds(asked, trained, rate)) / 3600 for rate in known]
+        hours = [sum(seconds(asked, trained, machine)) / 3600 for machine in known]
         totals = [total + one for total, one in zip(totals, hours, strict=True)]
         new = {trial.key() for trial in asked} - trained
         trained |= new
@@ -362,7 +361,7 @@ def prices(name):
     shown = " | ".join(map(tables.rounded, totals))
     rows.append(f"| all | {len(plan.trials):,} | {plan.rows:,} | {shown} |")
     slots = zip(known, (2, 8), strict=True)
-    times = [cost.makespan(seconds(plan.trials, set(), rate), n) for rate, n in slots]
+    times = [cost.makespan(seconds(plan.trials, set(), machine), n) for machine, n in slots]
     rows.append("| time with 2 cores, 8 GPUs | | | " + " | ".join(map(duration, times)) + " |")
     return rows
 

@@ -2,14 +2,12 @@
 
 import argparse
 import math
-from collections.abc import Callable
 
 from rich.table import Table
 
 from rotgrid import cost, grid
-from rotgrid.console import command, duration, wide
+from rotgrid.console import duration, wide
 from rotgrid.cost import speed
-from rotgrid.cost.work import Network
 from rotgrid.results import inventory
 from rotgrid.results.inventory import Inventory
 from rotgrid.spec import Probe, Trial
@@ -30,8 +28,8 @@ def print_plan(
     left = sum(map(len, todo.values()))
     lacking = {**failed, **todo}
     done = plan.rows - sum(map(len, lacking.values()))
-    speeds = speed.speeds(results_in, plan.resources)
-    expected = cost.estimate(todo, stock.trained, speeds)
+    learned = speed.learn(speed.plans_here(plan, results_in), stock, plan.resources)
+    expected = cost.estimate(todo, stock.trained, learned)
     facts = Table(box=None, show_header=False, pad_edge=False)
     for name, value in (
         ("grid", f"{plan.name} {plan.description}".strip()),
@@ -55,7 +53,7 @@ def print_plan(
     console = wide()
     console.print(facts, axes, sep="\n\n", soft_wrap=False)
     if len(plan.blocks) > 1 and todo:
-        console.print("", blocks_table(plan, todo, stock.trained, speeds, args), sep="\n")
+        console.print("", blocks_table(plan, todo, stock.trained, learned, args), sep="\n")
     if args.trials:
         console.print("", inventory.trials_table(plan, stock), sep="\n")
 
@@ -72,7 +70,7 @@ def blocks_table(
     plan: grid.Plan,
     todo: Todo,
     trained: set[str],
-    speeds: Callable[[Network], speed.Speed],
+    learned: speed.Speed,
     args: argparse.Namespace,
 ) -> Table:
     """What is to do for each block that is not done for one before it, with what it takes."""
@@ -83,7 +81,7 @@ def blocks_table(
     ready = set(trained)
     for name, asked in plan.blocks.items():
         own = {t: tuple(p for p in asked[t] if p in left[t]) for t in asked if t in left}
-        hours = sum(cost.estimate(own, ready, speeds).seconds.values()) / 3600
+        hours = sum(cost.estimate(own, ready, learned).seconds.values()) / 3600
         hours *= plan.resources.gpu or plan.resources.cpu
         money = [f"{hours * args.price:,.2f}"] if args.price else []
         to_train = sum(trial.key() not in ready for trial in own)
@@ -109,10 +107,7 @@ def prices(
     if args.price:
         money = expected.between(hours * args.price, "{:,.2f}".format)
         lines.append(("cost", f"{money} at {args.price:.2f} per {unit}"))
-    gpu = ["--gpu"] if resources.gpu else []
-    measure = command("rotgrid.calibrate", args.grid, *gpu)
-    hint = f" (to measure this machine: {measure})" if speed.GUESS in expected.source else ""
-    return [*lines, ("estimate", expected.source + hint)]
+    return [*lines, ("estimate", expected.source)]
 
 
 def rounded(amount: float) -> str:
