@@ -1,13 +1,13 @@
 """What stands above a figure: data, seeds, n, attack and the meaning of every band, in words."""
 
-import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 import altair as alt
 import polars as pl
 
 from analysis.rows import vocabulary
+from analysis.rows.notes import LeftOut, Note, OtherVariants
 from analysis.rows.phrases import listed, plural, span
 from analysis.stats.summary import joined_flags
 from rotgrid.spec import LATER
@@ -24,9 +24,9 @@ BOTH = (
     "Line or point: mean over seeds. Whisker: least to greatest seed. Band: 95% Wilson interval "
     "of the counts of all seeds (test-set sampling only; of points it is in the tooltip)."
 )
+NO_ADVERSARY = "No adversary in training."
 MOST_LEFT_OUT = 1
 """Kinds of rows left out that are described; more are summed up."""
-LEFT_OUT = re.compile(r"Left out: (\d+) rows? with (.*)\.$")
 MOST_FLAGGED = 5
 """Flagged networks that are named; the rest are counted."""
 KIND = ("attack", "loss", "label_rule", "attack_precision", "source")
@@ -45,7 +45,7 @@ CHARACTER = 5.4
 def heading(question: str, lines: Iterable[str], width: int) -> alt.TitleParams:
     """The title of a figure that is `width` pixels wide, its subtitle broken to fit."""
     upper = [line[:1].upper() + line[1:] for line in lines]
-    wrapped = [part for line in upper for part in textwrap.wrap(line, int(width / CHARACTER))]
+    wrapped = [row for line in upper for row in textwrap.wrap(line, int(width / CHARACTER))]
     return alt.TitleParams(text=question, subtitle=wrapped, fontSize=14, offset=16)
 
 
@@ -78,17 +78,18 @@ def length(rows: pl.DataFrame) -> str:
     return " or ".join(words)
 
 
-def few(words: Sequence[str]) -> list[str]:
-    """The words; those about rows left out summed up if they are many."""
-    found = [match for line in words if (match := LEFT_OUT.search(line))]
-    if len(found) <= MOST_LEFT_OUT:
-        return list(words)
-    names = dict.fromkeys(
-        part.split()[0] for match in found for part in match[2].split(", ") if part
-    )
-    total = sum(int(match[1]) for match in found)
-    kept = [line for line in words if not LEFT_OUT.search(line)]
-    return [*kept, f"Left out: {total:,} rows that differ in {listed([*names])}."]
+def summed_up(notes: Iterable[Note], models: Collection[str]) -> str:
+    """What was chosen, in a line: of variants those of the models that are shown; rows that were
+    left out for many reasons summed up."""
+    kept = [note.of_models(models) if isinstance(note, OtherVariants) else note for note in notes]
+    kept = [note for note in kept if not isinstance(note, OtherVariants) or note.variants]
+    left_out = [note for note in kept if isinstance(note, LeftOut)]
+    if len(left_out) <= MOST_LEFT_OUT:
+        return " ".join(map(str, kept))
+    names = dict.fromkeys(name for note in left_out for name in note.left)
+    count = sum(note.height for note in left_out)
+    others = [str(note) for note in kept if not isinstance(note, LeftOut)]
+    return " ".join([*others, f"Left out: {count:,} rows that differ in {listed([*names])}."])
 
 
 def shifts(rows: pl.DataFrame) -> str:
@@ -197,9 +198,9 @@ def _starts(restarts: pl.Series) -> str:
     return " or ".join(words)
 
 
-def flagged(rows: pl.DataFrame) -> str:
+def flagged(rows: pl.DataFrame, *, outlined: bool) -> str:
     """The networks whose accuracy under attack is not to be believed, and the checks that they
-    fail; empty if there is none."""
+    fail; empty if there is none. `outlined`: whether the figure marks their points."""
     by = ["model", "variant", "train_rotation", "adversary"]
     networks = rows.group_by(by).agg(flags=joined_flags()).filter(pl.col("flags") != "").sort(by)
     words = []
@@ -208,4 +209,5 @@ def flagged(rows: pl.DataFrame) -> str:
         words.append(f"{vocabulary.label(model)} {variant}, range {turn:g}{trained} ({flags})")
     more = [f"{len(words) - MOST_FLAGGED} more"] if len(words) > MOST_FLAGGED else []
     named = "; ".join([*words[:MOST_FLAGGED], *more])
-    return f"Not to be believed (dotted outlines): {named}." if words else ""
+    marks = " (dotted outlines)" if outlined else ""
+    return f"Not to be believed{marks}: {named}." if words else ""

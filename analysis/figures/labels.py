@@ -13,8 +13,8 @@ LABEL_GAP = 0.055
 """Least distance between two labels, as a share of the height of a panel."""
 CHARACTER, LINE, POINT = 5.6, 11.0, 5.0
 """Pixels of a character and of a line of a label, and the radius of a point with its margin."""
-MANY, VERY_MANY = 14, 18
-"""Labels of a panel."""
+MOST_LABELS, MOST_END_LABELS = 14, 18
+"""Of a panel: labels, and labels of the ends of paths where all are too many."""
 PLACES = ("_label_x", "_label_y", "_tip_x", "_tip_y")
 CORNERS = ((1, 1), (1, -1), (-1, 1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))
 BETWEEN = ((1, 0.5), (1, -0.5), (-1, 0.5), (-1, -0.5), (0.5, 1), (-0.5, 1), (0.5, -1), (-0.5, -1))
@@ -137,20 +137,20 @@ class Axis(NamedTuple):
         return self.lower + share * (self.upper - self.lower)
 
 
-def turn() -> pl.Expr:
+def rotation() -> pl.Expr:
     """What is written at a network: the range of rotations that it was trained on."""
-    return pl.col("train_rotation").map_elements(theme.turn, return_dtype=pl.String)
+    return pl.col("train_rotation").map_elements(theme.rotation, return_dtype=pl.String)
 
 
 def thinned(data: pl.DataFrame, panel: str, *path: str) -> pl.DataFrame:
     """Of many labels in a panel keeps those at the ends of each path over training ranges, of very
     many those at the widest range."""
-    turn, written = pl.col("train_rotation"), pl.col("_label").is_not_null()
-    last = turn == turn.max().over(panel, *path)
-    ends = last | (turn == turn.min().over(panel, *path))
-    few = written.sum().over(panel) <= MANY
-    few_ends = (written & ends).sum().over(panel) <= VERY_MANY
-    return data.with_columns(_label=pl.when(few | (few_ends & ends) | last).then("_label"))
+    degrees, has_label = pl.col("train_rotation"), pl.col("_label").is_not_null()
+    last = degrees == degrees.max().over(panel, *path)
+    ends = last | (degrees == degrees.min().over(panel, *path))
+    all_fit = has_label.sum().over(panel) <= MOST_LABELS
+    ends_fit = (has_label & ends).sum().over(panel) <= MOST_END_LABELS
+    return data.with_columns(_label=pl.when(all_fit | (ends_fit & ends) | last).then("_label"))
 
 
 def placed(data: pl.DataFrame, across: Axis, up: Axis, panel: str) -> pl.DataFrame:
@@ -190,7 +190,7 @@ def end_labels(data: pl.DataFrame, x: str, panel: str, label: str) -> pl.DataFra
     moved = [
         end.with_columns(
             _label=pl.Series([label.format(value) for value in end["train_rotation"]]),
-            _label_y=pl.Series(spread(end["accuracy"].sort().to_list(), LABEL_GAP)),
+            _label_y=pl.Series(dodged(end["accuracy"].sort().to_list(), LABEL_GAP)),
         )
         for end in ends.partition_by(panel, x, maintain_order=True)
     ]
@@ -199,13 +199,13 @@ def end_labels(data: pl.DataFrame, x: str, panel: str, label: str) -> pl.DataFra
     return data.join(labels, on=keys, how="left", maintain_order="left")
 
 
-def apart(values: pl.Series, lower: float, upper: float) -> pl.Series:
+def dodged_on(values: pl.Series, lower: float, upper: float) -> pl.Series:
     """Ascending heights on an axis, moved so that labels there do not lie on each other."""
     share = (values - lower) / (upper - lower)
-    return pl.Series(spread(share.to_list(), LABEL_GAP)) * (upper - lower) + lower
+    return pl.Series(dodged(share.to_list(), LABEL_GAP)) * (upper - lower) + lower
 
 
-def spread(values: Sequence[float], gap: float) -> list[float]:
+def dodged(values: Sequence[float], gap: float) -> list[float]:
     """Ascending values moved as little as it takes to lie `gap` apart and half a gap above 0."""
     runs: list[tuple[float, int]] = []
     for value in values:

@@ -53,7 +53,7 @@ class Domain(NamedTuple):
         return [round(self.lower + index * self.step, 6) for index in range(count + 1)]
 
 
-WHOLE = Domain(0.0, 1.0, 0.2)
+FROM_0_TO_1 = Domain(0.0, 1.0, 0.2)
 
 
 def domain_of(data: pl.DataFrame, *columns: str, upper: float = 0.0) -> Domain:
@@ -80,17 +80,23 @@ def share(channel: type[alt.X | alt.Y], column: str, domain: Domain, title: str)
 
 
 def from_zero(data: pl.DataFrame, *columns: str) -> Domain:
-    """The smallest axis from 0, with ticks, that holds all values of the columns."""
-    most = max(float(data[c].max()) for c in columns)  # type: ignore[arg-type]
+    """The smallest axis from 0, with ticks, that holds all positive values of the columns."""
+    most = max(0.0, *(float(data[c].max()) for c in columns))  # type: ignore[arg-type]
     power = 10.0 ** math.floor(math.log10(most or 1.0) - 1)
     step = next(k * power for k in (1, 2, 5, 10, 20) if most / (k * power) <= 6)
     return Domain(0.0, round(max(math.ceil(most / step - 1e-9), 1) * step, 9), step)
 
 
 def log_domain(data: pl.DataFrame, *columns: str) -> Domain:
-    """The smallest log axis that holds all values of the columns and ends on ticks."""
+    """The smallest log axis that holds all values of the columns and ends on ticks.
+
+    Raises:
+        ValueError: a value is not positive.
+    """
     least = min(float(data[c].min()) for c in columns)  # type: ignore[arg-type]
     most = max(float(data[c].max()) for c in columns)  # type: ignore[arg-type]
+    if not least > 0:
+        raise ValueError(f"a log axis cannot show {least:g}, the least {' or '.join(columns)}")
     ticks = _log_ticks(least, most)
     lower = max(tick for tick in ticks if tick <= least * (1 + 1e-9))
     upper = min(tick for tick in ticks if tick >= most * (1 - 1e-9) and tick > lower)

@@ -152,7 +152,7 @@ def look(model: str, models: Iterable[str] = ()) -> Look:
     return OTHERS[others.index(model) % len(OTHERS)]._replace(label=model)
 
 
-def turn(degrees: float) -> str:
+def rotation(degrees: float) -> str:
     """A range of rotations: `±60°`, or `0°`."""
     return f"±{degrees:g}°" if degrees else "0°"
 

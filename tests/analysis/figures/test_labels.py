@@ -4,20 +4,20 @@ import numpy as np
 import polars as pl
 import pytest
 
-from analysis.figures.labels import POINT, Axis, Box, boxed, end_labels, placed, spread, thinned
+from analysis.figures.labels import POINT, Axis, Box, boxed, dodged, end_labels, placed, thinned
 
 
 def test_labels_that_are_far_apart_stay():
-    assert spread([0.2, 0.5, 0.9], 0.1) == pytest.approx([0.2, 0.5, 0.9])
+    assert dodged([0.2, 0.5, 0.9], 0.1) == pytest.approx([0.2, 0.5, 0.9])
 
 
 def test_labels_that_collide_move_apart_around_their_middle():
-    assert spread([0.5, 0.52, 0.9], 0.1) == pytest.approx([0.46, 0.56, 0.9])
-    assert spread([0.5, 0.52, 0.6], 0.1) == pytest.approx([0.44, 0.54, 0.64])
+    assert dodged([0.5, 0.52, 0.9], 0.1) == pytest.approx([0.46, 0.56, 0.9])
+    assert dodged([0.5, 0.52, 0.6], 0.1) == pytest.approx([0.44, 0.54, 0.64])
 
 
 def test_labels_stay_above_the_axis_and_in_order():
-    moved = spread([0.0, 0.0, 0.01, 0.02], 0.1)
+    moved = dodged([0.0, 0.0, 0.01, 0.02], 0.1)
     assert moved == pytest.approx([0.05, 0.15, 0.25, 0.35])
 
 
