@@ -9,6 +9,7 @@ import polars as pl
 from analysis.rows import vocabulary
 from analysis.rows.notes import LeftOut, Note, OtherVariants
 from analysis.rows.phrases import listed, plural, span
+from analysis.rows.selection import CONDITIONS
 from analysis.stats.summary import joined_flags
 from rotgrid.spec import LATER
 
@@ -100,18 +101,8 @@ def shifts(rows: pl.DataFrame) -> str:
 
 def seeds(rows: pl.DataFrame) -> str:
     """How many seeds: per condition, as conditions may differ while a run is going on."""
-    conditions = [
-        "model",
-        "variant",
-        "adversary",
-        "train_size",
-        "train_rotation",
-        "test_rotation",
-        "attack",
-        "eps",
-    ]
-    counts = rows.group_by(conditions).agg(pl.col("seed").n_unique())["seed"]
-    return f"{span(counts)} {'seed' if counts.max() == 1 else 'seeds'}"
+    by = ["model", "variant", *CONDITIONS]
+    return plural(rows.group_by(by).agg(pl.col("seed").n_unique())["seed"], "seed")
 
 
 def attacks(rows: pl.DataFrame) -> str:
@@ -136,14 +127,14 @@ def attack_settings(attacked: pl.DataFrame) -> str:
     """What was set of each attack, once for each kind of it."""
     kinds = attacked.sort(KIND, maintain_order=True).partition_by(KIND)
     order = vocabulary.in_order(attacked["attack"], vocabulary.ATTACKS)
-    kinds.sort(key=lambda of: order.index(of["attack"][0]))
+    kinds.sort(key=lambda kind: order.index(kind["attack"][0]))
     return ", ".join(map(_settings, kinds))
 
 
-def _settings(of: pl.DataFrame) -> str:
+def _settings(rows: pl.DataFrame) -> str:
     """The name of one kind of attack, and in brackets what the name leaves open."""
-    attack, *settings, source = of.select(KIND).row(0)
-    details = _effort(attack, of)
+    attack, *settings, source = rows.select(KIND).row(0)
+    details = _effort(attack, rows)
     for column, word in zip(KIND[1:], settings, strict=False):
         if word != LATER[column]:
             details.append(SPECIAL.get(word, f"{column} {word}"))
@@ -153,14 +144,15 @@ def _settings(of: pl.DataFrame) -> str:
     return f"{name} ({', '.join(details)})" if details else name
 
 
-def _effort(attack: str, of: pl.DataFrame) -> list[str]:
+def _effort(attack: str, rows: pl.DataFrame) -> list[str]:
     """How much the attack tries."""
-    steps, turns = plural(of["steps"], "step"), f"[-x, x] degrees, x = {span(of['test_rotation'])}"
-    shifts = f"[-t, t] pixels, t = {span(of['test_translation'])}"
-    climb = [steps, _starts(of["restarts"])]
+    steps, restarts = plural(rows["steps"], "step"), rows["restarts"]
+    turns = f"[-x, x] degrees, x = {span(rows['test_rotation'])}"
+    shifts = f"[-t, t] pixels, t = {span(rows['test_translation'])}"
+    climb = [steps, _starts(restarts)]
     match attack:
         case "noise" | "sign-noise":
-            return [plural(of["restarts"].clip(lower_bound=1), "draw")]
+            return [plural(restarts.clip(lower_bound=1), "draw")]
         case "fgsm":
             return ["1 step"]
         case "bim":
@@ -168,8 +160,7 @@ def _effort(attack: str, of: pl.DataFrame) -> list[str]:
         case "pgd" | "fmn-pgd" | "apgd" | "transfer":
             return climb
         case "square":
-            starts = plural(of["restarts"].clip(lower_bound=1), "random start")
-            return [f"{span(of['steps'])} queries", starts]
+            return [f"{span(rows['steps'])} queries", _starts(restarts.clip(lower_bound=1))]
         case "fmn":
             return [steps]
         case "strong":

@@ -41,7 +41,9 @@ def difference(rows: pl.DataFrame) -> alt.ConcatChart:
         raise NotMeasured(f"needs rows with {needs}, of the same seed and images")
     selection.at_least_two(data, "test_rotation", needs)
     data = data.join(of_seeds, on=CONDITIONS, how="left", maintain_order="left")
-    data = labelled(data.with_columns(_zero=pl.lit(0.0)))
+    text = pl.when(pl.col("eps") > 0).then(pl.col("eps").cast(pl.String))
+    ends = domain_of(data)[:2]
+    data = labels.end_labels(data, "test_rotation", "difference", "eps", text, ends)
     variants = [f"{model} {name}" for model, name in selection.main_variants(rows).items()]
     words = [
         "Above 0 GCNN is more accurate, below 0 StdCNN.",
@@ -53,7 +55,7 @@ def difference(rows: pl.DataFrame) -> alt.ConcatChart:
         rows,
         [*words, *notes, *ranges, *strengths],
         [panel(data, attack) for attack in TIERS if attack in set(data["attack"])],
-        data,
+        data.with_columns(_zero=pl.lit(0.0)),
         legend=LEGEND,
         selectable=False,
     )
@@ -85,23 +87,6 @@ def thinned_eps(rows: pl.DataFrame, compared: pl.DataFrame) -> Comparable:
     kept = counts["eps"].tail(MOST_EPS).to_list()
     notes = thinning.at_values(attacked, "eps", kept).notes
     return Comparable(rows.filter(pl.col("eps").is_in([0.0, *kept])), notes)
-
-
-def labelled(data: pl.DataFrame) -> pl.DataFrame:
-    """Adds the eps as `_label` at the end of each line of attacked images, and its `_label_y`."""
-    domain = domain_of(data)
-    last = pl.col("test_rotation") == pl.col("test_rotation").max().over("attack", "eps")
-    text = pl.when(last & (pl.col("eps") > 0)).then(pl.col("eps").cast(pl.String))
-    data = data.with_columns(_label=text)
-    ends = data.drop_nulls("_label").sort("difference")
-    dodged = [
-        end.with_columns(_label_y=labels.dodged_on(end["difference"], *domain[:2]))
-        for end in ends.partition_by("attack", "test_rotation")
-    ]
-    if not dodged:
-        return data.with_columns(_label_y=pl.lit(None, pl.Float64))
-    heights = pl.concat(dodged).select(*CONDITIONS, "_label_y")
-    return data.join(heights, on=CONDITIONS, how="left", maintain_order="left")
 
 
 def domain_of(data: pl.DataFrame) -> scales.Domain:

@@ -14,10 +14,11 @@ from analysis.rows.conditions import (
     SMALLER_EPS,
     nearest_eps,
 )
-from analysis.rows.selection import alike_networks, comparable, where
+from analysis.rows.selection import Comparable, alike_networks, comparable, where
 from analysis.stats.summary import summary
 
 NETWORK = ("model", "variant", "train_rotation")
+NEEDS = "layer logits in table equivariance, adversary none"
 WIDTH = 250
 LEGEND = (
     "Error: 0 if the logits stay when the image turns, in units of their standard deviation. "
@@ -29,18 +30,13 @@ LEGEND = (
 
 def equivariance(rows: pl.DataFrame, errors: pl.DataFrame) -> alt.ConcatChart:
     """How far the logits are from invariance to turns, and beside it robustness to PGD."""
-    needs = "layer logits in table equivariance, adversary none"
-    chosen = where(errors, needs, pl.col("layer") == "logits", NO_ADVERSARY)
-    chosen, notes = alike_networks(chosen)
-    measured = where(chosen, f"{needs}, that are finite", pl.col("error").is_finite())
-    if unknown := chosen.height - measured.height:
-        notes.append(f"Left out: {unknown} errors that are not finite.")
+    measured, notes = of_logits(errors)
     data, more = thinning.thinned_to_fit(
         by_angle(measured), "train_rotation", ["model", "degrees"]
     )
     notes += more
-    rows = rows.join(measured, on="trial", how="semi")
-    rows = where(rows, f"the networks that have {needs}", pl.lit(True))
+    of_networks = pl.col("trial").is_in(measured["trial"].unique())
+    rows = where(rows, f"the networks that have {NEEDS}", of_networks)
     pgd = rows.filter(pl.col("attack") == "pgd", pl.col("eps") > 0, SAME_RANGE)
     look = layers.model_encodings(data["model"])
     ends = data["train_rotation"].min(), data["train_rotation"].max()
@@ -63,6 +59,16 @@ def equivariance(rows: pl.DataFrame, errors: pl.DataFrame) -> alt.ConcatChart:
         data,
         legend=LEGEND,
     )
+
+
+def of_logits(errors: pl.DataFrame) -> Comparable:
+    """The finite errors of the logits of networks that were trained alike."""
+    chosen = where(errors, NEEDS, pl.col("layer") == "logits", NO_ADVERSARY)
+    chosen, notes = alike_networks(chosen)
+    finite = where(chosen, f"{NEEDS}, that are finite", pl.col("error").is_finite())
+    if unknown := chosen.height - finite.height:
+        notes.append(f"Left out: {unknown} errors that are not finite.")
+    return Comparable(finite, notes)
 
 
 def over_seeds(errors: pl.DataFrame, conditions: Sequence[str]) -> pl.DataFrame:

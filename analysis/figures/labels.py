@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -137,9 +137,9 @@ class Axis(NamedTuple):
         return self.lower + share * (self.upper - self.lower)
 
 
-def rotation() -> pl.Expr:
+def rotation(form: Callable[[float], str] = theme.rotation) -> pl.Expr:
     """What is written at a network: the range of rotations that it was trained on."""
-    return pl.col("train_rotation").map_elements(theme.rotation, return_dtype=pl.String)
+    return pl.col("train_rotation").map_elements(form, return_dtype=pl.String)
 
 
 def thinned(data: pl.DataFrame, panel: str, *path: str) -> pl.DataFrame:
@@ -179,30 +179,25 @@ def _stands(
     return [*middle, *([None, None] if beside else [across.value(tip[0]), up.value(tip[1])])]
 
 
-def end_labels(data: pl.DataFrame, x: str, panel: str, label: str) -> pl.DataFrame:
-    """Adds `_label` and `_label_y` to the last point of each range's line; labels that would
-    collide are moved apart, in the order of the lines."""
-    last = pl.col(x) == pl.col(x).max().over(panel, "train_rotation")
-    level = pl.col("accuracy").mean().over(panel, "train_rotation")
-    near = (pl.col("accuracy") / LABEL_GAP).round()
-    ends = data.with_columns(_level=level, _near=near).filter(last)
-    ends = ends.sort(panel, x, "_near", "_level").drop("_near", "_level")
+def end_labels(
+    data: pl.DataFrame, x: str, y: str, line: str, text: pl.Expr, domain: tuple[float, float]
+) -> pl.DataFrame:
+    """Adds `_label` and `_label_y` to the last point of each attack's lines, where `text` is not
+    null. Labels that would collide on the axis are moved apart, in the order of the lines."""
+    lower, upper = domain
+    last = pl.col(x) == pl.col(x).max().over("attack", line)
+    height, level = (pl.col(y) - lower) / (upper - lower), pl.col(y).mean().over("attack", line)
+    ends = data.with_columns(_label=text, _height=height, _level=level)
+    ends = ends.filter(last, pl.col("_label").is_not_null())
+    ends = ends.sort("attack", x, (pl.col("_height") / LABEL_GAP).round(), "_level")
     moved = [
-        end.with_columns(
-            _label=pl.Series([label.format(value) for value in end["train_rotation"]]),
-            _label_y=pl.Series(dodged(end["accuracy"].sort().to_list(), LABEL_GAP)),
-        )
-        for end in ends.partition_by(panel, x, maintain_order=True)
+        end.with_columns(_label_y=pl.Series(dodged(end["_height"].sort().to_list(), LABEL_GAP)))
+        for end in ends.partition_by("attack", x, maintain_order=True)
     ]
-    keys = [panel, "train_rotation", x]
-    labels = pl.concat(moved).select(*keys, "_label", "_label_y")
+    keys = ["attack", line, x]
+    places = pl.concat(moved or [ends.with_columns(_label_y="_height")])
+    labels = places.select(*keys, "_label", pl.col("_label_y") * (upper - lower) + lower)
     return data.join(labels, on=keys, how="left", maintain_order="left")
-
-
-def dodged_on(values: pl.Series, lower: float, upper: float) -> pl.Series:
-    """Ascending heights on an axis, moved so that labels there do not lie on each other."""
-    share = (values - lower) / (upper - lower)
-    return pl.Series(dodged(share.to_list(), LABEL_GAP)) * (upper - lower) + lower
 
 
 def dodged(values: Sequence[float], gap: float) -> list[float]:

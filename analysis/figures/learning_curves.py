@@ -81,19 +81,17 @@ def curves(
     if len(ranges) > 1:
         labels = {str(degrees): f"trained on {theme.rotation(degrees)}" for degrees in ranges}
         look = {**look, "strokeDash": layers.dash_encoding("_range", labels)}
-    wanted: list[tuple[str, dict[str, Any]]] = [
-        (title, {"measure": name}) for name, title in NAMES.items()
+    robust = set(data.filter(measure="robust")["adversary"])
+    wanted: dict[str, dict[str, Any]] = {title: {"measure": n} for n, title in NAMES.items()}
+    for adversary in vocabulary.in_order(robust, vocabulary.ADVERSARIES):
+        title = f"{vocabulary.ADVERSARIES[adversary]}: under PGD-10"
+        wanted[title] = {"measure": "robust", "adversary": adversary}
+    frames = {title: panels.within(data, only) for title, only in wanted.items()}
+    return [
+        panel(frame, title, wanted[title], look)
+        for title, frame in frames.items()
+        if not frame.is_empty()
     ]
-    robust = data.filter(measure="robust")
-    wanted += [
-        (
-            f"{vocabulary.ADVERSARIES[adversary]}: under PGD-10",
-            {"measure": "robust", "adversary": adversary},
-        )
-        for adversary in vocabulary.in_order(robust["adversary"], vocabulary.ADVERSARIES)
-    ]
-    parts = [(title, only, panels.within(data, only)) for title, only in wanted]
-    return [panel(part, title, only, look) for title, only, part in parts if not part.is_empty()]
 
 
 def panel(

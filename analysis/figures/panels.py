@@ -8,7 +8,6 @@ import polars as pl
 from polars import selectors
 
 from analysis.figures import captions, layers, scales, theme
-from analysis.rows import vocabulary
 from analysis.rows.notes import Note
 from analysis.stats.summary import SUMMARY
 
@@ -83,28 +82,6 @@ def against_size(
     return panel(marks, name, only, subtitle=[scales.starts_at(domain)])
 
 
-def against_eps(data: pl.DataFrame, attack: str, width: int = theme.WIDTH) -> alt.LayerChart:
-    """Accuracy against eps under one attack, a directly labelled line per range of rotations."""
-    measured = sorted(data.filter(pl.col("attack") == attack)["eps"].unique())
-    x = alt.X(
-        "eps:Q",
-        title=f"eps (L-inf, {vocabulary.EPS_UNITS[data['eps_unit'][0]]})",
-        scale=dict(domain=[0, measured[-1] * 1.2], nice=False),
-        axis=dict(values=scales.thinned(measured), format="~g", grid=False, labelFlush=False),
-    )
-    colour = layers.ordered("train_rotation", data["train_rotation"], None)
-    tips = ["model", "variant", "attack", "eps", "eps_unit", "train_rotation", *COUNTS]
-    label_y = scales.share(alt.Y, "_label_y", scales.FROM_0_TO_1, "Accuracy")
-    marks = layers.accuracy_lines(data, x, scales.FROM_0_TO_1, {"color": colour}, tips)
-    return panel(
-        [*marks, layers.end_labels(x, label_y, colour)],
-        theme.attack(attack),
-        {"attack": attack},
-        subtitle=[scales.starts_at(scales.FROM_0_TO_1)],
-        width=width,
-    )
-
-
 def embeddable(data: pl.DataFrame) -> pl.DataFrame:
     """The rows, if a page may hold so many, with null for numbers that JSON does not have.
 
@@ -163,19 +140,8 @@ def figure(
     columns: int = 3,
     selectable: bool = True,
 ) -> alt.ConcatChart:
-    """The panels, `titled`, with a caption about the rows that their numbers were made from.
-
-    Args:
-        question: the title.
-        rows: what the numbers were made from.
-        notes: what was chosen, in the order in which it is said.
-        panels: see `titled`.
-        data: see `titled`.
-        legend: what marks mean.
-        attacks: the words about attacks, if not those about eps.
-        columns: see `titled`.
-        selectable: see `titled`.
-    """
+    """The panels, `titled`, with a caption about the rows that their numbers were made from: what
+    was chosen (`notes`), what marks mean (`legend`), and `attacks`, if not in the usual words."""
     outlined = any(layers.has_outlines(panel) for panel in panels)
     lines = [
         captions.sample(rows),

@@ -1,4 +1,4 @@
-"""Figures 4 to 11 of the paper: FGSM and PGD on networks that know rotations."""
+"""Figures 4 to 8 of the paper: FGSM and PGD on networks that know rotations."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -6,13 +6,12 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from analysis.figures import captions, labels, layers, panels, theme, thinning
+from analysis.figures import captions, layers, panels
 from analysis.figures.panels import against_rotation, figure
 from analysis.rows import phrases, selection, vocabulary
 from analysis.rows.conditions import (
     ATTACKED,
     BOTH_X,
-    CLEAN,
     NO_ADVERSARY,
     PAPER_EPS,
     PAPERS_PAIR,
@@ -24,7 +23,7 @@ from analysis.rows.conditions import (
     nearest_eps,
 )
 from analysis.rows.notes import Note
-from analysis.rows.selection import NotMeasured, comparable, where
+from analysis.rows.selection import comparable, where
 from analysis.stats.summary import summary
 
 PAIRS = {
@@ -34,8 +33,6 @@ PAIRS = {
 }
 """The panels of Figures 4 to 6. The paper calls the second pair equivalent in parameters; the
 third is, and is shown where it was measured."""
-MOST_LINES, MOST_EPS = 12, 30
-"""Of a panel over eps: ranges that have a line, and points of a line."""
 PAPERS_PAIRS = list(PAIRS)[:2]
 
 
@@ -181,84 +178,3 @@ def compared(attacks: Collection[str], eps: float) -> str:
         return f"How much stronger is PGD than FGSM at eps {eps:g}?"
     (name,) = (vocabulary.ATTACKS[attack] for attack in attacks if attack != "none")
     return f"How accurate are the networks under {name} at eps {eps:g}?"
-
-
-def figure09(rows: pl.DataFrame) -> alt.ConcatChart:
-    """RotEqNet under FGSM and PGD: against the range of rotations, and against eps."""
-    rows, data, notes = against_strength(rows, "roteqnet")
-    _, eps = nearest_eps(rows, PAPER_EPS)
-    data = data.with_columns(test_rotation="train_rotation")
-    attacks = [name for name in ("fgsm", "pgd") if name in set(data["attack"])]
-    only = {"eps": eps, "attack": attacks}
-    drawn = []
-    shown = panels.within(data, only)
-    if shown["train_rotation"].n_unique() > 1:
-        names = {attack: vocabulary.ATTACKS[attack] for attack in attacks}
-        look = {
-            "color": alt.value(theme.LOOKS["roteqnet"].colour),
-            "strokeDash": layers.dash_encoding("attack", names),
-        }
-        name = f"{phrases.listed(list(names.values()))} at eps {eps:g}"
-        drawn.append(against_rotation(name, shown, look, only=only, title=BOTH_X, width=250))
-    else:
-        notes.append("Not measured: two ranges of rotations at one eps.")
-    drawn += [panels.against_eps(data, attack, width=250) for attack in attacks]
-    question = "Is RotEqNet robust to FGSM and PGD?"
-    words = [*eps_remark(rows, eps), *notes]
-    return figure(question, rows, words, drawn, data, selectable=False)
-
-
-def figure10(rows: pl.DataFrame) -> alt.ConcatChart:
-    """Accuracy of StdCNN against eps, a line per range of rotations."""
-    return accuracy_against_eps(rows, "stdcnn")
-
-
-def figure11(rows: pl.DataFrame) -> alt.ConcatChart:
-    """Accuracy of GCNN against eps, a line per range of rotations."""
-    return accuracy_against_eps(rows, "gcnn")
-
-
-def accuracy_against_eps(rows: pl.DataFrame, model: str) -> alt.ConcatChart:
-    """FGSM left, PGD right; one line per range that is both trained and tested."""
-    rows, data, words = against_strength(rows, model)
-    drawn = [panels.against_eps(data, attack) for attack in sorted(set(data["attack"]))]
-    label = vocabulary.LABELS[model]
-    question = f"How does the accuracy of {label} fall with the strength of the attack?"
-    return figure(question, rows, words, drawn, data, selectable=False)
-
-
-def against_strength(
-    rows: pl.DataFrame, model: str
-) -> tuple[pl.DataFrame, pl.DataFrame, list[Note]]:
-    """The rows of one model under FGSM and PGD, what is drawn of them against eps, and words."""
-    needs = f"model {model}, adversary none, train_rotation = test_rotation"
-    shown = pl.col("attack").is_in(["none", "fgsm", "pgd"])
-    rows = where(rows, needs, pl.col("model") == model, SAME_RANGE, NO_ADVERSARY, shown)
-    rows, notes = comparable(rows)
-    attacks = {"fgsm", "pgd"} & set(rows["attack"])
-    if not attacks:
-        raise NotMeasured(f"needs rows with attack fgsm or pgd, {needs}")
-    attacked = pl.concat(with_eps_zero(rows, attack) for attack in sorted(attacks))
-    selection.at_least_two(attacked, "eps", f"attack fgsm or pgd, {needs}")
-    attacked, lines = thinning.thinned(attacked, "train_rotation", MOST_LINES)
-    _, papers = nearest_eps(rows, PAPER_EPS)
-    attacked, points = thinning.thinned(attacked, "eps", MOST_EPS, [papers])
-    data = summary(attacked, ["model", "variant", "train_rotation", *ATTACKED])
-    data = labels.end_labels(data, "eps", "attack", "{0:g}/{0:g}")
-    notes += [f"Not measured: {vocabulary.ATTACKS[a]}." for a in sorted({"fgsm", "pgd"} - attacks)]
-    words = "Labels x/x: rotations in [-x, x] degrees in training / test. eps 0: no attack."
-    return rows, data, [captions.NO_ADVERSARY, words, *lines, *points, *notes]
-
-
-def with_eps_zero(rows: pl.DataFrame, attack: str) -> pl.DataFrame:
-    """The rows of the attack (there are some); where it was not measured at eps 0, those without
-    attack."""
-    attacked = rows.filter(pl.col("attack") == attack)
-    unit = attacked["eps_unit"][0]
-    clean = rows.filter(CLEAN).with_columns(
-        attack=pl.lit(attack), eps=pl.lit(0.0), eps_unit=pl.lit(unit)
-    )
-    at_zero = attacked.filter(pl.col("eps") == 0)
-    keys = ["trial", "test_rotation"]
-    clean = clean.join(attacked, on=keys, how="semi", maintain_order="left")
-    return pl.concat([attacked, clean.join(at_zero, on=keys, how="anti", maintain_order="left")])

@@ -25,11 +25,9 @@ from analysis.figures.pixels import (
     figure06,
     figure07,
     figure08,
-    figure09,
-    figure10,
-    figure11,
 )
 from analysis.figures.rotations import figure01, figure02, figure03, figure12
+from analysis.figures.strengths import figure09, figure10, figure11
 from analysis.figures.tradeoff import tradeoff
 from analysis.rows.conditions import CLEAN, NO_ADVERSARY, SAME_RANGE
 from analysis.rows.scan import FIELDS

@@ -90,28 +90,20 @@ def points_of(
         NotMeasured: no network was measured under PGD, and none without attack.
     """
     rows, notes = tested_alike(rows.filter(pl.col("attack").is_in(["none", "pgd"])))
-    clean = where(rows, "attack none", pl.col("attack") == "none")
-    pgd = where(rows, "attack pgd, eps > 0", pl.col("attack") == "pgd", pl.col("eps") > 0)
-    pgd, robust_words = one_test_rotation(pgd)
-    clean = clean.join(pgd, on=NETWORK, how="semi", maintain_order="left")
-    if clean.is_empty():
-        raise NotMeasured("needs rows with attack none of the networks measured under attack pgd")
-    widest = float(clean["test_rotation"].max())  # type: ignore[arg-type]
-    clean = clean.filter(pl.col("test_rotation") == widest)
-    rows, more = alike(pl.concat([clean, pgd]))
-    notes += more
+    rows, robust_words = both_tests(rows)
+    widest = float(rows.filter(attack="none")["test_rotation"][0])
+    rows, more = alike(rows)
     remarks = [] if widest >= 180 else ["The whole circle (test_rotation 180) was not measured."]
     alike_rows, (rows, eps) = rows, nearest_eps(rows, SMALLER_EPS)
     remarks += eps_remark(alike_rows, eps, SMALLER_EPS)
     paths = [name for name in NETWORK if name != "train_rotation"]
-    rows, more = thinning.thinned_to_fit(rows, "train_rotation", paths)
-    notes += more
+    rows, ranges = thinning.thinned_to_fit(rows, "train_rotation", paths)
+    notes += [*more, *ranges]
     data = joined(rows)
     if data.is_empty():
         raise NotMeasured(f"needs rows with attack none at test_rotation {widest:g} and with pgd")
-    lacking = rows.filter(pl.col("attack") == "pgd").join(data, on=NETWORK, how="anti")
-    if not lacking.is_empty():
-        count = lacking.select(NETWORK).n_unique()
+    lacking = rows.filter(attack="pgd").join(data, on=NETWORK, how="anti")
+    if count := lacking.select(NETWORK).n_unique():
         notes.append(f"{count} more kinds of network lack rows at test_rotation {widest:g}.")
     words = [
         f"Across: accuracy without attack, test digits turned by U[-{widest:g}, {widest:g}] "
@@ -132,6 +124,19 @@ def networks_drawn(data: pl.DataFrame, rows: pl.DataFrame) -> list[str]:
     strengths = adversaries.select("adversary", "adversary_eps").unique().sort(pl.all())
     words += [f"Adversary {name}: eps {eps:g} in training." for name, eps in strengths.iter_rows()]
     return words
+
+
+def both_tests(rows: pl.DataFrame) -> tuple[pl.DataFrame, str]:
+    """Of networks measured under PGD the rows without attack at the widest test range, and those
+    under PGD at one kind of test range, which the words name."""
+    clean = where(rows, "attack none", pl.col("attack") == "none")
+    pgd = where(rows, "attack pgd, eps > 0", pl.col("attack") == "pgd", pl.col("eps") > 0)
+    pgd, words = one_test_rotation(pgd)
+    clean = clean.join(pgd, on=NETWORK, how="semi", maintain_order="left")
+    if clean.is_empty():
+        raise NotMeasured("needs rows with attack none of the networks measured under attack pgd")
+    widest = pl.col("test_rotation") == pl.col("test_rotation").max()
+    return pl.concat([clean.filter(widest), pgd]), words
 
 
 def one_test_rotation(pgd: pl.DataFrame) -> tuple[pl.DataFrame, str]:

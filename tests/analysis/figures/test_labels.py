@@ -4,7 +4,17 @@ import numpy as np
 import polars as pl
 import pytest
 
-from analysis.figures.labels import POINT, Axis, Box, boxed, dodged, end_labels, placed, thinned
+from analysis.figures.labels import (
+    POINT,
+    Axis,
+    Box,
+    boxed,
+    dodged,
+    end_labels,
+    placed,
+    rotation,
+    thinned,
+)
 
 
 def test_labels_that_are_far_apart_stay():
@@ -30,9 +40,16 @@ def test_end_labels_name_the_last_point_of_each_line():
             "accuracy": [1.0, 0.5, 1.0, 0.2],
         }
     )
-    labelled = end_labels(data, "eps", "attack", "{0:g}/{0:g}")
+    text = rotation("{0:g}/{0:g}".format)
+    labelled = end_labels(data, "eps", "accuracy", "train_rotation", text, (0.0, 1.0))
     assert labelled["_label"].to_list() == [None, "0/0", None, "60/60"]
     assert labelled["_label_y"].to_list() == [None, 0.5, None, 0.2]
+    one = pl.when(pl.col("train_rotation") > 0).then(text)
+    labelled = end_labels(data, "eps", "accuracy", "train_rotation", one, (-1.0, 1.0))
+    assert labelled["_label"].to_list() == [None, None, None, "60/60"]
+    assert labelled["_label_y"].to_list() == [None, None, None, pytest.approx(0.2)]
+    none = end_labels(data, "eps", "accuracy", "train_rotation", pl.lit(None, pl.String), (0, 1))
+    assert none["_label_y"].null_count() == none["_label"].null_count() == 4
 
 
 def boxes_of(points, texts, width=300, height=220):
