@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import rotgrid
 from rotgrid.console import tolerate_lost_output
-from rotgrid.grid.positions import nearest
+from rotgrid.grid.spelling import nearest
 
 VERBS = {
     "launch": ("rotgrid.launch", "train and measure what a grid asks for"),

@@ -21,9 +21,10 @@ from rotgrid.cost.rates import Rates
 from rotgrid.cost.work import network_of
 from rotgrid.data import pixels
 from rotgrid.experiment import load_on, prepare
-from rotgrid.grid.positions import GridError
+from rotgrid.grid.problems import GridError
 from rotgrid.models import build
-from rotgrid.spec import MODELS, Trial
+from rotgrid.spec import Trial
+from rotgrid.spec.vocabulary import MODELS
 from rotgrid.training import optimiser, train_epoch
 from rotgrid.training.cuda_graph import stepper
 

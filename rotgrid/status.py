@@ -15,8 +15,9 @@ from rich.table import Table
 
 from rotgrid import grid, results
 from rotgrid.console import command, tolerate_lost_output, wide
-from rotgrid.grid.positions import GridError
+from rotgrid.grid.problems import GridError
 from rotgrid.results import failures, inventory, storage
+from rotgrid.results.columns import TableName
 from rotgrid.results.inventory import STATES, Inventory
 
 
@@ -60,7 +61,7 @@ def report(root: str, with_trials: bool) -> int:
 
 def damaged_elsewhere(root: str) -> list[str]:
     """A line for each damaged file of the tables that planning does not read."""
-    tables: list[results.TableName] = ["training", "equivariance", "diagnostics"]
+    tables: list[TableName] = ["training", "equivariance", "diagnostics"]
     return [line for table in tables for line in results.read(root, table, ["trial"])[1]]
 
 

@@ -7,7 +7,7 @@ from rotgrid import calibrate
 from rotgrid.cost import rates, speed
 from rotgrid.grid import Resources
 from rotgrid.models import build
-from rotgrid.spec import MODELS
+from rotgrid.spec.vocabulary import MODELS
 
 GRID = """
 blocks:

@@ -15,7 +15,8 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from rotgrid import results
-from rotgrid.results import SCHEMAS, TableName, storage
+from rotgrid.results import storage
+from rotgrid.results.columns import SCHEMAS, TableName
 
 Place = str | os.PathLike[str]
 AT_ONCE = 20

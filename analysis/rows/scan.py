@@ -9,8 +9,9 @@ import polars as pl
 
 from analysis.rows import flags, parquet, star
 from analysis.rows.star import Rows
-from rotgrid import grid, results
+from rotgrid import grid
 from rotgrid.results import failures, storage
+from rotgrid.results.columns import KEYS, TableName
 from rotgrid.spec import Probe, Trial
 
 Place = str | os.PathLike[str]
@@ -96,19 +97,19 @@ def diagnostics(*locations: Place) -> pl.DataFrame:
     return _table(locations, "diagnostics")
 
 
-def _table(locations: Sequence[Place], table: results.TableName) -> pl.DataFrame:
+def _table(locations: Sequence[Place], table: TableName) -> pl.DataFrame:
     places = [place for place in locations if not _unreadable(place)]
     return _unique(places, table)[0]
 
 
-def _unique(places: Sequence[Place], table: results.TableName) -> tuple[pl.DataFrame, list[str]]:
+def _unique(places: Sequence[Place], table: TableName) -> tuple[pl.DataFrame, list[str]]:
     """Each row once, and a line for every skipped file."""
     frames, found = [parquet.empty(table)], []
     for place in places:
         for rows, skipped in parquet.batches(place, table, lambda rows: rows):
             frames.append(rows)
             found += skipped
-    return parquet.newest(pl.concat(frames), results.KEYS[table]), found
+    return parquet.newest(pl.concat(frames), KEYS[table]), found
 
 
 def read(*locations: Place, whole: int | None = None) -> Loaded:
@@ -127,7 +128,7 @@ def gather(*locations: Place, whole: int | None = None) -> Loaded:
     found = [line for place in locations for line in _unreadable(place)]
     places = [place for place in locations if not _unreadable(place)]
     evaluations, skipped = _evaluations(places, whole)
-    tables: dict[results.TableName, pl.DataFrame] = {}
+    tables: dict[TableName, pl.DataFrame] = {}
     for table in ("training", "diagnostics", "equivariance"):
         tables[table], more = _unique(places, table)
         skipped += more
@@ -188,7 +189,7 @@ def _checked(rows: pl.DataFrame) -> pl.DataFrame:
 def _valid(rows: Rows) -> tuple[Rows, list[str]]:
     """The rows that count, and lines on the others."""
     found = []
-    unique = star.newest(rows, results.KEYS["evaluations"])
+    unique = star.newest(rows, KEYS["evaluations"])
     if repeated := star.height(rows) - star.height(unique):
         found.append(f"{repeated} rows repeat a (trial, probe); the newest of each is kept")
     current = unique if star.told_apart(unique, FIELDS) else star.newest(unique, FIELDS)

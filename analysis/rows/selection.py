@@ -7,8 +7,9 @@ import polars as pl
 
 from analysis.rows import vocabulary
 from analysis.rows.notes import LeftOut, Note, OtherVariants
-from rotgrid.spec import LATER, MODELS, VARIANTS
+from rotgrid.spec import LATER
 from rotgrid.spec.recipes import ORIGINALS, RecipeName, canonical, recipe_of
+from rotgrid.spec.vocabulary import MODELS, VARIANTS
 
 SETTING = (
     "train_size",

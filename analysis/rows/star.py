@@ -11,7 +11,7 @@ from typing import NamedTuple
 import polars as pl
 
 from analysis.rows import parquet
-from rotgrid.results import PROVENANCE
+from rotgrid.results.columns import PROVENANCE
 from rotgrid.spec import Probe, Trial
 
 SHARED = {

@@ -42,7 +42,8 @@ from rotgrid.attacks.strong import (
     strong_from,
     without_gradient,
 )
-from rotgrid.spec import Attack, LabelRule, Precision, known
+from rotgrid.spec import known
+from rotgrid.spec.vocabulary import Attack, LabelRule, Precision
 
 Notes = dict[str, list[int]]
 """What an attack has to say beside: numbers of images, one per eps of the grid."""

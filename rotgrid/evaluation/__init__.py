@@ -29,8 +29,9 @@ from rotgrid.evaluation import equivariance, gradient_masking
 from rotgrid.results.failures import MachineError
 from rotgrid.results.storage import StoreError
 from rotgrid.rotation import draw_angles, draw_shifts, rotate, transform
-from rotgrid.spec import ModelName, Probe, Trial
+from rotgrid.spec import Probe, Trial
 from rotgrid.spec.sweeps import UNTURNED, grouped, same_images, same_sweep
+from rotgrid.spec.vocabulary import ModelName
 from rotgrid.training import ignore
 
 LOG = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from rotgrid.attacks import fgsm, predicted, sweep
 from rotgrid.attacks.linf import frozen, in_batches, indices, input_gradient
 from rotgrid.models.layers import unkept
-from rotgrid.spec import Attack
+from rotgrid.spec.vocabulary import Attack
 
 SEED = 20191
 """Of all random starts here; other ones than those of the rows."""

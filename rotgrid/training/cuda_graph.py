@@ -9,7 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from rotgrid.spec import Adversary, Trial
+from rotgrid.spec import Trial
+from rotgrid.spec.vocabulary import Adversary
 from rotgrid.training.losses import adversarial_loss
 
 Step = Callable[[Tensor, Tensor, float, torch.Generator], Tensor]

@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from rotgrid import results
+from rotgrid.results.columns import SCHEMA_VERSION, SCHEMAS
 from rotgrid.spec import Probe, Trial
 
 ROOT = Path(__file__).parents[2]
@@ -144,11 +144,11 @@ def part(folder, trial, fields):
         class_n=pl.Series([[N // 10] * 10] * len(fields)),
         class_n_correct=pl.Series(counts.tolist()),
     )
-    schema = results.SCHEMAS["evaluations"]
+    schema = SCHEMAS["evaluations"]
     empty = pl.from_arrow(schema.empty_table())
     frame.select(pl.col(name).cast(dtype) for name, dtype in empty.schema.items()).write_parquet(
         f"{folder}/{trial.key()}.parquet",
-        metadata={"rotgrid.schema_version": str(results.SCHEMA_VERSION)},
+        metadata={"rotgrid.schema_version": str(SCHEMA_VERSION)},
     )
 
 

@@ -7,7 +7,7 @@ from rotgrid.cost import rates
 from rotgrid.cost.rates import Rates
 from rotgrid.cost.work import MULTIPLY_ADDS, Work
 from rotgrid.grid import Resources
-from rotgrid.spec import MODELS
+from rotgrid.spec.vocabulary import MODELS
 
 SOME = Rates(1e-3, 2e-3, 5e-4)
 STDCNN, GCNN = ("stdcnn", "table1"), ("gcnn", "table1")

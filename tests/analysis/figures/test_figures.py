@@ -12,7 +12,8 @@ from analysis.figures.registry import FIGURES
 from analysis.report import methods
 from analysis.rows import selection
 from analysis.rows.selection import NotMeasured
-from rotgrid.spec import ATTACKS, Probe
+from rotgrid.spec import Probe
+from rotgrid.spec.vocabulary import ATTACKS
 
 from made_up import chart, frame, learned, row, study, table_of, trials_of, whole
 

@@ -7,7 +7,8 @@ import pytest
 
 from analysis.figures import boundaries, labels, pareto_fronts, theme
 from analysis.rows.selection import NotMeasured
-from rotgrid.spec import VARIANTS, Probe, Trial
+from rotgrid.spec import Probe, Trial
+from rotgrid.spec.vocabulary import VARIANTS
 
 from made_up import chart, frame, learned, row, study, table_of, trials_of, turned, whole
 

@@ -5,7 +5,8 @@ import pytest
 
 from analysis.figures import thinning
 from analysis.figures.panels import MOST_ROWS
-from rotgrid.spec import MODELS, VARIANTS, Probe, Trial
+from rotgrid.spec import Probe, Trial
+from rotgrid.spec.vocabulary import MODELS, VARIANTS
 
 from made_up import chart, frame, row, table_of, turned
 

@@ -13,6 +13,7 @@ from analysis.rows import parquet
 from analysis.rows.scan import gather, read
 from rotgrid import results
 from rotgrid.results import failures, storage
+from rotgrid.results.columns import SCHEMA_VERSION, TABLES
 from rotgrid.spec import Probe, Trial
 
 from made_up import PROVENANCE, checks, epochs, frame, row, store
@@ -36,7 +37,7 @@ def test_load_gives_every_row_with_the_schema(tmp_path):
         ("gcnn", 0.0, 1_000),
         ("gcnn", 20.0, 1_000),
     ]
-    assert rows.columns == [c.name for c in results.TABLES["evaluations"]] + ["flags"]
+    assert rows.columns == [c.name for c in TABLES["evaluations"]] + ["flags"]
     assert rows["flags"].to_list() == [None, None]
     assert analysis.problems(tmp_path) == []
 
@@ -222,7 +223,7 @@ def test_a_part_of_a_newer_version_is_skipped_and_one_of_an_older_is_read(tmp_pa
     store(tmp_path, rows_of())
     (part,) = (tmp_path / "evaluations").iterdir()
     table = pq.read_table(part)
-    newer = results.SCHEMA_VERSION + 1
+    newer = SCHEMA_VERSION + 1
     for name, version, lacking in (
         ("older", b"1", ["class_n", "loss"]),
         ("newer", str(newer).encode(), []),
