@@ -195,9 +195,9 @@ def flagged(rows: pl.DataFrame, *, outlined: bool) -> str:
     by = ["model", "variant", "train_rotation", "adversary"]
     networks = rows.group_by(by).agg(flags=joined_flags()).filter(pl.col("flags") != "").sort(by)
     words = []
-    for model, variant, turn, adversary, flags in networks.iter_rows():
+    for model, variant, degrees, adversary, flags in networks.iter_rows():
         trained = "" if adversary == "none" else f", adversary {adversary}"
-        words.append(f"{vocabulary.label(model)} {variant}, range {turn:g}{trained} ({flags})")
+        words.append(f"{vocabulary.label(model)} {variant}, range {degrees:g}{trained} ({flags})")
     more = [f"{len(words) - MOST_FLAGGED} more"] if len(words) > MOST_FLAGGED else []
     named = "; ".join([*words[:MOST_FLAGGED], *more])
     marks = " (dotted outlines)" if outlined else ""

@@ -22,6 +22,8 @@ KIND = (
     "attack",
     "eps",
 )
+TIMES, ACCURACIES = ("seconds_min", "seconds_max"), ("accuracy_min", "accuracy_max")
+"""What the axes hold."""
 MOST_LABELS = 8
 """Models that are named beside their points; more are named in the legend only."""
 LEGEND = (
@@ -107,11 +109,13 @@ def with_seconds(rows: pl.DataFrame, seconds: pl.DataFrame) -> pl.DataFrame:
     label = pl.when(usual & room).then(pl.col("model").replace(names))
     data = data.with_columns(_hollow=~usual, _label=label).sort("_hollow", maintain_order=True)
     of_attacks = data.partition_by("attack", maintain_order=True)
-    return pl.concat(_placed(of_attack, time_axis(data)) for of_attack in of_attacks)
+    return pl.concat(
+        _placed(of_attack, scales.log_domain(data, *TIMES)) for of_attack in of_attacks
+    )
 
 
 def _placed(data: pl.DataFrame, time: scales.Domain) -> pl.DataFrame:
-    up = accuracies(data)
+    up = scales.domain_of(data, *ACCURACIES)
     return labels.placed(
         data,
         labels.Axis("seconds", time.lower, time.upper, theme.WIDTH, log=True),
@@ -127,21 +131,11 @@ def usual_recipe(data: pl.DataFrame) -> str:
     return str(counts["recipe"][-1]) if counts.height else str(data["recipe"][0])
 
 
-def time_axis(data: pl.DataFrame) -> scales.Domain:
-    """The axis of seconds, the same for every panel."""
-    return scales.log_domain(data, "seconds_min", "seconds_max")
-
-
-def accuracies(data: pl.DataFrame) -> scales.Domain:
-    """The axis of accuracies of one panel."""
-    return scales.domain_of(data, "accuracy_min", "accuracy_max")
-
-
 def panel(data: pl.DataFrame, attack: str, look: Mapping[str, Any]) -> alt.LayerChart:
     """Accuracy under one attack, or none, against the time of training."""
     shown = data.filter(attack=attack)
-    domain, title = accuracies(shown), "Training time (seconds)"
-    x = layers.ranged(scales.log_amount, alt.X, "seconds", time_axis(data), title)
+    domain, title = scales.domain_of(shown, *ACCURACIES), "Training time (seconds)"
+    x = layers.ranged(scales.log_amount, alt.X, "seconds", scales.log_domain(data, *TIMES), title)
     y = layers.ranged(scales.share, alt.Y, "accuracy", domain, "Accuracy")
     tips = [*KIND, "seconds", "seconds_min", "seconds_max", *SUMMARY]
     marks = layers.scatter(data, x, y, look, tips, paths=False)

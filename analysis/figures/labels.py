@@ -157,15 +157,15 @@ def placed(data: pl.DataFrame, across: Axis, up: Axis, panel: str) -> pl.DataFra
     """Adds where each `_label` stands (`_label_x`, `_label_y`) so that none lies on another or on
     a point of its panel, and the end of the line that leads there from its point (`_tip_x`,
     `_tip_y`; null where the label is beside its point)."""
-    parts = []
-    for part in data.partition_by(panel, maintain_order=True):
-        xs, ys = ([a.pixels(v) for v in part[a.column]] for a in (across, up))
+    frames = []
+    for frame in data.partition_by(panel, maintain_order=True):
+        xs, ys = ([a.pixels(v) for v in frame[a.column]] for a in (across, up))
         at = list(zip(xs, ys, strict=True))
-        boxes = boxed(at, part["_label"].to_list(), across.size, up.size)
+        boxes = boxed(at, frame["_label"].to_list(), across.size, up.size)
         stands = [_stands(point, box, across, up) for point, box in zip(at, boxes, strict=True)]
         places = pl.DataFrame(stands, schema=dict.fromkeys(PLACES, pl.Float64), orient="row")
-        parts.append(pl.concat([part, places], how="horizontal"))
-    return pl.concat(parts)
+        frames.append(pl.concat([frame, places], how="horizontal"))
+    return pl.concat(frames)
 
 
 def _stands(
@@ -175,8 +175,8 @@ def _stands(
         return [None] * 4
     (x, y), tip = box.middle(), box.nearest(*point)
     middle = [across.value(x), up.value(y)]
-    beside = math.dist(point, tip) <= 2 * POINT
-    return [*middle, *([None, None] if beside else [across.value(tip[0]), up.value(tip[1])])]
+    near = math.dist(point, tip) <= 2 * POINT
+    return [*middle, *([None, None] if near else [across.value(tip[0]), up.value(tip[1])])]
 
 
 def end_labels(

@@ -120,11 +120,11 @@ def titled(
     chart = alt.concat(
         first, *others, columns=columns, spacing=theme.GAP, config=theme.config(), **about
     )
-    for part in (chart, *chart.concat):
-        if isinstance(part.data, pl.DataFrame):
-            part.data = embeddable(part.data)
     if data is not None:
-        chart.data = embeddable(data)
+        chart.data = data
+    for owner in (chart, *chart.concat):
+        if isinstance(owner.data, pl.DataFrame):
+            owner.data = embeddable(owner.data)
     return chart
 
 

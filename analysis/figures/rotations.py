@@ -95,12 +95,12 @@ def figure03(rows: pl.DataFrame) -> alt.ConcatChart:
     data = summary(rows, ["model", "variant", "train_rotation", "test_rotation", "train_size"])
     look = layers.model_encodings(data["model"])
     drawn = []
-    for turn, name in SIZES.items():
-        only = {"train_rotation": turn}
+    for degrees, name in SIZES.items():
+        only = {"train_rotation": degrees}
         if panels.within(data, only)["train_size"].n_unique() > 1:
             drawn.append(panels.against_size(name, data, look, only))
         else:
-            notes.append(f"Not measured at two sizes: {name} (train_rotation {turn:g}).")
+            notes.append(f"Not measured at two sizes: {name} (train_rotation {degrees:g}).")
     question = "How many training images do the networks need?"
     return figure(question, rows, [captions.NO_ADVERSARY, *notes], drawn, data)
 
