@@ -154,7 +154,7 @@ def test_claims_are_judged_by_the_stored_rows(outcomes):
     [
         ("overview", "overview", "baseline"),
         ("difference", "difference", "baseline"),
-        ("architectures", "figure01", "architectures"),
+        ("architectures", "figure12", "architectures"),
     ],
 )
 def test_pictures_are_as_large_as_what_the_stored_rows_give(picture, figure, place):
@@ -164,6 +164,9 @@ def test_pictures_are_as_large_as_what_the_stored_rows_give(picture, figure, pla
         ((_, drawn),) = pictures.printed(pool, [found[figure].svg])
     size = slice(16, 24)  # width and height of a PNG
     assert (ROOT / f"docs/{picture}.png").read_bytes()[size] == drawn[size]
+    if picture == "architectures":
+        assert "![Accuracy of the six architectures" in WORDS
+        assert found[figure].table["model"].n_unique() == 6
 
 
 def test_every_fault_has_a_test():

@@ -51,14 +51,18 @@ def notes(rows: Rows) -> list[str]:
 
 
 def checked(loaded: Loaded) -> str:
-    """How many networks were checked, and how many of all fail."""
+    """How many networks were checked for masked gradients, and how many of all fail any check."""
     networks = star.distinct(loaded.rows, ["trial"])
     tables = loaded.diagnostics, networks, loaded.failed
-    counts = [table["trial"].n_unique() for table in tables]
-    return (
-        "Networks checked for masked gradients: {:,} of {:,}. Networks whose accuracy under "
-        "attack is not to be believed: {:,}."
-    ).format(*counts)
+    checked, every, failing = (table["trial"].n_unique() for table in tables)
+    words = [f"Networks checked for masked gradients: {checked:,} of {every:,}."]
+    if checked < every:
+        others = "the others" if checked else "these networks"
+        words.append(f"Whether the accuracy of {others} under attack can be believed is unknown.")
+    if checked or failing:
+        unbelieved = "Networks whose accuracy under attack is not to be believed"
+        words.append(f"{unbelieved}, by these or other checks: {failing:,}.")
+    return " ".join(words)
 
 
 def failed(loaded: Loaded) -> pl.DataFrame:
