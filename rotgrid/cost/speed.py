@@ -139,7 +139,7 @@ def learn(plans: Sequence[Plan], stock: Inventory, resources: Resources) -> Spee
 def time_ratios(
     plans: Sequence[Plan], stock: Inventory, start: Speed
 ) -> dict[Network, list[tuple[float, float]]]:
-    """True over expected seconds of training and of measuring, of each trial that has rows from this
+    """True over expected seconds of training and of measuring, of each trial with rows from this
     kind of device; 0 where there are none."""
     some = plans if stock.seconds else []
     probes = {probe.key(): probe for plan in some for probe in distinct_probes(plan)}
