@@ -28,8 +28,10 @@ from rotgrid.spec import Trial
 LOSSES = 10
 """Attempts at one trial that nodes or the results end, not counted as attempts, before the launch
 gives up on it."""
+
 NODE_LOST = re.compile("its node has died|ActorUnavailableError|is temporarily unavailable")
 """How Ray says that a process is gone with its node, or out of reach."""
+
 DIED = "ProcessDied: the process was killed, or ran out of memory"
 
 

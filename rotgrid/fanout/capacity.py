@@ -18,6 +18,7 @@ from rotgrid.grid import Resources
 
 BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")
 """What `ray up` leaves on the head; Ray has no other way to ask."""
+
 GROWTH_SECONDS = 900.0
 """For an autoscaler to add a node that a trial fits on."""
 

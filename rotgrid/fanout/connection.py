@@ -13,6 +13,7 @@ from rotgrid.results.failures import MachineError
 
 CONNECT_SECONDS = 4.0
 """For a cluster to answer, twice: a connection, and a word of Ray's protocol."""
+
 HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 """How HTTP/2, which Ray speaks, begins: the preface, and an empty frame of settings."""
 

@@ -100,7 +100,7 @@ TABLES: dict[TableName, list[Column]] = {
             "no_gradient",
             pa.int64(),
             "images",
-            "strong: images at which the margin has a gradient of exactly zero",
+            "strong: images at which the margin has no gradient, or one that is not its slope",
         ),
         Column(
             "square_only",
@@ -167,6 +167,7 @@ NULLABLE = (
     "code",
 )
 """Columns that are null where they do not apply or were not yet written."""
+
 SCHEMAS = {
     table: pa.schema([pa.field(c.name, c.type) for c in columns])
     for table, columns in TABLES.items()

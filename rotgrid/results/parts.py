@@ -20,10 +20,13 @@ from rotgrid.spec import LATER
 
 COMPACTED = "compacted-"
 """How the files of `rotgrid.compact` begin: named by their content, so that it never changes."""
+
 DIGITS = 16
 """Of SHA-256 in their names."""
+
 SEAL, UNSEALED = b"crc32=", b"00000000"
 """Where a part has the checksum of the whole file, and what it is computed with in that place."""
+
 NONSENSE = (pa.ArrowException, OSError, ValueError, KeyError)
 """What is raised for content that is no part."""
 

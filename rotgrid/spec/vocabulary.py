@@ -67,8 +67,10 @@ VARIANTS: dict[ModelName, tuple[str, ...]] = {
 }
 """The variants of each model, the default first. `matched-X` has the parameter count of the other
 model's variant X (as near as whole widths allow)."""
+
 OF_SEVERAL: tuple[ModelName, ...] = ("roteqnet",)
 """The models that cannot train on one image at a time: batch norm has a single value a map."""
+
 NO_EPS: dict[str, object] = {"eps": 0.0, "eps_unit": "pixel"}
 NO_STEPS: dict[str, object] = {"steps": 0}
 NO_STARTS: dict[str, object] = {"restarts": 0}
@@ -99,8 +101,10 @@ FIXED: dict[Attack, dict[str, object]] = {
     "diagnostics": ONE_LOSS | NO_SOURCE,
 }
 """The fields of a probe that an attack does not have, and what they are set to."""
+
 STEPS: dict[Attack, int] = {"apgd": 100, "square": 1000, "fmn": 50, "strong": 100}
 """Default steps, where they are not 40."""
+
 LOSSES: dict[Attack, tuple[AttackLoss, ...]] = {
     "pgd": ("ce", "margin"),
     "fmn-pgd": ("ce", "margin"),
@@ -109,6 +113,7 @@ LOSSES: dict[Attack, tuple[AttackLoss, ...]] = {
     "spatial-pgd": ("ce", "margin"),
 }
 """What an attack can climb, where there is a choice."""
+
 AT_LEAST_ONE: dict[Attack, tuple[str, ...]] = {
     "noise": ("restarts",),
     "sign-noise": ("restarts",),
@@ -119,15 +124,18 @@ AT_LEAST_ONE: dict[Attack, tuple[str, ...]] = {
 }
 """The fields with which an attack makes no sense at 0. Elsewhere 0 steps look at the start alone,
 and 0 restarts are one start at the image."""
+
 CLIMBING: tuple[Attack, ...] = ("pgd", "apgd", "fmn-pgd", "transfer")
 """The attacks that with 0 steps and 0 restarts would look at the image alone."""
+
 PREDICTED: tuple[Attack, ...] = ("fgsm", "bim", "pgd")
 """The attacks that can take the predicted label for the true one."""
+
 ATTACK_REVISIONS: dict[Attack, int] = {"strong": 2, "fmn-pgd": 2, "apgd": 2, "square": 2}
 """Of attacks that no longer do what they did: part of the keys of their probes, so that those are
 measured again and no others. 2 of all: one more attack below the eps at which one failed; also of
-`strong`: all of Square's queries where gradients mean little, and a start for each target; and of
-`fmn-pgd`: 50 steps of FMN."""
+`strong`: all of Square's queries where gradients vanish, are false or mean little, and a start for
+each target; and of `fmn-pgd`: 50 steps of FMN."""
 
 
 class Split(NamedTuple):
