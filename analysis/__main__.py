@@ -18,7 +18,7 @@ from analysis.report import pictures, tables, worst
 from analysis.report.page import NOT_DRAWN, Drawn, report
 from analysis.report.reads import WANTED
 from analysis.rows.loading import Loaded, NoResults, gather
-from analysis.rows.selection import Comparable, NotMeasured, TooManyRows
+from analysis.rows.selection import CannotShow, Comparable, NotMeasured
 from rotgrid.console import tolerate_lost_output
 from rotgrid.results import storage
 
@@ -182,7 +182,7 @@ def drawings(loaded: Loaded, pool: Executor, figures: Mapping[str, Figure] = FIG
             spec = chart.to_dict(validate=False)  # which takes longest; the tests do it
             svg = pool.submit(vl_convert.vegalite_to_svg, spec)
             asked[name] = spec, svg, tables.of(chart)
-        except (NotMeasured, TooManyRows) as error:
+        except (NotMeasured, CannotShow) as error:
             found.missing[name] = str(error)
         except Exception as error:
             gave_up(found, name, error)

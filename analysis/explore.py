@@ -22,11 +22,11 @@ with app.setup:
     import polars as pl
 
     from analysis.claims import verdicts
-    from analysis.figures import panels, theme
+    from analysis.figures import layers, panels, theme
     from analysis.figures.registry import FIGURES
     from analysis.rows import vocabulary
     from analysis.rows.loading import gather
-    from analysis.rows.selection import NotMeasured, TooManyRows, comparable
+    from analysis.rows.selection import CannotShow, NotMeasured, comparable
     from analysis.stats.summary import summary
 
 
@@ -88,7 +88,7 @@ def _(across, attack, models, rows):
     alike, notes = comparable(chosen, all_variants=True) if len(chosen) else (chosen, [])
     cells = ["model", "variant", "adversary", "train_size", "train_rotation", "test_rotation"]
     table = summary(alike, [*cells, "attack", "eps", "eps_unit"])
-    mo.vstack([mo.plain_text("\n".join(notes)), mo.ui.table(table)])
+    mo.vstack([mo.plain_text("\n".join(map(str, notes))), mo.ui.table(table)])
     return (table,)
 
 
@@ -99,7 +99,7 @@ def _(across, table):
     chart = base.mark_point(filled=True, size=60).encode(
         alt.Y("accuracy:Q", title=theme.title("accuracy"), scale=alt.Scale(domain=[0, 1])),
         shape="adversary:N",
-        tooltip=panels.tooltip(table.columns),
+        tooltip=layers.tooltip(table.columns),
     ) + base.mark_rule().encode(alt.Y("wilson_lower:Q", title=""), alt.Y2("wilson_upper"))
     mo.ui.altair_chart(chart.properties(width=600, height=360))
     return (chart,)
@@ -121,7 +121,7 @@ def _(loaded, name, rows):
     try:
         _needs = (getattr(loaded, table) for table in FIGURES[name.value].needs)
         figure = FIGURES[name.value].draw(rows, *_needs)
-    except (NotMeasured, TooManyRows) as error:
+    except (NotMeasured, CannotShow) as error:
         figure = mo.plain_text(f"Not drawn: {error}")
     figure
     return (figure,)

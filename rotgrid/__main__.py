@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 import rotgrid
 from rotgrid.console import tolerate_lost_output
-from rotgrid.grid.positions import nearest
+from rotgrid.grid.spelling import nearest
 
 VERBS = {
     "launch": ("rotgrid.launch", "train and measure what a grid asks for"),
     "status": ("rotgrid.status", "what is done, failed and missing"),
     "analysis": ("analysis.__main__", "draw report, figures and tables"),
     "compact": ("rotgrid.compact", "merge many small result files"),
-    "calibrate": ("rotgrid.calibrate", "measure how fast this machine is"),
 }
 """The module of each verb, and what it does; `python -m MODULE` is the same command."""
 

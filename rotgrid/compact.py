@@ -23,7 +23,9 @@ import pyarrow.compute as pc
 
 from rotgrid import results
 from rotgrid.console import tolerate_lost_output
-from rotgrid.results import COMPACTED, KEYS, SCHEMA_VERSION, SCHEMAS, Root, TableName, storage
+from rotgrid.results import Root, storage
+from rotgrid.results.columns import KEYS, SCHEMA_VERSION, SCHEMAS, TableName
+from rotgrid.results.parts import COMPACTED, DIGITS, encoded, subset
 
 FULL_BYTES = 128 << 20
 """In memory: a file with as much is not written again; few have more than twice as much."""
@@ -105,7 +107,7 @@ def survey(root: Root, table: TableName, problems: list[str]) -> tuple[Known, li
     parts = [name for name in names if not is_full(name)]
     full = [name for name in names if is_full(name)]
     known: Known = {}
-    for name, rows in readable(root, full, results.subset(table, KEYS[table]), problems):
+    for name, rows in readable(root, full, subset(table, KEYS[table]), problems):
         keys = results.keys_of(rows, table)
         if any(overlap(keys, others) for others in known.values()):
             parts.append(name)
@@ -164,7 +166,7 @@ def store(root: Root, table: TableName, rows: pa.Table) -> Known:
     written = {}
     for start, stop in itertools.pairwise(bounds):
         data = encode(rows, order[start:stop])
-        name = f"{table}/{head}{hashlib.sha256(data).hexdigest()[: results.DIGITS]}.parquet"
+        name = f"{table}/{head}{hashlib.sha256(data).hexdigest()[:DIGITS]}.parquet"
         storage.put(root, name, data)
         written[name] = keys[start:stop]
     return written
@@ -175,7 +177,7 @@ def encode(rows: pa.Table, order: pa.Array) -> bytes:
     version = {"rotgrid.schema_version": str(SCHEMA_VERSION)}
     starts = range(0, len(order), GROUP_ROWS)
     groups = (rows.take(order[start : start + GROUP_ROWS]) for start in starts)
-    return results.encoded(groups, rows.schema.with_metadata(version))
+    return encoded(groups, rows.schema.with_metadata(version))
 
 
 def readable(

@@ -60,3 +60,14 @@ def interpreter() -> str:
     path = Path(sys.executable or "python3")
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words, to two figures or so: `145 s`, `12 min`, `3.5 h`, `4 days`."""
+    if seconds < 180:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.0f} days"

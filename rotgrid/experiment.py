@@ -22,8 +22,9 @@ from rotgrid.results.checkpoints import weights_of
 from rotgrid.results.failures import MachineError
 from rotgrid.results.provenance import provenance
 from rotgrid.results.storage import Root
-from rotgrid.spec import VARIANTS, DataName, ModelName, Probe, Trial, digest
+from rotgrid.spec import Probe, Trial, digest
 from rotgrid.spec.recipes import recipe_of
+from rotgrid.spec.vocabulary import VARIANTS, DataName, ModelName
 from rotgrid.training import fit, ignore
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3

@@ -7,31 +7,27 @@ Exit codes: 0 all done, 1 internal error, 2 usage or invalid grid, 3 finished wi
 import argparse
 import contextlib
 import dataclasses
-import functools
 import hashlib
 import math
 import os
 import signal
 import sys
-import time
 import traceback
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rich.table import Table
-
-from rotgrid import compact, cost, grid, results
-from rotgrid.console import command, tolerate_lost_output, wide
+from rotgrid import compact, cost, grid
+from rotgrid.console import command, tolerate_lost_output
 from rotgrid.cost import speed
-from rotgrid.cost.work import Network
-from rotgrid.fanout.progress import Tracker, duration
-from rotgrid.grid.positions import GridError
+from rotgrid.cost.tables import Todo, print_plan
+from rotgrid.fanout import local
+from rotgrid.fanout.progress import Tracker
+from rotgrid.grid.problems import GridError
 from rotgrid.results import failures, inventory, storage
+from rotgrid.results.columns import KEYS as ROW_KEYS
 from rotgrid.results.inventory import Inventory
-from rotgrid.spec import Probe, Trial
+from rotgrid.spec import Trial
 
-Todo = dict[Trial, tuple[Probe, ...]]
 MOST_SLOTS = 100_000
 MANY_FILES = 300
 """Of one table: a launch that leaves more merges them."""
@@ -230,8 +226,8 @@ def execute(
     plan: grid.Plan, todo: Todo, stock: Inventory, results_in: str, args: argparse.Namespace
 ) -> int:
     """Run the trials; 0, or the exit code of what made it impossible."""
-    speeds = speed.speeds(results_in, plan.resources)
-    expected = cost.estimate(todo, stock.trained, speeds)
+    learned = speed.learn(speed.plans_here(plan, results_in), stock, plan.resources)
+    expected = cost.estimate(todo, stock.trained, learned)
     names = {trial.key(): f"{trial.model} {trial.variant}" for trial in todo}
     here = args.local or bool(args.only)
     try:
@@ -240,7 +236,7 @@ def execute(
         with Tracker(expected.seconds, names) as tracker:
             limits = time_limits(expected, plan.resources)
             if here:
-                run_here(todo, results_in, plan.resources, tracker, limits)
+                local.run(todo, results_in, plan.resources, tracker, limits)
             elif problem := run_there(todo, results_in, plan, tracker, limits, args.address):
                 return fail(5, problem)
     except KeyboardInterrupt:
@@ -249,7 +245,7 @@ def execute(
     except (storage.StoreError, failures.MachineError) as error:
         why = f"{error}; what is finished is kept. Then go on with:"
         return fail(5, why, f"  {again(args)}")
-    if hopeless(tracker):
+    if local.hopeless(tracker):
         left = len(todo) - len(tracker.failed)
         print(f"stopped: the first trials all failed; {left} were not started", file=sys.stderr)
     return 0
@@ -321,57 +317,19 @@ def run_there(
 ) -> str:
     """Run the list on a Ray cluster; what kept it from starting, if something did."""
     from rotgrid.fanout import tune
+    from rotgrid.fanout.connection import ClusterError
 
     try:
         tune.run(todo, results_in, plan.resources, tracker, limits, address)
-    except tune.ClusterError as error:
+    except ClusterError as error:
         return str(error)
     return ""
-
-
-def run_here(
-    todo: Mapping[Trial, Sequence[Probe]],
-    results_in: str,
-    resources: grid.Resources,
-    tracker: Tracker,
-    limits: Mapping[str, float],
-) -> None:
-    """The same list without Ray: one trial after the other in this process."""
-    from rotgrid import experiment
-
-    tries = failures.Attempts(uuid.uuid4().hex[:8], resources.retries)
-    for trial, probes in todo.items():
-        if hopeless(tracker):
-            break
-        key, outcome = trial.key(), "again"
-        while outcome == "again":
-            tracker.started(key)
-            work = functools.partial(
-                experiment.run,
-                trial,
-                probes,
-                results_in,
-                threads=resources.cpu,
-                gpu_share=resources.gpu,
-                until=time.monotonic() + limits[key],
-                progress=functools.partial(tracker.doing, key),
-            )
-            outcome = failures.attempt(work, trial, results_in, tries, tracker.say)
-            if outcome == "again":
-                tracker.again(key)
-        tracker.finished(key, failed=outcome == "failed")
-
-
-def hopeless(tracker: Tracker) -> bool:
-    """Whether so many trials have failed, and none succeeded, that the rest would, too."""
-    return not tracker.done and len(tracker.failed) >= failures.HOPELESS
 
 
 def conclude(plan: grid.Plan, results_in: str, args: argparse.Namespace, drawn: bool) -> int:
     """Draw the report, list what failed; the exit code."""
     out = report_folder(plan, results_in)
     if not drawn:
-        speed.remember(results_in, plan.resources)
         merge_many(results_in)
     code = 0
     if not args.no_report and not (drawn and Path(out, "report.html").exists()):
@@ -392,7 +350,7 @@ def merge_many(results_in: str) -> None:
     Others may launch, read or merge at the same time; what fails costs no row, and is left to the
     next launch.
     """
-    for table in results.KEYS:
+    for table in ROW_KEYS:
         try:
             if len(storage.names(results_in, table, ".parquet")) > MANY_FILES:
                 compact.compact(results_in, table)
@@ -437,111 +395,6 @@ def report_folder(plan: grid.Plan, results_in: str) -> str:
     return (
         os.path.abspath(f"report/{plan.name}") if "://" in results_in else f"{results_in}/report"
     )
-
-
-def print_plan(
-    plan: grid.Plan,
-    todo: Todo,
-    failed: Todo,
-    stock: Inventory,
-    results_in: str,
-    args: argparse.Namespace,
-) -> None:
-    """The plan as tables on stdout."""
-    to_train = sum(trial.key() not in stock.trained for trial in todo)
-    left = sum(map(len, todo.values()))
-    lacking = {**failed, **todo}
-    done = plan.rows - sum(map(len, lacking.values()))
-    speeds = speed.speeds(results_in, plan.resources)
-    expected = cost.estimate(todo, stock.trained, speeds)
-    facts = Table(box=None, show_header=False, pad_edge=False)
-    for name, value in (
-        ("grid", f"{plan.name} {plan.description}".strip()),
-        ("trials", f"{len(plan.trials):,} networks"),
-        ("probes", f"{len(grid.distinct_probes(plan)):,} distinct measurements"),
-        ("rows", f"{plan.rows:,} (trial, probe) pairs"),
-        ("cartesian", cartesian(plan)),
-        ("done", f"{done:,} rows, {len(plan.trials) - len(lacking):,} trials"),
-        ("failed", f"{len(failed):,} trials (--retry-failed tries them again)"),
-        ("trained", f"{len(todo) - to_train:,} networks whose rows are missing"),
-        ("to do", f"{to_train:,} networks to train, {left:,} rows to measure"),
-        *(prices(expected, plan.resources, args) if todo else ()),
-        ("results", results_in),
-    ):
-        facts.add_row(name, value)
-    axes = Table("axis", "values", box=None, pad_edge=False)
-    for field, values in plan.axes().items():
-        if not any(isinstance(value, str) for value in values):
-            values = sorted(values)  # type: ignore[type-var]
-        axes.add_row(field, ", ".join(map(inventory.shown, values)))
-    console = wide()
-    console.print(facts, axes, sep="\n\n", soft_wrap=False)
-    if len(plan.blocks) > 1 and todo:
-        console.print("", blocks_table(plan, todo, stock.trained, speeds, args), sep="\n")
-    if args.trials:
-        console.print("", inventory.trials_table(plan, stock), sep="\n")
-
-
-def cartesian(plan: grid.Plan) -> str:
-    """The size of the full cartesian grid of what varies, and its axes."""
-    axes = plan.cartesian()
-    cells = math.prod(axes.values())
-    size = f"{cells:,}" if cells < 1e9 else f"{cells:.1e}"
-    return f"{size} cells: " + (", ".join(f"{n} {axis}" for axis, n in axes.items()) or "no axis")
-
-
-def blocks_table(
-    plan: grid.Plan,
-    todo: Todo,
-    trained: set[str],
-    speeds: Callable[[Network], speed.Speed],
-    args: argparse.Namespace,
-) -> Table:
-    """What is to do for each block that is not done for one before it, with what it takes."""
-    unit = "GPU hours" if plan.resources.gpu else "core hours"
-    headers = ["block", "to train", "to measure", unit, *(["cost"] if args.price else [])]
-    table = Table(*headers, box=None, pad_edge=False)
-    left = {trial: set(probes) for trial, probes in todo.items()}
-    ready = set(trained)
-    for name, asked in plan.blocks.items():
-        own = {t: tuple(p for p in asked[t] if p in left[t]) for t in asked if t in left}
-        hours = sum(cost.estimate(own, ready, speeds).seconds.values()) / 3600
-        hours *= plan.resources.gpu or plan.resources.cpu
-        money = [f"{hours * args.price:,.2f}"] if args.price else []
-        to_train = sum(trial.key() not in ready for trial in own)
-        rows = sum(map(len, own.values()))
-        table.add_row(name, f"{to_train:,}", f"{rows:,}", figures(hours), *money)
-        ready.update(trial.key() for trial in own)
-    return table
-
-
-def prices(
-    expected: cost.Estimate, resources: grid.Resources, args: argparse.Namespace
-) -> list[tuple[str, str]]:
-    """What the plan takes, with how sure that is: time, work, money."""
-    slots = args.slots or cost.slots_here(resources)
-    at_once = "1 trial" if slots == 1 else f"{slots} trials"
-    longest = cost.makespan(expected.seconds.values(), slots)
-    unit = "GPU hour" if resources.gpu else "core hour"
-    hours = sum(expected.seconds.values()) * (resources.gpu or resources.cpu) / 3600
-    lines = [
-        ("time", f"{expected.between(longest, duration)} with {at_once} at once"),
-        ("work", f"{expected.between(hours, figures)} {unit}s"),
-    ]
-    if args.price:
-        money = expected.between(hours * args.price, "{:,.2f}".format)
-        lines.append(("cost", f"{money} at {args.price:.2f} per {unit}"))
-    gpu = ["--gpu"] if resources.gpu else []
-    measure = command("rotgrid.calibrate", args.grid, *gpu)
-    hint = f" (to measure this machine: {measure})" if speed.GUESS in expected.source else ""
-    return [*lines, ("estimate", expected.source + hint)]
-
-
-def figures(amount: float) -> str:
-    """Two figures, or the whole number, or thousandths."""
-    if amount < 0.1:
-        return f"{amount:.3f}"
-    return f"{amount:,.0f}" if amount >= 10 else f"{amount:.2g}"
 
 
 if __name__ == "__main__":

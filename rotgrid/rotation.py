@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rotgrid.spec import Interpolation
+from rotgrid.spec.vocabulary import Interpolation
 
 Stream = Literal["train", "val", "test"]
 STREAMS: dict[Stream, int] = {"train": 1, "val": 2, "test": 3}

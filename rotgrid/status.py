@@ -9,14 +9,13 @@ Exit codes: 0 done, 2 no results, 5 results not reachable.
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 
 from rich.table import Table
 
 from rotgrid import grid, results
 from rotgrid.console import command, tolerate_lost_output, wide
-from rotgrid.grid.positions import GridError
 from rotgrid.results import failures, inventory, storage
+from rotgrid.results.columns import TableName
 from rotgrid.results.inventory import STATES, Inventory
 
 
@@ -43,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def report(root: str, with_trials: bool) -> int:
     """Print the status of a results location; the exit code."""
     stock = inventory.take(root)
-    plans, problems = launched(root)
+    plans, problems = inventory.launched(root)
     if not (plans or problems or stock.measured):
         print(f"{root}: no launched grid and no rows", file=sys.stderr)
         return 2
@@ -60,20 +59,8 @@ def report(root: str, with_trials: bool) -> int:
 
 def damaged_elsewhere(root: str) -> list[str]:
     """A line for each damaged file of the tables that planning does not read."""
-    tables: list[results.TableName] = ["training", "equivariance", "diagnostics"]
+    tables: list[TableName] = ["training", "equivariance", "diagnostics"]
     return [line for table in tables for line in results.read(root, table, ["trial"])[1]]
-
-
-def launched(root: str) -> tuple[dict[str, grid.Plan], list[str]]:
-    """The plans of the stored grids by the names of their files, and what is wrong with others."""
-    plans, problems = {}, []
-    for name in storage.names(root, "grids", ".yaml"):
-        try:
-            text = (storage.get(root, name) or b"").decode()
-            plans[PurePosixPath(name).stem] = grid.parse(text, name)
-        except (GridError, UnicodeDecodeError) as error:
-            problems.append(str(error))
-    return plans, problems
 
 
 def summary(plans: dict[str, grid.Plan], stock: Inventory) -> Table:

@@ -8,7 +8,6 @@ import torch
 from hypothesis import settings
 
 from rotgrid import data
-from rotgrid.cost import rates
 from rotgrid.spec import Trial
 
 from launched import Launches
@@ -24,12 +23,6 @@ def _one_thread_and_seed() -> Iterator[None]:
     torch.manual_seed(0)
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the user's cache of speeds."""
-    monkeypatch.setattr(rates, "RATES_FILE", tmp_path / "cache" / "rates.json")
 
 
 @pytest.fixture

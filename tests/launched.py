@@ -39,7 +39,9 @@ class Launches:
         self.started = []
 
     def __call__(self, grid_file, root, *flags, fault=None):
-        program = [str(ROOT / "tests/faulty.py"), fault] if fault else ["-m", "rotgrid.launch"]
+        program = (
+            [str(ROOT / "tests/fanout/faulty.py"), fault] if fault else ["-m", "rotgrid.launch"]
+        )
         arguments = [str(grid_file), "--results", str(root), "--no-report", *flags]
         errors = self.folder / f"stderr{len(self.started)}"
         with open(errors, "w") as file:

@@ -18,7 +18,7 @@ from packaging.specifiers import SpecifierSet
 from ray.autoscaler._private.util import prepare_config, validate_config  # no public way
 
 from rotgrid import grid, launch
-from rotgrid.grid.positions import GridError
+from rotgrid.grid.problems import GridError
 
 ROOT = Path(__file__).parents[1]
 AWS, ONPREMISE = "cluster.yaml", "docs/cluster-onpremise.yaml"

@@ -12,7 +12,8 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from rotgrid import compact, results
-from rotgrid.results import KEYS, storage
+from rotgrid.results import storage
+from rotgrid.results.columns import KEYS, SCHEMAS
 from rotgrid.spec import LATER, Probe, Trial
 
 DAY = datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC)
@@ -63,7 +64,7 @@ def stored(root):
     for table, keys in KEYS.items():
         rows, skipped = results.read(root, table)
         assert skipped == []
-        assert rows.schema.equals(results.SCHEMAS[table])
+        assert rows.schema.equals(SCHEMAS[table])
         for row in rows.to_pylist():
             key = (table, *(row[name] for name in keys))
             assert key not in found

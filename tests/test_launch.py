@@ -10,7 +10,7 @@ import pytest
 import analysis
 from rotgrid import experiment, grid, launch
 from rotgrid.console import command
-from rotgrid.cost import rates, speed
+from rotgrid.cost import speed
 from rotgrid.results import inventory, storage
 from rotgrid.spec import Trial
 
@@ -46,7 +46,7 @@ def test_plan_says_what_would_be_done(grid_file, tmp_path, capsys):
     amount = r"[\d.]+ \w+"
     assert re.search(rf"time {amount} \({amount} to {amount}\) with \d+ trials? at once", out)
     assert re.search(r"work [\d.]+ \([\d.]+ to [\d.]+\) core hours", out)
-    assert f"(to measure this machine: {command('rotgrid.calibrate', str(grid_file))})" in out
+    assert "estimate a guess" in out
     assert " cost " not in out
     assert not (tmp_path / "r").exists()
 
@@ -60,8 +60,21 @@ def facts_of(plan, capsys, *flags):
 
 def test_plan_adds_up_time_work_and_money(grid_file, tmp_path, capsys, monkeypatch):
     """Two trials of an hour each: 12 epochs of 100 and 500 images, 12 ms each."""
-    sure = speed.Speed(rates.Rates(3.0, 1e-9, 0.0), rates.Rates(0.0, 0.0, 0.0), (0.5, 2), "known")
-    monkeypatch.setattr(launch.speed, "speeds", lambda *_: lambda network: sure)
+
+    class Known(speed.Speed):
+        def training(self, trial):
+            return 3.0 * trial.epochs * trial.train_size
+
+        def measuring(self, trial, probes):
+            return 0.0
+
+        def within(self, network):
+            return 0.5, 2.0
+
+        def source(self, network):
+            return "known"
+
+    monkeypatch.setattr(launch.speed, "learn", lambda *_: Known())
     at = ("--results", str(tmp_path / "r"), "--set", "blocks.b.epochs=12")
     found = facts_of(grid_file, capsys, *at, "--slots", "1", "--price", "3")
     assert found["time"] == "2.0 h (60 min to 4.0 h) with 1 trial at once"
@@ -96,8 +109,7 @@ def test_the_estimate_names_the_trials_it_is_from(grid_file, tmp_path, capsys):
     at = ("--results", str(tmp_path / "r"), "--set", "blocks.b.seed=[0, 1]")
     assert facts_of(grid_file, capsys, *at)["estimate"] == "from 2 trials finished here"
     elsewhere = facts_of(grid_file, capsys, "--results", str(tmp_path / "other"))
-    device = rates.device_name(grid.Resources())
-    assert elsewhere["estimate"] == f"from speeds measured on {device}"
+    assert elsewhere["estimate"] == speed.GUESS
     done = facts_of(grid_file, capsys, "--results", str(tmp_path / "r"))
     assert "time" not in done
 

@@ -24,7 +24,6 @@ ORDER = [
     "evaluation",
     "experiment",
     "fanout",
-    "calibrate",
     "compact",
     "launch",
     "status",

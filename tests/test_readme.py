@@ -17,11 +17,12 @@ from analysis.figures.registry import FIGURES
 from analysis.report import pictures
 from analysis.rows.loading import gather
 from rotgrid import cost, experiment, grid, launch, models, results, spec
-from rotgrid.cost import rates, speed, work
-from rotgrid.fanout.progress import duration
-from rotgrid.grid.positions import GridError
+from rotgrid.console import duration
+from rotgrid.cost import speed, tables
+from rotgrid.grid.problems import GridError
 from rotgrid.results import storage
-from rotgrid.spec import VARIANTS
+from rotgrid.results.columns import column_table
+from rotgrid.spec.vocabulary import ATTACK_REVISIONS, VARIANTS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -35,7 +36,7 @@ def blocks(language):
 
 def test_columns_are_those_of_the_schema():
     """If this fails: take the lines from the output of python -m rotgrid.results"""
-    evaluations = results.column_table().partition("**`training/`**")[0].splitlines()
+    evaluations = column_table().partition("**`training/`**")[0].splitlines()
     head = "| column | type | unit | meaning |\n|---|---|---|---|\n"
     (table,) = README.split(head)[1:]
     lines = table.partition("\n\n")[0].splitlines()
@@ -95,7 +96,7 @@ def test_links_lead_somewhere(target):
 
 
 def test_the_repository_names_no_machine():
-    assert not re.search(r"(/root|/home/(?!ray)|/work|/tmp)\b", DOCUMENTS)
+    assert not re.search(r"(?<!\w)(/root|/home/(?!ray)|/work|/tmp)\b", DOCUMENTS)
 
 
 def share(rows, **condition):
@@ -153,7 +154,7 @@ def test_claims_are_judged_by_the_stored_rows(outcomes):
     [
         ("overview", "overview", "baseline"),
         ("difference", "difference", "baseline"),
-        ("architectures", "figure01", "architectures"),
+        ("architectures", "figure12", "architectures"),
     ],
 )
 def test_pictures_are_as_large_as_what_the_stored_rows_give(picture, figure, place):
@@ -163,13 +164,16 @@ def test_pictures_are_as_large_as_what_the_stored_rows_give(picture, figure, pla
         ((_, drawn),) = pictures.printed(pool, [found.drawn[figure].svg])
     size = slice(16, 24)  # width and height of a PNG
     assert (ROOT / f"docs/{picture}.png").read_bytes()[size] == drawn[size]
+    if picture == "architectures":
+        assert "![Accuracy of the six architectures" in WORDS
+        assert found[figure].table["model"].n_unique() == 6
 
 
 def test_every_fault_has_a_test():
     """The fault matrix: the last column names a test that there is, and no test of one is left."""
     table = README.partition("| fault | what happens | test |\n|---|---|---|\n")[2]
     named = {row.split("`")[-2] for row in table.partition("\n\n")[0].splitlines()}
-    texts = [(ROOT / f"tests/test_{of}.py").read_text() for of in ("faults", "nodes")]
+    texts = [(ROOT / f"tests/fanout/test_{of}.py").read_text() for of in ("faults", "joining")]
     assert named == set(re.findall(r"^def (test_\w+)", "".join(texts), re.M))
 
 
@@ -240,7 +244,7 @@ def test_stored_rows_are_those_of_the_grid(name):
         for file in storage.names(ROOT / "docs" / name, "grids", ".yaml")
     ]
     revised = [
-        sum(p.attack in spec.ATTACK_REVISIONS for ps in plan.trials.values() for p in ps)
+        sum(p.attack in ATTACK_REVISIONS for ps in plan.trials.values() for p in ps)
         for plan in grids
     ]
     problems = analysis.problems(ROOT / "docs" / name)
@@ -343,25 +347,24 @@ def test_the_calibration_is_that_of_the_stored_rows():
 def prices(name):
     """The table of docs/grids.md for a grid: rates of the reference core and of an H100."""
     plan = grid.read(ROOT / f"grids/{name}.yaml")
-    known = [rates.reference, rates.reference_gpu]
+    known = [speed.Speed(speed.CPU), speed.Speed(speed.GPU)]
 
-    def seconds(asked, trained, rate):
-        sure = {n: speed.Speed(rate(n), rate(n), (1, 1), "") for n in work.MULTIPLY_ADDS}
-        return cost.estimate(asked, trained, sure.__getitem__).seconds.values()
+    def seconds(asked, trained, machine):
+        return cost.estimate(asked, trained, machine).seconds.values()
 
     trained, rows, totals = set(), [], [0.0, 0.0]
     for block, asked in plan.blocks.items():
-        hours = [sum(seconds(asked, trained, rate)) / 3600 for rate in known]
+        hours = [sum(seconds(asked, trained, machine)) / 3600 for machine in known]
         totals = [total + one for total, one in zip(totals, hours, strict=True)]
         new = {trial.key() for trial in asked} - trained
         trained |= new
         measured = sum(map(len, asked.values()))
-        shown = " | ".join(map(launch.figures, hours))
+        shown = " | ".join(map(tables.rounded, hours))
         rows.append(f"| `{block}` | {len(new):,} | {measured:,} | {shown} |")
-    shown = " | ".join(map(launch.figures, totals))
+    shown = " | ".join(map(tables.rounded, totals))
     rows.append(f"| all | {len(plan.trials):,} | {plan.rows:,} | {shown} |")
     slots = zip(known, (2, 8), strict=True)
-    times = [cost.makespan(seconds(plan.trials, set(), rate), n) for rate, n in slots]
+    times = [cost.makespan(seconds(plan.trials, set(), machine), n) for machine, n in slots]
     rows.append("| time with 2 cores, 8 GPUs | | | " + " | ".join(map(duration, times)) + " |")
     return rows
 

@@ -6,8 +6,9 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from analysis.figures import panels, scales, theme, thinning
-from analysis.rows import selection
+from analysis.figures import captions, layers, panels, scales, theme, thinning
+from analysis.rows.conditions import NO_ADVERSARY, SAME_RANGE
+from analysis.rows.selection import Comparable, comparable, where
 
 MOST_PANELS = 6
 SHARES = [index / 40 for index in range(41)]
@@ -48,32 +49,51 @@ def quantiles(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def few_ranges(rows: pl.DataFrame) -> selection.Comparable:
+def boundary(rows: pl.DataFrame) -> alt.ConcatChart:
+    """How far images lie from the decision boundary: the share of them beyond each distance."""
+    needs = "attack fmn, train_rotation = test_rotation, adversary none, distances"
+    measured = pl.col("distances").is_not_null()
+    fmn = pl.col("attack") == "fmn"
+    chosen = where(rows, needs, fmn, measured, SAME_RANGE, NO_ADVERSARY)
+    rows, notes = comparable(chosen)
+    rows = rows.unique(["trial", "test_rotation"], keep="first", maintain_order=True)
+    rows, more = thinned_ranges(rows)
+    data = where(quantiles(rows), f"{needs} of which one is finite", pl.lit(True))
+    look = layers.model_encodings(data["model"])
+    drawn = [panel(data, degrees, look) for degrees in sorted(set(data["train_rotation"]))]
+    return panels.figure(
+        "How far from the decision boundary do images lie?",
+        rows,
+        [captions.NO_ADVERSARY, *notes, *more],
+        drawn,
+        data,
+        legend=LEGEND,
+        attacks=f"{captions.attack_settings(rows)}.",
+    )
+
+
+def thinned_ranges(rows: pl.DataFrame) -> Comparable:
     """The rows of the ranges that have a panel, and a note if those are not all."""
-    fit = panels.MOST_ROWS // (len(SHARES) * rows["model"].n_unique())
-    return thinning.few(rows, "train_rotation", min(fit, MOST_PANELS))
+    most = panels.MOST_ROWS // (len(SHARES) * rows["model"].n_unique())
+    return thinning.thinned(rows, "train_rotation", min(most, MOST_PANELS))
 
 
-def panel(data: pl.DataFrame, turn: float, look: Mapping[str, Any]) -> alt.LayerChart:
+def panel(data: pl.DataFrame, degrees: float, look: Mapping[str, Any]) -> alt.LayerChart:
     """One range of training and test rotations."""
     most = scales.from_zero(data.filter(pl.col("share") >= 0.025), "distance_max")
     title = "Distance to the boundary (L-inf, pixel units)"
-    x, least = (scales.amount(alt.X, name, most, title) for name in ("distance", "distance_min"))
-    y = scales.share(alt.Y, "share", scales.WHOLE, "Images that lie further")
-    encodings = {key: value for key, value in look.items() if key != "shape"}
-    base = alt.Chart().encode(y=y, **encodings)
-    marks = base.mark_point(filled=True, size=40, opacity=1, clip=True)
-    tips = [column for column in data.columns if not column.startswith("_")]
-    layers = [
-        base.mark_rule(strokeWidth=4, strokeOpacity=0.2, clip=True).encode(
-            least, alt.X2("distance_max")
-        ),
-        base.mark_line(strokeWidth=1.75, clip=True).encode(x, order="share:Q"),
-        marks.encode(x, shape=look["shape"], tooltip=panels.tooltip(tips)).transform_filter(
-            "round(40 * datum.share) % 5 === 0"
-        ),
+    x = layers.ranged(scales.amount, alt.X, "distance", most, title)
+    y = scales.share(alt.Y, "share", scales.FROM_0_TO_1, "Images that lie further")
+    base = alt.Chart().encode(y=y, color=look["color"], opacity=look["opacity"])
+    points = base.mark_point(filled=True, size=40, opacity=1, clip=True).encode(
+        x.mean, shape=look["shape"], tooltip=layers.tooltip(data.columns)
+    )
+    band = base.mark_rule(strokeWidth=4, strokeOpacity=0.2, clip=True)
+    marks = [
+        band.encode(x.least, x.greatest),
+        base.mark_line(strokeWidth=1.75, clip=True).encode(x.mean, order="share:Q"),
+        points.transform_filter("round(40 * datum.share) % 5 === 0"),
     ]
-    digits = theme.turn(turn) if turn else "upright digits"
-    heading = alt.TitleParams(f"Trained and tested on {digits}")
-    chart = alt.LayerChart(layer=layers).properties(width=250, height=190, title=heading)
-    return panels.filtered(chart, {"train_rotation": turn})
+    digits = theme.rotation(degrees) if degrees else "upright digits"
+    name, only = f"Trained and tested on {digits}", {"train_rotation": degrees}
+    return panels.panel(marks, name, only, width=250, height=190)

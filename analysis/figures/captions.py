@@ -1,14 +1,15 @@
 """What stands above a figure: data, seeds, n, attack and the meaning of every band, in words."""
 
-import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 import altair as alt
 import polars as pl
 
 from analysis.rows import vocabulary
+from analysis.rows.notes import LeftOut, Note, OtherVariants
 from analysis.rows.phrases import listed, plural, span
+from analysis.rows.selection import CONDITIONS
 from analysis.stats.summary import joined_flags
 from rotgrid.spec import LATER
 
@@ -24,9 +25,9 @@ BOTH = (
     "Line or point: mean over seeds. Whisker: least to greatest seed. Band: 95% Wilson interval "
     "of the counts of all seeds (test-set sampling only; of points it is in the tooltip)."
 )
+NO_ADVERSARY = "No adversary in training."
 MOST_LEFT_OUT = 1
 """Kinds of rows left out that are described; more are summed up."""
-LEFT_OUT = re.compile(r"Left out: (\d+) rows? with (.*)\.$")
 MOST_FLAGGED = 5
 """Flagged networks that are named; the rest are counted."""
 KIND = ("attack", "loss", "label_rule", "attack_precision", "source")
@@ -45,7 +46,7 @@ CHARACTER = 5.4
 def heading(question: str, lines: Iterable[str], width: int) -> alt.TitleParams:
     """The title of a figure that is `width` pixels wide, its subtitle broken to fit."""
     upper = [line[:1].upper() + line[1:] for line in lines]
-    wrapped = [part for line in upper for part in textwrap.wrap(line, int(width / CHARACTER))]
+    wrapped = [row for line in upper for row in textwrap.wrap(line, int(width / CHARACTER))]
     return alt.TitleParams(text=question, subtitle=wrapped, fontSize=14, offset=16)
 
 
@@ -78,17 +79,18 @@ def length(rows: pl.DataFrame) -> str:
     return " or ".join(words)
 
 
-def few(words: Sequence[str]) -> list[str]:
-    """The words; those about rows left out summed up if they are many."""
-    found = [match for line in words if (match := LEFT_OUT.search(line))]
-    if len(found) <= MOST_LEFT_OUT:
-        return list(words)
-    names = dict.fromkeys(
-        part.split()[0] for match in found for part in match[2].split(", ") if part
-    )
-    total = sum(int(match[1]) for match in found)
-    kept = [line for line in words if not LEFT_OUT.search(line)]
-    return [*kept, f"Left out: {total:,} rows that differ in {listed([*names])}."]
+def summed_up(notes: Iterable[Note], models: Collection[str]) -> str:
+    """What was chosen, in a line: of variants those of the models that are shown; rows that were
+    left out for many reasons summed up."""
+    kept = [note.of_models(models) if isinstance(note, OtherVariants) else note for note in notes]
+    kept = [note for note in kept if not isinstance(note, OtherVariants) or note.variants]
+    left_out = [note for note in kept if isinstance(note, LeftOut)]
+    if len(left_out) <= MOST_LEFT_OUT:
+        return " ".join(map(str, kept))
+    names = dict.fromkeys(name for note in left_out for name in note.left)
+    count = sum(note.height for note in left_out)
+    others = [str(note) for note in kept if not isinstance(note, LeftOut)]
+    return " ".join([*others, f"Left out: {count:,} rows that differ in {listed([*names])}."])
 
 
 def shifts(rows: pl.DataFrame) -> str:
@@ -99,18 +101,8 @@ def shifts(rows: pl.DataFrame) -> str:
 
 def seeds(rows: pl.DataFrame) -> str:
     """How many seeds: per condition, as conditions may differ while a run is going on."""
-    conditions = [
-        "model",
-        "variant",
-        "adversary",
-        "train_size",
-        "train_rotation",
-        "test_rotation",
-        "attack",
-        "eps",
-    ]
-    counts = rows.group_by(conditions).agg(pl.col("seed").n_unique())["seed"]
-    return f"{span(counts)} {'seed' if counts.max() == 1 else 'seeds'}"
+    by = ["model", "variant", *CONDITIONS]
+    return plural(rows.group_by(by).agg(pl.col("seed").n_unique())["seed"], "seed")
 
 
 def attacks(rows: pl.DataFrame) -> str:
@@ -135,14 +127,14 @@ def attack_settings(attacked: pl.DataFrame) -> str:
     """What was set of each attack, once for each kind of it."""
     kinds = attacked.sort(KIND, maintain_order=True).partition_by(KIND)
     order = vocabulary.in_order(attacked["attack"], vocabulary.ATTACKS)
-    kinds.sort(key=lambda of: order.index(of["attack"][0]))
+    kinds.sort(key=lambda kind: order.index(kind["attack"][0]))
     return ", ".join(map(_settings, kinds))
 
 
-def _settings(of: pl.DataFrame) -> str:
+def _settings(rows: pl.DataFrame) -> str:
     """The name of one kind of attack, and in brackets what the name leaves open."""
-    attack, *settings, source = of.select(KIND).row(0)
-    details = _effort(attack, of)
+    attack, *settings, source = rows.select(KIND).row(0)
+    details = _effort(attack, rows)
     for column, word in zip(KIND[1:], settings, strict=False):
         if word != LATER[column]:
             details.append(SPECIAL.get(word, f"{column} {word}"))
@@ -152,14 +144,15 @@ def _settings(of: pl.DataFrame) -> str:
     return f"{name} ({', '.join(details)})" if details else name
 
 
-def _effort(attack: str, of: pl.DataFrame) -> list[str]:
+def _effort(attack: str, rows: pl.DataFrame) -> list[str]:
     """How much the attack tries."""
-    steps, turns = plural(of["steps"], "step"), f"[-x, x] degrees, x = {span(of['test_rotation'])}"
-    shifts = f"[-t, t] pixels, t = {span(of['test_translation'])}"
-    climb = [steps, _starts(of["restarts"])]
+    steps, restarts = plural(rows["steps"], "step"), rows["restarts"]
+    turns = f"[-x, x] degrees, x = {span(rows['test_rotation'])}"
+    shifts = f"[-t, t] pixels, t = {span(rows['test_translation'])}"
+    climb = [steps, _starts(restarts)]
     match attack:
         case "noise" | "sign-noise":
-            return [plural(of["restarts"].clip(lower_bound=1), "draw")]
+            return [plural(restarts.clip(lower_bound=1), "draw")]
         case "fgsm":
             return ["1 step"]
         case "bim":
@@ -167,8 +160,7 @@ def _effort(attack: str, of: pl.DataFrame) -> list[str]:
         case "pgd" | "fmn-pgd" | "apgd" | "transfer":
             return climb
         case "square":
-            starts = plural(of["restarts"].clip(lower_bound=1), "random start")
-            return [f"{span(of['steps'])} queries", starts]
+            return [f"{span(rows['steps'])} queries", _starts(restarts.clip(lower_bound=1))]
         case "fmn":
             return [steps]
         case "strong":
@@ -197,15 +189,16 @@ def _starts(restarts: pl.Series) -> str:
     return " or ".join(words)
 
 
-def flagged(rows: pl.DataFrame) -> str:
+def flagged(rows: pl.DataFrame, *, outlined: bool) -> str:
     """The networks whose accuracy under attack is not to be believed, and the checks that they
-    fail; empty if there is none."""
+    fail; empty if there is none. `outlined`: whether the figure marks their points."""
     by = ["model", "variant", "train_rotation", "adversary"]
     networks = rows.group_by(by).agg(flags=joined_flags()).filter(pl.col("flags") != "").sort(by)
     words = []
-    for model, variant, turn, adversary, flags in networks.iter_rows():
+    for model, variant, degrees, adversary, flags in networks.iter_rows():
         trained = "" if adversary == "none" else f", adversary {adversary}"
-        words.append(f"{vocabulary.label(model)} {variant}, range {turn:g}{trained} ({flags})")
+        words.append(f"{vocabulary.label(model)} {variant}, range {degrees:g}{trained} ({flags})")
     more = [f"{len(words) - MOST_FLAGGED} more"] if len(words) > MOST_FLAGGED else []
     named = "; ".join([*words[:MOST_FLAGGED], *more])
-    return f"Not to be believed (dotted outlines): {named}." if words else ""
+    marks = " (dotted outlines)" if outlined else ""
+    return f"Not to be believed{marks}: {named}." if words else ""

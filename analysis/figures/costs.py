@@ -6,8 +6,10 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from analysis.figures import labels, panels, scales, theme
+from analysis.figures import labels, layers, panels, scales, theme, tradeoff
 from analysis.rows import selection, vocabulary
+from analysis.rows.conditions import CLEAN, SAME_RANGE, SMALLER_EPS, nearest_eps
+from analysis.rows.selection import where
 from analysis.stats.summary import SUMMARY, summary
 
 KIND = (
@@ -20,6 +22,8 @@ KIND = (
     "attack",
     "eps",
 )
+TIMES, ACCURACIES = ("seconds_min", "seconds_max"), ("accuracy_min", "accuracy_max")
+"""What the axes hold."""
 MOST_LABELS = 8
 """Models that are named beside their points; more are named in the legend only."""
 LEGEND = (
@@ -29,32 +33,65 @@ LEGEND = (
 )
 
 
-def of_trials(epochs: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+def cost(rows: pl.DataFrame, epochs: pl.DataFrame) -> alt.ConcatChart:
+    """Accuracy, without attack and under PGD, against the time that training took."""
+    needs = "train_rotation = test_rotation, attack none or pgd"
+    shown = CLEAN | ((pl.col("attack") == "pgd") & (pl.col("eps") > 0))
+    chosen = where(rows, needs, SAME_RANGE, shown)
+    seconds, of_device = seconds_of_trials(where(epochs, "table training"))
+    timed = pl.col("trial").is_in(seconds["trial"])
+    chosen, of_range = one_range(where(chosen, f"{needs}, with table training", timed))
+    chosen, shifts = selection.tested_alike(chosen)
+    chosen, notes = tradeoff.all_recipes(chosen)
+    if not chosen.filter(~CLEAN).is_empty():
+        chosen, _ = nearest_eps(chosen, SMALLER_EPS)
+    data = with_seconds(chosen, seconds)
+    look = layers.model_encodings(data["model"])
+    attacks = [name for name in ("none", "pgd") if name in set(data["attack"])]
+    lacking = [
+        f"Not measured: {vocabulary.ATTACKS[a]}." for a in ("none", "pgd") if a not in attacks
+    ]
+    usual = (
+        f"Filled: recipe {usual_recipe(data)}, no adversary; hollow: other training (tooltips)."
+    )
+    return panels.figure(
+        "What does accuracy cost in training time?",
+        chosen,
+        [of_range, *of_device, usual, *notes, *shifts, *lacking],
+        [panel(data, name, look) for name in attacks],
+        data,
+        legend=LEGEND,
+    )
+
+
+def seconds_of_trials(epochs: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     """Seconds of each network whose epochs are all known, on the device of most, and words.
 
     Raises:
         NotMeasured: there is none.
     """
     by = ["trial", "epochs", "train_steps", "device"]
-    whole = epochs.group_by(by).agg(pl.col("seconds").sum(), known=pl.col("epoch").n_unique())
+    trials = epochs.group_by(by).agg(pl.col("seconds").sum(), known=pl.col("epoch").n_unique())
     needs = "table training of all epochs on one device"
     complete = (pl.col("known") == pl.col("epochs")) | (pl.col("train_steps") > 0)
-    whole = selection.where(whole, needs, complete)
-    counts = whole["device"].value_counts().sort("count", "device", descending=True)
+    trials = where(trials, needs, complete)
+    timed = where(trials, f"{needs}, with seconds > 0", pl.col("seconds") > 0)
+    counts = timed["device"].value_counts().sort("count", "device", descending=True)
     device, *others = counts["device"]
     words = [f"Device: {device}."]
     words += [f"Left out: networks trained on {', '.join(others)}."] if others else []
-    return whole.filter(pl.col("device") == device).select("trial", "seconds", "device"), words
+    if untimed := trials.height - timed.height:
+        words.append(f"Left out: {untimed} networks that took 0 seconds.")
+    return timed.filter(pl.col("device") == device).select("trial", "seconds", "device"), words
 
 
 def one_range(rows: pl.DataFrame) -> tuple[pl.DataFrame, str]:
     """The rows of the range of rotations of most kinds of network, the widest of them."""
     kinds = rows.select("train_rotation", "model", "variant", "adversary").unique()
     counts = kinds["train_rotation"].value_counts().sort("count", "train_rotation")
-    turn = counts["train_rotation"][-1]
-    turned = f"with rotations in [-{turn:g}, {turn:g}] degrees" if turn else "on upright digits"
-    words = f"Trained and tested {turned}."
-    return rows.filter(pl.col("train_rotation") == turn), words
+    most = counts["train_rotation"][-1]
+    digits = f"with rotations in [-{most:g}, {most:g}] degrees" if most else "on upright digits"
+    return rows.filter(pl.col("train_rotation") == most), f"Trained and tested {digits}."
 
 
 def with_seconds(rows: pl.DataFrame, seconds: pl.DataFrame) -> pl.DataFrame:
@@ -66,19 +103,21 @@ def with_seconds(rows: pl.DataFrame, seconds: pl.DataFrame) -> pl.DataFrame:
         seconds_max=pl.col("_s").max(),
     )
     data = summary(rows, KIND).join(times, on=KIND, how="left", maintain_order="left")
-    few = data["model"].n_unique() <= MOST_LABELS
+    room = data["model"].n_unique() <= MOST_LABELS
     usual = (pl.col("adversary") == "none") & (pl.col("recipe") == usual_recipe(data))
     names = {model: vocabulary.label(model) for model in data["model"].unique()}
-    label = pl.when(usual & few).then(pl.col("model").replace(names))
-    data = data.with_columns(_usual=usual, _label=label)
-    parts = data.sort("_usual", descending=True).partition_by("attack", maintain_order=True)
-    return pl.concat(_placed(part, time_axis(data)) for part in parts)
+    label = pl.when(usual & room).then(pl.col("model").replace(names))
+    data = data.with_columns(_hollow=~usual, _label=label).sort("_hollow", maintain_order=True)
+    of_attacks = data.partition_by("attack", maintain_order=True)
+    return pl.concat(
+        _placed(of_attack, scales.log_domain(data, *TIMES)) for of_attack in of_attacks
+    )
 
 
-def _placed(part: pl.DataFrame, time: scales.Domain) -> pl.DataFrame:
-    up = accuracies(part)
+def _placed(data: pl.DataFrame, time: scales.Domain) -> pl.DataFrame:
+    up = scales.domain_of(data, *ACCURACIES)
     return labels.placed(
-        part,
+        data,
         labels.Axis("seconds", time.lower, time.upper, theme.WIDTH, log=True),
         labels.Axis("accuracy", up.lower, up.upper, theme.HEIGHT),
         "attack",
@@ -92,45 +131,14 @@ def usual_recipe(data: pl.DataFrame) -> str:
     return str(counts["recipe"][-1]) if counts.height else str(data["recipe"][0])
 
 
-def time_axis(data: pl.DataFrame) -> scales.Domain:
-    """The axis of seconds, the same for every panel."""
-    return scales.log_domain(data, "seconds_min", "seconds_max")
-
-
-def accuracies(data: pl.DataFrame) -> scales.Domain:
-    """The axis of accuracies of one panel."""
-    return scales.domain_of(data, "accuracy_min", "accuracy_max")
-
-
 def panel(data: pl.DataFrame, attack: str, look: Mapping[str, Any]) -> alt.LayerChart:
     """Accuracy under one attack, or none, against the time of training."""
-    part = data.filter(attack=attack)
-    time, whole = time_axis(data), accuracies(part)
-    title = "Training time (seconds)"
-    x, least_x = (scales.log_amount(alt.X, n, time, title) for n in ("seconds", "seconds_min"))
-    y, least_y = (
-        scales.share(alt.Y, name, whole, "Accuracy") for name in ("accuracy", "accuracy_min")
-    )
-    drawn = {key: value for key, value in look.items() if key != "shape"}
-    base = alt.Chart().encode(x, y, **drawn)
-    whisker = base.mark_rule(strokeOpacity=0.6)
+    shown = data.filter(attack=attack)
+    domain, title = scales.domain_of(shown, *ACCURACIES), "Training time (seconds)"
+    x = layers.ranged(scales.log_amount, alt.X, "seconds", scales.log_domain(data, *TIMES), title)
+    y = layers.ranged(scales.share, alt.Y, "accuracy", domain, "Accuracy")
     tips = [*KIND, "seconds", "seconds_min", "seconds_max", *SUMMARY]
-    marks = base.encode(shape=look["shape"], tooltip=panels.tooltip(tips))
-    points = (
-        marks.mark_point(filled=True, size=70, opacity=1).transform_filter("datum._usual"),
-        marks.mark_point(filled=False, size=60).transform_filter("!datum._usual"),
-    )
-    layers = [
-        whisker.encode(least_x, alt.X2("seconds_max")),
-        whisker.encode(least_y, alt.Y2("accuracy_max")),
-        *panels.with_flags(data, marks, *points),
-        *panels.written(base, x, y),
-    ]
-    eps = part["eps"][0]
+    marks = layers.scatter(data, x, y, look, tips, paths=False)
+    eps = shown["eps"][0]
     name = theme.attack(attack) + (f" at eps {eps:g}" if eps else "")
-    chart = alt.LayerChart(layer=layers).properties(
-        width=theme.WIDTH,
-        height=theme.HEIGHT,
-        title=alt.TitleParams(name, subtitle=scales.starts_at(whole)),
-    )
-    return panels.filtered(chart, {"attack": attack})
+    return panels.panel(marks, name, {"attack": attack}, subtitle=[scales.starts_at(domain)])

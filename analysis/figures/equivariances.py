@@ -6,9 +6,19 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from analysis.figures import labels, panels, scales, theme
+from analysis.figures import captions, labels, layers, panels, scales, theme, thinning
+from analysis.rows.conditions import (
+    CLEAN,
+    NO_ADVERSARY,
+    SAME_RANGE,
+    SMALLER_EPS,
+    nearest_eps,
+)
+from analysis.rows.selection import Comparable, alike_networks, comparable, where
+from analysis.stats.summary import summary
 
 NETWORK = ("model", "variant", "train_rotation")
+NEEDS = "layer logits in table equivariance, adversary none"
 WIDTH = 250
 LEGEND = (
     "Error: 0 if the logits stay when the image turns, in units of their standard deviation. "
@@ -18,7 +28,50 @@ LEGEND = (
 )
 
 
-def spread(errors: pl.DataFrame, conditions: Sequence[str]) -> pl.DataFrame:
+def equivariance(rows: pl.DataFrame, errors: pl.DataFrame) -> alt.ConcatChart:
+    """How far the logits are from invariance to turns, and beside it robustness to PGD."""
+    measured, notes = of_logits(errors)
+    data, more = thinning.thinned_to_fit(
+        by_angle(measured), "train_rotation", ["model", "degrees"]
+    )
+    notes += more
+    of_networks = pl.col("trial").is_in(measured["trial"].unique())
+    rows = where(rows, f"the networks that have {NEEDS}", of_networks)
+    pgd = rows.filter(pl.col("attack") == "pgd", pl.col("eps") > 0, SAME_RANGE)
+    look = layers.model_encodings(data["model"])
+    ends = data["train_rotation"].min(), data["train_rotation"].max()
+    drawn = [panel(data, degrees, look) for degrees in dict.fromkeys(ends)]  # type: ignore[arg-type]
+    if pgd.is_empty():
+        clean = rows.filter(CLEAN)
+        shown = rows if clean.is_empty() else clean
+        notes.append("Not measured: attack pgd on the same networks.")
+    else:
+        shown, more = comparable(pgd, all_variants=True)
+        shown, eps = nearest_eps(shown, SMALLER_EPS)
+        data = with_accuracy(data, summary(shown, NETWORK))
+        drawn.append(scatter(data, eps, look))
+        notes += more
+    return panels.figure(
+        "Are equivariant networks weaker under PGD?",
+        shown,
+        [captions.NO_ADVERSARY, *notes],
+        drawn,
+        data,
+        legend=LEGEND,
+    )
+
+
+def of_logits(errors: pl.DataFrame) -> Comparable:
+    """The finite errors of the logits of networks that were trained alike."""
+    chosen = where(errors, NEEDS, pl.col("layer") == "logits", NO_ADVERSARY)
+    chosen, notes = alike_networks(chosen)
+    finite = where(chosen, f"{NEEDS}, that are finite", pl.col("error").is_finite())
+    if unknown := chosen.height - finite.height:
+        notes.append(f"Left out: {unknown} errors that are not finite.")
+    return Comparable(finite, notes)
+
+
+def over_seeds(errors: pl.DataFrame, conditions: Sequence[str]) -> pl.DataFrame:
     """Mean, least and greatest error over the seeds, of the mean in each seed."""
     of_seeds = errors.group_by(*conditions, "seed").agg(pl.col("error").mean(), pl.col("n").max())
     return (
@@ -37,17 +90,19 @@ def spread(errors: pl.DataFrame, conditions: Sequence[str]) -> pl.DataFrame:
 def by_angle(errors: pl.DataFrame) -> pl.DataFrame:
     """A row per kind of network and turn, and one for all turns, whose `degrees` is null."""
     once = errors.sort("n", descending=True).unique(["trial", "degrees"], keep="first")
-    each = spread(once, [*NETWORK, "degrees"])
-    mean = spread(once, NETWORK).with_columns(degrees=pl.lit(None, pl.Float64))
+    each = over_seeds(once, [*NETWORK, "degrees"])
+    mean = over_seeds(once, NETWORK).with_columns(degrees=pl.lit(None, pl.Float64))
     return pl.concat([each, mean.select(each.columns)])
 
 
-def beside(data: pl.DataFrame, robust: pl.DataFrame) -> pl.DataFrame:
+def with_accuracy(data: pl.DataFrame, robust: pl.DataFrame) -> pl.DataFrame:
     """Adds the accuracy under attack to the rows for all turns, and labels for them."""
     renamed = robust.rename({c: f"robust_{c}" for c in robust.columns if c in ("n", "seeds")})
     data = data.join(renamed, on=NETWORK, how="left", maintain_order="left")
     mean = pl.col("degrees").is_null() & pl.col("accuracy").is_not_null()
-    data = data.with_columns(_label=pl.when(mean).then(labels.turn()), _scatter=mean)
+    data = data.with_columns(
+        _label=pl.when(mean).then(labels.rotation()), _scatter=mean, _hollow=False
+    )
     error, accuracy = both_axes(data)
     placed = labels.placed(
         labels.thinned(data.filter("_scatter"), "_scatter", "model", "variant"),
@@ -67,57 +122,29 @@ def both_axes(data: pl.DataFrame) -> tuple[scales.Domain, scales.Domain]:
     )
 
 
-def panel(data: pl.DataFrame, turn: float, look: Mapping[str, Any]) -> alt.LayerChart:
+def panel(data: pl.DataFrame, train_rotation: float, look: Mapping[str, Any]) -> alt.LayerChart:
     """Error against the turn of the networks of one training range."""
-    turns = data.drop_nulls("degrees")
-    most = float(turns["degrees"].max())  # type: ignore[arg-type]
+    angles = data.drop_nulls("degrees")
+    most = float(angles["degrees"].max())  # type: ignore[arg-type]
     x = scales.rotation_x("degrees", most, "Turn of every image", WIDTH, sign="")
-    domain = scales.from_zero(turns, "error_max")
+    domain = scales.from_zero(angles, "error_max")
     title = "Equivariance error of the logits (deviations)"
-    middle, least = (scales.amount(alt.Y, name, domain, title) for name in ("error", "error_min"))
-    drawn = {key: value for key, value in look.items() if key != "shape"}
-    base = alt.Chart().encode(x=x, **drawn)
+    y = layers.ranged(scales.amount, alt.Y, "error", domain, title)
     tips = [*NETWORK, "degrees", "error", "error_min", "error_max", "seeds", "n"]
-    layers = [
-        base.mark_rule(strokeWidth=1.5, strokeOpacity=0.7).encode(least, alt.Y2("error_max")),
-        base.mark_line(strokeWidth=1.75).encode(middle),
-        base.mark_point(filled=True, size=45, opacity=1).encode(
-            middle, shape=look["shape"], tooltip=panels.tooltip(tips)
-        ),
-    ]
-    name = f"Trained on {theme.turn(turn)}" if turn else "Trained on upright digits"
-    chart = alt.LayerChart(layer=layers).properties(
-        width=WIDTH, height=theme.HEIGHT, title=alt.TitleParams(name)
-    )
-    chart = chart.transform_filter("datum.degrees !== null")
-    return panels.filtered(chart, {"train_rotation": turn})
+    digits = theme.rotation(train_rotation) if train_rotation else "upright digits"
+    only = {"train_rotation": train_rotation}
+    marks = layers.lines(x, y, look, tips)
+    chart = panels.panel(marks, f"Trained on {digits}", only, width=WIDTH)
+    return chart.transform_filter("datum.degrees !== null")
 
 
 def scatter(data: pl.DataFrame, eps: float, look: Mapping[str, Any]) -> alt.LayerChart:
     """Accuracy under PGD against the mean error over all turns, a path per model."""
     error, accuracy = both_axes(data)
     title = "Equivariance error, mean over turns (deviations)"
-    x, least_x = (scales.amount(alt.X, name, error, title) for name in ("error", "error_min"))
-    y, least_y = (
-        scales.share(alt.Y, name, accuracy, "Accuracy under PGD")
-        for name in ("accuracy", "accuracy_min")
-    )
-    drawn = {key: value for key, value in look.items() if key != "shape"}
-    base = alt.Chart().encode(x, y, **drawn)
-    whisker = base.mark_rule(strokeOpacity=0.6)
-    tips = [column for column in data.columns if column[0] != "_" and column != "degrees"]
-    points = base.encode(shape=look["shape"], tooltip=panels.tooltip(tips)).mark_point(
-        filled=True, size=70, opacity=1
-    )
-    layers = [
-        base.mark_line(strokeWidth=1.25, strokeOpacity=0.6).encode(order="train_rotation:Q"),
-        whisker.encode(least_x, alt.X2("error_max")),
-        whisker.encode(least_y, alt.Y2("accuracy_max")),
-        *panels.with_flags(data.drop_nulls("flags"), points, points),
-        *panels.written(base, x, y),
-    ]
-    heading = alt.TitleParams(f"PGD at eps {eps:g}, digits turned as in training")
-    chart = alt.LayerChart(layer=layers).properties(
-        width=WIDTH, height=theme.HEIGHT, title=heading
-    )
-    return chart.transform_filter("datum._scatter")
+    x = layers.ranged(scales.amount, alt.X, "error", error, title)
+    y = layers.ranged(scales.share, alt.Y, "accuracy", accuracy, "Accuracy under PGD")
+    tips = [column for column in data.columns if column != "degrees"]
+    marks = layers.scatter(data, x, y, look, tips)
+    name = f"PGD at eps {eps:g}, digits turned as in training"
+    return panels.panel(marks, name, {"_scatter": True}, width=WIDTH)

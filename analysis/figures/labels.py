@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -13,8 +13,8 @@ LABEL_GAP = 0.055
 """Least distance between two labels, as a share of the height of a panel."""
 CHARACTER, LINE, POINT = 5.6, 11.0, 5.0
 """Pixels of a character and of a line of a label, and the radius of a point with its margin."""
-MANY, VERY_MANY = 14, 18
-"""Labels of a panel."""
+MOST_LABELS, MOST_END_LABELS = 14, 18
+"""Of a panel: labels, and labels of the ends of paths where all are too many."""
 PLACES = ("_label_x", "_label_y", "_tip_x", "_tip_y")
 CORNERS = ((1, 1), (1, -1), (-1, 1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))
 BETWEEN = ((1, 0.5), (1, -0.5), (-1, 0.5), (-1, -0.5), (0.5, 1), (-0.5, 1), (0.5, -1), (-0.5, -1))
@@ -137,35 +137,35 @@ class Axis(NamedTuple):
         return self.lower + share * (self.upper - self.lower)
 
 
-def turn() -> pl.Expr:
+def rotation(form: Callable[[float], str] = theme.rotation) -> pl.Expr:
     """What is written at a network: the range of rotations that it was trained on."""
-    return pl.col("train_rotation").map_elements(theme.turn, return_dtype=pl.String)
+    return pl.col("train_rotation").map_elements(form, return_dtype=pl.String)
 
 
 def thinned(data: pl.DataFrame, panel: str, *path: str) -> pl.DataFrame:
     """Of many labels in a panel keeps those at the ends of each path over training ranges, of very
     many those at the widest range."""
-    turn, written = pl.col("train_rotation"), pl.col("_label").is_not_null()
-    last = turn == turn.max().over(panel, *path)
-    ends = last | (turn == turn.min().over(panel, *path))
-    few = written.sum().over(panel) <= MANY
-    few_ends = (written & ends).sum().over(panel) <= VERY_MANY
-    return data.with_columns(_label=pl.when(few | (few_ends & ends) | last).then("_label"))
+    degrees, has_label = pl.col("train_rotation"), pl.col("_label").is_not_null()
+    last = degrees == degrees.max().over(panel, *path)
+    ends = last | (degrees == degrees.min().over(panel, *path))
+    all_fit = has_label.sum().over(panel) <= MOST_LABELS
+    ends_fit = (has_label & ends).sum().over(panel) <= MOST_END_LABELS
+    return data.with_columns(_label=pl.when(all_fit | (ends_fit & ends) | last).then("_label"))
 
 
 def placed(data: pl.DataFrame, across: Axis, up: Axis, panel: str) -> pl.DataFrame:
     """Adds where each `_label` stands (`_label_x`, `_label_y`) so that none lies on another or on
     a point of its panel, and the end of the line that leads there from its point (`_tip_x`,
     `_tip_y`; null where the label is beside its point)."""
-    parts = []
-    for part in data.partition_by(panel, maintain_order=True):
-        xs, ys = ([a.pixels(v) for v in part[a.column]] for a in (across, up))
+    frames = []
+    for frame in data.partition_by(panel, maintain_order=True):
+        xs, ys = ([a.pixels(v) for v in frame[a.column]] for a in (across, up))
         at = list(zip(xs, ys, strict=True))
-        boxes = boxed(at, part["_label"].to_list(), across.size, up.size)
+        boxes = boxed(at, frame["_label"].to_list(), across.size, up.size)
         stands = [_stands(point, box, across, up) for point, box in zip(at, boxes, strict=True)]
         places = pl.DataFrame(stands, schema=dict.fromkeys(PLACES, pl.Float64), orient="row")
-        parts.append(pl.concat([part, places], how="horizontal"))
-    return pl.concat(parts)
+        frames.append(pl.concat([frame, places], how="horizontal"))
+    return pl.concat(frames)
 
 
 def _stands(
@@ -175,37 +175,32 @@ def _stands(
         return [None] * 4
     (x, y), tip = box.middle(), box.nearest(*point)
     middle = [across.value(x), up.value(y)]
-    beside = math.dist(point, tip) <= 2 * POINT
-    return [*middle, *([None, None] if beside else [across.value(tip[0]), up.value(tip[1])])]
+    near = math.dist(point, tip) <= 2 * POINT
+    return [*middle, *([None, None] if near else [across.value(tip[0]), up.value(tip[1])])]
 
 
-def end_labels(data: pl.DataFrame, x: str, panel: str, label: str) -> pl.DataFrame:
-    """Adds `_label` and `_label_y` to the last point of each range's line; labels that would
-    collide are moved apart, in the order of the lines."""
-    last = pl.col(x) == pl.col(x).max().over(panel, "train_rotation")
-    level = pl.col("accuracy").mean().over(panel, "train_rotation")
-    near = (pl.col("accuracy") / LABEL_GAP).round()
-    ends = data.with_columns(_level=level, _near=near).filter(last)
-    ends = ends.sort(panel, x, "_near", "_level").drop("_near", "_level")
+def end_labels(
+    data: pl.DataFrame, x: str, y: str, line: str, text: pl.Expr, domain: tuple[float, float]
+) -> pl.DataFrame:
+    """Adds `_label` and `_label_y` to the last point of each attack's lines, where `text` is not
+    null. Labels that would collide on the axis are moved apart, in the order of the lines."""
+    lower, upper = domain
+    last = pl.col(x) == pl.col(x).max().over("attack", line)
+    height, level = (pl.col(y) - lower) / (upper - lower), pl.col(y).mean().over("attack", line)
+    ends = data.with_columns(_label=text, _height=height, _level=level)
+    ends = ends.filter(last, pl.col("_label").is_not_null())
+    ends = ends.sort("attack", x, (pl.col("_height") / LABEL_GAP).round(), "_level")
     moved = [
-        end.with_columns(
-            _label=pl.Series([label.format(value) for value in end["train_rotation"]]),
-            _label_y=pl.Series(spread(end["accuracy"].sort().to_list(), LABEL_GAP)),
-        )
-        for end in ends.partition_by(panel, x, maintain_order=True)
+        end.with_columns(_label_y=pl.Series(dodged(end["_height"].sort().to_list(), LABEL_GAP)))
+        for end in ends.partition_by("attack", x, maintain_order=True)
     ]
-    keys = [panel, "train_rotation", x]
-    labels = pl.concat(moved).select(*keys, "_label", "_label_y")
+    keys = ["attack", line, x]
+    places = pl.concat(moved or [ends.with_columns(_label_y="_height")])
+    labels = places.select(*keys, "_label", pl.col("_label_y") * (upper - lower) + lower)
     return data.join(labels, on=keys, how="left", maintain_order="left")
 
 
-def apart(values: pl.Series, lower: float, upper: float) -> pl.Series:
-    """Ascending heights on an axis, moved so that labels there do not lie on each other."""
-    share = (values - lower) / (upper - lower)
-    return pl.Series(spread(share.to_list(), LABEL_GAP)) * (upper - lower) + lower
-
-
-def spread(values: Sequence[float], gap: float) -> list[float]:
+def dodged(values: Sequence[float], gap: float) -> list[float]:
     """Ascending values moved as little as it takes to lie `gap` apart and half a gap above 0."""
     runs: list[tuple[float, int]] = []
     for value in values:

@@ -1,13 +1,14 @@
 """Loss and validation accuracy epoch by epoch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
 import polars as pl
 
-from analysis.figures import panels, scales, theme
-from analysis.rows import vocabulary
+from analysis.figures import captions, layers, panels, scales, theme
+from analysis.rows import phrases, vocabulary
+from analysis.rows.selection import alike_networks, where
 
 WIDTH, HEIGHT = 250, 190
 MOST_MARKS = 1_600
@@ -21,16 +22,32 @@ NETWORK = ("model", "variant", "adversary", "train_rotation")
 NAMES = {"loss": "Training loss", "validation": "Validation accuracy"}
 
 
+def learning(_: pl.DataFrame, epochs: pl.DataFrame) -> alt.ConcatChart:
+    """Loss, validation accuracy and validation accuracy under attack against the epoch."""
+    epochs, notes = alike_networks(where(epochs, "table training"))
+    epochs, ranges = outer_ranges(epochs)
+    data = where(measures(epochs), "epochs that were validated", pl.lit(True))
+    lines = [
+        f"{captions.training(epochs)}; {phrases.plural(data['seeds'], 'seed')}; "
+        f"n = {phrases.span(epochs['val_n'])} validation images per network, not test images.",
+        captions.summed_up(notes, set(data["model"])),
+        LEGEND,
+    ]
+    drawn = curves(data, layers.model_encodings(data["model"]), ranges)
+    return panels.titled("How do the networks learn?", lines, drawn, data)
+
+
 def outer_ranges(epochs: pl.DataFrame) -> tuple[pl.DataFrame, list[float]]:
     """The rows of the least and of the greatest range of rotations."""
-    turns = sorted(set(epochs["train_rotation"]))
-    kept = list(dict.fromkeys([turns[0], turns[-1]]))
+    ranges = sorted(set(epochs["train_rotation"]))
+    kept = list(dict.fromkeys([ranges[0], ranges[-1]]))
     return epochs.filter(pl.col("train_rotation").is_in(kept)), kept
 
 
 def measures(epochs: pl.DataFrame) -> pl.DataFrame:
     """A row per kind of network, epoch and measure, over the seeds: `loss` and `validation` of
-    networks without adversary, `robust` of the others; of many epochs some, with the last."""
+    networks without adversary, `robust` of the others; of many epochs some, with the last. Losses
+    that are not positive have no place on a log axis and are left out."""
     shares = {
         "loss": pl.col("train_loss"),
         "validation": pl.col("val_n_correct") / pl.col("val_n"),
@@ -47,31 +64,34 @@ def measures(epochs: pl.DataFrame) -> pl.DataFrame:
         value_max=pl.col("value").max(),
         seeds=pl.col("seed").n_unique(),
     )
+    data = data.filter((pl.col("measure") != "loss") | (pl.col("value_min") > 0))
     data = data.with_columns(_range=pl.col("train_rotation").cast(pl.String))
     curves = data.select(*NETWORK, "measure").n_unique()
     most = max(MOST_MARKS // max(curves, 1), 2)
     last = pl.col("epoch").max().over(*NETWORK, "measure")
-    apart = (last / most).ceil().clip(1)
-    thinned = data.filter(((last - pl.col("epoch")) % apart == 0) | (pl.col("epoch") == 1))
+    step = (last / most).ceil().clip(1)
+    thinned = data.filter(((last - pl.col("epoch")) % step == 0) | (pl.col("epoch") == 1))
     return thinned.sort(*NETWORK, "measure", "epoch")
 
 
-def drawn(data: pl.DataFrame, look: Mapping[str, Any], turns: list[float]) -> list[alt.LayerChart]:
+def curves(
+    data: pl.DataFrame, look: Mapping[str, Any], ranges: Sequence[float]
+) -> list[alt.LayerChart]:
     """A panel for the loss, one for validation, and one for each adversary."""
-    if len(turns) > 1:
-        labels = {str(turn): f"trained on {theme.turn(turn)}" for turn in turns}
-        dash = panels.dash_encoding("_range", labels)
-        look = {**look, "strokeDash": dash}
-    found = []
-    for name, title in NAMES.items():
-        if not (part := data.filter(measure=name)).is_empty():
-            found.append(panel(part, title, {"measure": name}, look))
-    robust = data.filter(measure="robust")
-    for adversary in vocabulary.in_order(robust["adversary"], vocabulary.ADVERSARIES):
+    if len(ranges) > 1:
+        labels = {str(degrees): f"trained on {theme.rotation(degrees)}" for degrees in ranges}
+        look = {**look, "strokeDash": layers.dash_encoding("_range", labels)}
+    robust = set(data.filter(measure="robust")["adversary"])
+    wanted: dict[str, dict[str, Any]] = {title: {"measure": n} for n, title in NAMES.items()}
+    for adversary in vocabulary.in_order(robust, vocabulary.ADVERSARIES):
         title = f"{vocabulary.ADVERSARIES[adversary]}: under PGD-10"
-        only = {"measure": "robust", "adversary": adversary}
-        found.append(panel(robust.filter(adversary=adversary), title, only, look))
-    return found
+        wanted[title] = {"measure": "robust", "adversary": adversary}
+    frames = {title: panels.within(data, only) for title, only in wanted.items()}
+    return [
+        panel(frame, title, wanted[title], look)
+        for title, frame in frames.items()
+        if not frame.is_empty()
+    ]
 
 
 def panel(
@@ -82,27 +102,22 @@ def panel(
     x = scales.amount(
         alt.X, "epoch", scales.from_zero(data, "epoch")._replace(upper=most), "Epoch"
     )
-    names = ("value", "value_min")
     if only["measure"] == "loss":
-        domain = scales.log_domain(data.filter(pl.col("value_min") > 0), "value_min", "value_max")
-        y, least = (scales.log_amount(alt.Y, n, domain, "Loss of an epoch (nats)") for n in names)
-        about = "y axis is logarithmic"
+        domain = scales.log_domain(data, "value_min", "value_max")
+        y = layers.ranged(scales.log_amount, alt.Y, "value", domain, "Loss of an epoch (nats)")
+        subtitle = "y axis is logarithmic"
     else:
         domain = scales.domain_of(data, "value_min", upper=1.0)
-        y, least = (scales.share(alt.Y, n, domain, "Validation accuracy") for n in names)
-        about = scales.starts_at(domain)
-    drawn = {key: value for key, value in look.items() if key not in ("shape", "strokeDash")}
+        y = layers.ranged(scales.share, alt.Y, "value", domain, "Validation accuracy")
+        subtitle = scales.starts_at(domain)
     dash = {key: value for key, value in look.items() if key == "strokeDash"}
-    tips = [column for column in data.columns if not column.startswith("_")]
-    base = alt.Chart().encode(x=x, detail="train_rotation:Q", **drawn)
-    layers = [
-        base.mark_area(fillOpacity=0.15).encode(least, alt.Y2("value_max")),
-        base.mark_line(strokeWidth=1.5).encode(y, **dash),
-        base.mark_point(filled=True, size=22, opacity=1).encode(
-            y, shape=look["shape"], tooltip=panels.tooltip(tips)
-        ),
-    ]
-    chart = alt.LayerChart(layer=layers).properties(
-        width=WIDTH, height=HEIGHT, title=alt.TitleParams(title, subtitle=about)
+    base = alt.Chart().encode(
+        x=x, detail="train_rotation:Q", color=look["color"], opacity=look["opacity"]
     )
-    return panels.filtered(chart, only)
+    points = base.mark_point(filled=True, size=22, opacity=1)
+    marks = [
+        base.mark_area(fillOpacity=0.15).encode(y.least, y.greatest),
+        base.mark_line(strokeWidth=1.5).encode(y.mean, **dash),
+        points.encode(y.mean, shape=look["shape"], tooltip=layers.tooltip(data.columns)),
+    ]
+    return panels.panel(marks, title, only, subtitle=[subtitle], width=WIDTH, height=HEIGHT)

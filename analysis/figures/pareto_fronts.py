@@ -1,17 +1,38 @@
 """Pareto fronts: the networks that no other excels in both robustnesses, architecture by
 architecture."""
 
-import json
 from typing import Any
 
 import altair as alt
 import polars as pl
 
-from analysis.figures import panels, theme, tradeoff_points
-from analysis.figures.tradeoff_points import Points
+from analysis.figures import layers, panels, theme, tradeoff
+from analysis.figures.tradeoff import Points
 from analysis.rows import vocabulary
 
 WIDTH, HEIGHT = 210, 190
+LEGEND = (
+    "Point: mean over seeds; shape: training; colour: train_rotation. Solid: Pareto front of the "
+    "architecture, no point is as good one way and better the other; dashed: of all "
+    "architectures, whose points are grey. 95% Wilson intervals (test-set sampling only) are in "
+    "the tooltips. Whiskers are left out."
+)
+
+
+def frontier(rows: pl.DataFrame) -> alt.ConcatChart:
+    """Both robustnesses of every network of an architecture, however it was trained, and the
+    networks that no other excels."""
+    points = tradeoff.points_of(rows, tradeoff.all_recipes)
+    data = with_fronts(points.data.drop("^_.*$"))
+    return panels.figure(
+        "Which architecture and training gives the most of both robustnesses?",
+        points.rows,
+        [*points.words, *points.notes],
+        [panel(points, data, model) for model in vocabulary.in_order(data["model"])],
+        data,
+        legend=LEGEND,
+        selectable=False,
+    )
 
 
 def trainings(data: pl.DataFrame) -> dict[str, str]:
@@ -41,25 +62,27 @@ def with_fronts(data: pl.DataFrame) -> pl.DataFrame:
     return data.sort("model", "clean_accuracy")
 
 
-def panel(found: Points, data: pl.DataFrame, model: str) -> alt.LayerChart:
+def panel(points: Points, data: pl.DataFrame, model: str) -> alt.LayerChart:
     """One model's networks and their front; faint all others, and the front of all."""
-    (x, _), (y, _) = tradeoff_points.both_axes(found)
-    tips = [column for column in data.columns if not column.startswith("_")]
-    own = f"datum.model === {json.dumps(model)}"
-    base = alt.Chart().encode(x, y)
+    x, y = tradeoff.both_axes(points)
+    own = alt.FieldEqualPredicate(field="model", equal=model)
+    base = alt.Chart().encode(x.mean, y.mean)
     front: dict[str, Any] = {"interpolate": "step-before", "strokeWidth": 1.25}
-    layers = [
+    of_all = base.mark_line(strokeDash=[3, 3], color=theme.MUTED, **front)
+    own_front = base.mark_line(color=theme.TEXT, **front).transform_filter(own)
+    networks = base.mark_point(filled=True, size=60, opacity=1).encode(
+        shape=shapes(data), color=degrees(data), tooltip=layers.tooltip(data.columns)
+    )
+    marks = [
         base.mark_point(filled=True, size=10, color=theme.MUTED, opacity=0.4),
-        base.mark_line(strokeDash=[3, 3], color=theme.MUTED, **front).transform_filter(
-            "datum._front_of_all"
-        ),
-        base.mark_line(color=theme.TEXT, **front).transform_filter(f"{own} && datum.front"),
-        base.mark_point(filled=True, size=60, opacity=1)
-        .encode(shape=shapes(data), color=degrees(data), tooltip=panels.tooltip(tips))
-        .transform_filter(own),
+        of_all.transform_filter("datum._front_of_all"),
+        own_front.transform_filter("datum.front"),
+        networks.transform_filter(own),
     ]
-    heading = alt.TitleParams(vocabulary.label(model), subtitle=tradeoff_points.starts(found))
-    return alt.LayerChart(layer=layers).properties(width=WIDTH, height=HEIGHT, title=heading)
+    subtitle = [tradeoff.starts_at(points)]
+    return panels.panel(
+        marks, vocabulary.label(model), {}, subtitle=subtitle, width=WIDTH, height=HEIGHT
+    )
 
 
 def shapes(data: pl.DataFrame) -> alt.Shape:
@@ -78,4 +101,4 @@ def shapes(data: pl.DataFrame) -> alt.Shape:
 
 def degrees(data: pl.DataFrame) -> alt.Color:
     """The range of rotations in training as a colour."""
-    return panels.ordered("train_rotation", data["train_rotation"], "Train rotation (±°)")
+    return layers.ordered("train_rotation", data["train_rotation"], "Train rotation (±°)")

@@ -1,28 +1,29 @@
-"""Figures 4 to 11 of the paper: FGSM and PGD on networks that know rotations."""
+"""Figures 4 to 8 of the paper: FGSM and PGD on networks that know rotations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import altair as alt
 import polars as pl
 
-from analysis.figures import labels, panels, theme, thinning
-from analysis.figures.panels import against_rotation, done
+from analysis.figures import captions, layers, panels
+from analysis.figures.panels import against_rotation, figure
 from analysis.rows import phrases, selection, vocabulary
 from analysis.rows.conditions import (
     ATTACKED,
     BOTH_X,
-    CLEAN,
     NO_ADVERSARY,
     PAPER_EPS,
     PAPERS_PAIR,
     SAME_RANGE,
     TABLE1,
     TIPS,
+    eps_remark,
     nearest_adversary,
-    paper_eps,
+    nearest_eps,
 )
-from analysis.rows.selection import NotMeasured, comparable, where
+from analysis.rows.notes import Note
+from analysis.rows.selection import comparable, where
 from analysis.stats.summary import summary
 
 PAIRS = {
@@ -32,8 +33,6 @@ PAIRS = {
 }
 """The panels of Figures 4 to 6. The paper calls the second pair equivalent in parameters; the
 third is, and is shown where it was measured."""
-MOST_LINES, MOST_EPS = 12, 30
-"""Of a panel over eps: ranges that have a line, and points of a line."""
 PAPERS_PAIRS = list(PAIRS)[:2]
 
 
@@ -61,36 +60,44 @@ def in_pairs(rows: pl.DataFrame, adversary: str, attack: str, question: str) -> 
     asked = pl.col("attack") == attack, SAME_RANGE, pl.col("adversary") == adversary
     pairs = {name: selection.of_variants(pair) for name, pair in PAIRS.items()}
     rows = where(rows, f"{needs}, {variants(PAIRS)}", *asked, pl.any_horizontal(pairs.values()))
-    words, eps = ["No adversary in training."], PAPER_EPS
+    words, eps = [captions.NO_ADVERSARY], PAPER_EPS
     if adversary != "none":
         rows, eps = nearest_adversary(rows, needs)
-        words = [f"Adversary in training: FGSM at eps {eps:g}.", *paper_eps(eps, " in training")]
+        words = [f"Adversary in training: FGSM at eps {eps:g}.", *adversary_remark(eps)]
     rows, notes = comparable(rows, all_variants=True)
     if attack != "none":
-        rows, eps = selection.nearest_eps(rows, eps)
-        words += paper_eps(eps)
+        every, wanted = rows, eps
+        rows, eps = nearest_eps(every, wanted)
+        words += eps_remark(every, eps, wanted)
     selection.at_least_two(rows, "train_rotation", needs)
-    parts = {
+    frames = {
         name: summary(rows.filter(pair), [*TIPS, *ATTACKED]).with_columns(pair=pl.lit(name))
         for name, pair in pairs.items()
     }
-    shown = {name: part for name, part in parts.items() if drawable(name, part)}
-    lacking = [name for name in PAPERS_PAIRS if name not in shown]
-    notes += [f"Not measured: {name} ({variants([name])})." for name in lacking]
-    data = pl.concat(shown.values())
-    pick = panels.legend_selection()
-    look = panels.model_encodings(data["model"]) | {"opacity": panels.dimmed(pick)}
+    shown = [name for name, frame in frames.items() if drawable(name, frame)]
+    notes += [
+        f"Not measured: {name} ({variants([name])})." for name in PAPERS_PAIRS if name not in shown
+    ]
+    every_pair = pl.concat(frames.values())
+    data = where(every_pair, f"{needs}, {variants(PAIRS)}", pl.col("pair").is_in(shown))
+    look = layers.model_encodings(data["model"])
+    how: dict[str, Any] = {"title": BOTH_X, "zoom": attack == "none"}
     drawn = []
     for name in shown:
-        how: dict[str, Any] = {"only": {"pair": name}, "zoom": attack == "none"}
         sizes = [parameters(rows, PAIRS[name])]
-        drawn.append(against_rotation(name, data, look, title=BOTH_X, about=sizes, **how))
-    return done(question.format(eps=eps), rows, [*words, *notes], drawn, data, pick)
+        drawn.append(against_rotation(name, data, look, only={"pair": name}, about=sizes, **how))
+    return figure(question.format(eps=eps), rows, [*words, *notes], drawn, data)
 
 
-def drawable(name: str, part: pl.DataFrame) -> bool:
+def adversary_remark(eps: float) -> list[str]:
+    """A remark if the adversary in training has another eps than the paper's."""
+    nearest = f"was not measured: the nearest that was, {eps:g}, is shown."
+    return [] if eps == PAPER_EPS else [f"The paper's eps {PAPER_EPS} in training {nearest}"]
+
+
+def drawable(name: str, frame: pl.DataFrame) -> bool:
     """Whether there is one network of a pair of the paper, or both of the other."""
-    return part["model"].n_unique() > (0 if name in PAPERS_PAIRS else 1)
+    return frame["model"].n_unique() > (0 if name in PAPERS_PAIRS else 1)
 
 
 def variants(pairs: Sequence[str] | Mapping[str, Any]) -> str:
@@ -117,6 +124,8 @@ def figure07(rows: pl.DataFrame) -> alt.ConcatChart:
     """No attack, FGSM and PGD against the range of rotations: each network, and both under PGD."""
     needs = "model stdcnn or gcnn, attack fgsm or pgd, train_rotation = test_rotation"
     rows, notes = comparable(of_pair(rows, needs, pl.col("model").is_in(["stdcnn", "gcnn"])))
+    papers = selection.of_variants(PAPERS_PAIR)
+    where(rows, f"{needs}, other than {variants(PAPERS_PAIRS[1:])} of Figure 8", ~papers)
     return by_attack(rows, needs, notes)
 
 
@@ -126,8 +135,7 @@ def figure08(rows: pl.DataFrame) -> alt.ConcatChart:
     needs = f"{variants([name])}, attack fgsm or pgd, train_rotation = test_rotation"
     chosen = of_pair(rows, needs, selection.of_variants(PAIRS[name]))
     rows, notes = comparable(chosen, all_variants=True)
-    words = f"{name} as in Table 1: {parameters(rows, PAIRS[name])}."
-    return by_attack(rows, needs, [words, *notes])
+    return by_attack(rows, needs, [f"{name}: {parameters(rows, PAIRS[name])}.", *notes])
 
 
 def of_pair(rows: pl.DataFrame, needs: str, pair: pl.Expr) -> pl.DataFrame:
@@ -136,105 +144,37 @@ def of_pair(rows: pl.DataFrame, needs: str, pair: pl.Expr) -> pl.DataFrame:
     return where(rows, needs, pair, shown, SAME_RANGE, NO_ADVERSARY)
 
 
-def by_attack(rows: pl.DataFrame, needs: str, notes: list[str]) -> alt.ConcatChart:
+def by_attack(rows: pl.DataFrame, needs: str, notes: Sequence[Note]) -> alt.ConcatChart:
     """A panel per network with a line per attack, and one of both networks under PGD."""
-    rows, eps = selection.nearest_eps(rows, PAPER_EPS)
+    every, (rows, eps) = rows, nearest_eps(rows, PAPER_EPS)
     data = summary(selection.at_least_two(rows, "train_rotation", needs), [*TIPS, *ATTACKED])
-    names = {name: vocabulary.ATTACKS[name] for name in ("none", "fgsm", "pgd")}
-    pick = panels.legend_selection()
-    look = panels.model_encodings(data["model"]) | {
-        "opacity": panels.dimmed(pick),
-        "strokeDash": panels.dash_encoding("attack", names),
-    }
+    attacks = vocabulary.in_order(data["attack"], vocabulary.ATTACKS)
+    names = {name: vocabulary.ATTACKS[name] for name in attacks}
+    dash = layers.dash_encoding("attack", names)
+    look = layers.model_encodings(data["model"]) | {"strokeDash": dash}
     wanted: list[tuple[str, dict[str, Any]]] = [
         (vocabulary.LABELS[model], {"model": model}) for model in ("stdcnn", "gcnn")
     ]
-    drawn = []
-    for name, only in [*wanted, ("PGD: StdCNN against GCNN", {"attack": "pgd"})]:
-        if panels.within(data, only).is_empty():
-            notes.append(f"Not measured: {name}.")
-        else:
-            drawn.append(against_rotation(name, data, look, only=only, title=BOTH_X, width=250))
-    question = f"How much stronger is PGD than FGSM at eps {eps:g}?"
-    words = ["No adversary in training.", *paper_eps(eps), *notes]
-    return done(question, rows, words, drawn, data, pick)
+    wanted.append(("PGD: StdCNN against GCNN", {"attack": "pgd"}))
+    drawn = [
+        against_rotation(name, data, look, only=only, title=BOTH_X, width=250)
+        for name, only in wanted
+        if panels.within(data, only).height
+    ]
+    lacking = [name for name, only in wanted[:2] if panels.within(data, only).is_empty()]
+    lacking += [] if "none" in names else [vocabulary.ATTACKS["none"]]
+    lacking += [
+        f"{vocabulary.ATTACKS[name]} at eps {eps:g}"
+        for name in ("fgsm", "pgd")
+        if name not in names
+    ]
+    notes = [*eps_remark(every, eps), *notes, *(f"Not measured: {name}." for name in lacking)]
+    return figure(compared(names, eps), rows, [captions.NO_ADVERSARY, *notes], drawn, data)
 
 
-def figure09(rows: pl.DataFrame) -> alt.ConcatChart:
-    """RotEqNet under FGSM and PGD: against the range of rotations, and against eps."""
-    rows, data, notes = against_strength(rows, "roteqnet")
-    _, eps = selection.nearest_eps(rows, PAPER_EPS)
-    data = data.with_columns(test_rotation="train_rotation")
-    attacks = [name for name in ("fgsm", "pgd") if name in set(data["attack"])]
-    only = {"eps": eps, "attack": attacks}
-    drawn = []
-    shown = panels.within(data, only)
-    if shown["train_rotation"].n_unique() > 1:
-        names = {attack: vocabulary.ATTACKS[attack] for attack in attacks}
-        look = {
-            "color": alt.value(theme.LOOKS["roteqnet"].colour),
-            "strokeDash": panels.dash_encoding("attack", names),
-        }
-        name = f"{phrases.listed(list(names.values()))} at eps {eps:g}"
-        drawn.append(against_rotation(name, shown, look, only=only, title=BOTH_X, width=250))
-    else:
-        notes.append("Not measured: two ranges of rotations at one eps.")
-    drawn += [panels.against_eps(data, attack, width=250) for attack in attacks]
-    question = "Is RotEqNet robust to FGSM and PGD?"
-    return done(question, rows, [*paper_eps(eps), *notes], drawn, data)
-
-
-def figure10(rows: pl.DataFrame) -> alt.ConcatChart:
-    """Accuracy of StdCNN against eps, a line per range of rotations."""
-    return accuracy_against_eps(rows, "stdcnn")
-
-
-def figure11(rows: pl.DataFrame) -> alt.ConcatChart:
-    """Accuracy of GCNN against eps, a line per range of rotations."""
-    return accuracy_against_eps(rows, "gcnn")
-
-
-def accuracy_against_eps(rows: pl.DataFrame, model: str) -> alt.ConcatChart:
-    """FGSM left, PGD right; one line per range that is both trained and tested."""
-    rows, data, words = against_strength(rows, model)
-    drawn = [panels.against_eps(data, attack) for attack in sorted(set(data["attack"]))]
-    label = vocabulary.LABELS[model]
-    question = f"How does the accuracy of {label} fall with the strength of the attack?"
-    return done(question, rows, words, drawn, data)
-
-
-def against_strength(
-    rows: pl.DataFrame, model: str
-) -> tuple[pl.DataFrame, pl.DataFrame, list[str]]:
-    """The rows of one model under FGSM and PGD, what is drawn of them against eps, and words."""
-    needs = f"model {model}, adversary none, train_rotation = test_rotation"
-    shown = pl.col("attack").is_in(["none", "fgsm", "pgd"])
-    rows = where(rows, needs, pl.col("model") == model, SAME_RANGE, NO_ADVERSARY, shown)
-    rows, notes = comparable(rows)
-    attacks = {"fgsm", "pgd"} & set(rows["attack"])
-    if not attacks:
-        raise NotMeasured(f"needs rows with attack fgsm or pgd, {needs}")
-    attacked = pl.concat(with_eps_zero(rows, attack) for attack in sorted(attacks))
-    selection.at_least_two(attacked, "eps", f"attack fgsm or pgd, {needs}")
-    attacked, lines = thinning.few(attacked, "train_rotation", MOST_LINES)
-    _, papers = selection.nearest_eps(rows, PAPER_EPS)
-    attacked, points = thinning.few(attacked, "eps", MOST_EPS, [papers])
-    data = summary(attacked, ["model", "variant", "train_rotation", *ATTACKED])
-    data = labels.end_labels(data, "eps", "attack", "{0:g}/{0:g}")
-    notes += [f"Not measured: {vocabulary.ATTACKS[a]}." for a in sorted({"fgsm", "pgd"} - attacks)]
-    words = "Labels x/x: rotations in [-x, x] degrees in training / test. eps 0: no attack."
-    return rows, data, ["No adversary in training.", words, *lines, *points, *notes]
-
-
-def with_eps_zero(rows: pl.DataFrame, attack: str) -> pl.DataFrame:
-    """The rows of the attack (there are some); where it was not measured at eps 0, those without
-    attack."""
-    of = rows.filter(pl.col("attack") == attack)
-    unit = of["eps_unit"][0]
-    clean = rows.filter(CLEAN).with_columns(
-        attack=pl.lit(attack), eps=pl.lit(0.0), eps_unit=pl.lit(unit)
-    )
-    zero = of.filter(pl.col("eps") == 0)
-    keys = ["trial", "test_rotation"]
-    attacked = clean.join(of, on=keys, how="semi", maintain_order="left")
-    return pl.concat([of, attacked.join(zero, on=keys, how="anti", maintain_order="left")])
+def compared(attacks: Collection[str], eps: float) -> str:
+    """What Figures 7 and 8 ask of the attacks that were measured."""
+    if {"fgsm", "pgd"} <= set(attacks):
+        return f"How much stronger is PGD than FGSM at eps {eps:g}?"
+    (name,) = (vocabulary.ATTACKS[attack] for attack in attacks if attack != "none")
+    return f"How accurate are the networks under {name} at eps {eps:g}?"

@@ -11,20 +11,24 @@ from typing import NamedTuple
 import altair as alt
 import polars as pl
 
-from analysis.figures.margins import boundary, cube, difference
-from analysis.figures.networks import cost, equivariance, learning
+from analysis.figures.boundaries import boundary
+from analysis.figures.costs import cost
+from analysis.figures.cubes import cube
+from analysis.figures.differences import difference
+from analysis.figures.equivariances import equivariance
+from analysis.figures.learning_curves import learning
+from analysis.figures.overview import overview
+from analysis.figures.pareto_fronts import frontier
 from analysis.figures.pixels import (
     figure04,
     figure05,
     figure06,
     figure07,
     figure08,
-    figure09,
-    figure10,
-    figure11,
 )
 from analysis.figures.rotations import figure01, figure02, figure03, figure12
-from analysis.figures.tradeoff import frontier, overview, tradeoff
+from analysis.figures.strengths import figure09, figure10, figure11
+from analysis.figures.tradeoff import tradeoff
 from analysis.rows.conditions import CLEAN, NO_ADVERSARY, SAME_RANGE
 from analysis.rows.scan import FIELDS
 

@@ -3,8 +3,8 @@
 import altair as alt
 import polars as pl
 
-from analysis.figures import panels, thinning
-from analysis.figures.panels import against_rotation, done
+from analysis.figures import captions, layers, panels, thinning
+from analysis.figures.panels import against_rotation, figure
 from analysis.rows import phrases, selection, vocabulary
 from analysis.rows.conditions import (
     BOTH_X,
@@ -16,7 +16,7 @@ from analysis.rows.conditions import (
     TIPS,
     UPRIGHT,
 )
-from analysis.rows.selection import comparable, where
+from analysis.rows.selection import Comparable, comparable, where
 from analysis.stats.summary import summary
 
 SIZES = {0.0: "Upright digits", 180.0: "Trained and tested with rotations in [-180, 180]"}
@@ -35,16 +35,14 @@ def figure12(rows: pl.DataFrame) -> alt.ConcatChart:
     return upright_only(rows, "attack none", pl.lit(True))
 
 
-def upright_only(rows: pl.DataFrame, words: str, models: pl.Expr) -> alt.ConcatChart:
+def upright_only(rows: pl.DataFrame, other: str, models: pl.Expr) -> alt.ConcatChart:
     """Accuracy against test rotation of the networks trained without rotation."""
-    needs = f"train_rotation 0, adversary none, {words}"
+    needs = f"train_rotation 0, adversary none, {other}"
     chosen = where(rows, needs, models, UPRIGHT, NO_ADVERSARY, CLEAN)
     rows, notes = comparable(selection.at_least_two(chosen, "test_rotation", needs))
-    rows, more = thinning.fitting(rows, "test_rotation", ["model"])
-    notes += more
+    rows, more = thinning.thinned_to_fit(rows, "test_rotation", ["model"])
     data = summary(rows, TIPS)
-    pick = panels.legend_selection()
-    look = panels.model_encodings(data["model"]) | {"opacity": panels.dimmed(pick)}
+    look = layers.model_encodings(data["model"])
     small, most = data.filter(pl.col("test_rotation") <= SMALL), data["test_rotation"].max()
     drawn = []
     if small["test_rotation"].n_unique() > 1:
@@ -52,8 +50,8 @@ def upright_only(rows: pl.DataFrame, words: str, models: pl.Expr) -> alt.ConcatC
     if not drawn or most != small["test_rotation"].max():
         drawn.append(against_rotation("All rotations", data, look))
     question = "How do networks trained on upright digits cope with turned ones?"
-    explained = ["No rotation and no adversary in training."]
-    return done(question, rows, [*explained, *notes], drawn, data, pick)
+    words = ["No rotation and no adversary in training.", *notes, *more]
+    return figure(question, rows, words, drawn, data)
 
 
 def figure02(rows: pl.DataFrame) -> alt.ConcatChart:
@@ -62,19 +60,15 @@ def figure02(rows: pl.DataFrame) -> alt.ConcatChart:
     rows = where(rows, needs, NO_ADVERSARY, CLEAN)
     selection.at_least_two(where(rows, needs, SAME_RANGE), "train_rotation", needs)
     rows, notes = comparable(rows.filter(SAME_RANGE | UPRIGHT))
-    rows, more = thinning.fitting(rows, "test_rotation", ["model"], 2)
-    notes += more
+    rows, more = thinning.thinned_to_fit(rows, "test_rotation", ["model"], 2)
     series = {"same range": SAME_RANGE, "none": UPRIGHT}
     data = pl.concat(
         summary(rows.filter(which), TIPS).with_columns(augmentation=pl.lit(name))
         for name, which in series.items()
     )
     names = {"same range": "trained with rotations in [-x, x]", "none": "trained without"}
-    pick = panels.legend_selection()
-    look = panels.model_encodings(data["model"]) | {
-        "opacity": panels.dimmed(pick),
-        "strokeDash": panels.dash_encoding("augmentation", names),
-    }
+    dash = layers.dash_encoding("augmentation", names)
+    look = layers.model_encodings(data["model"]) | {"strokeDash": dash}
     trained = {"augmentation": "same range"}
     drawn = [
         against_rotation("Trained with and without rotation", data, look),
@@ -83,7 +77,7 @@ def figure02(rows: pl.DataFrame) -> alt.ConcatChart:
         ),
     ]
     question = "Does training with rotations make networks robust to them?"
-    return done(question, rows, ["No adversary in training.", *notes], drawn, data, pick)
+    return figure(question, rows, [captions.NO_ADVERSARY, *notes, *more], drawn, data)
 
 
 def figure03(rows: pl.DataFrame) -> alt.ConcatChart:
@@ -99,24 +93,23 @@ def figure03(rows: pl.DataFrame) -> alt.ConcatChart:
     notes += more
     where(rows, f"{needs}, of one model at two values of train_size", pl.lit(True))
     data = summary(rows, ["model", "variant", "train_rotation", "test_rotation", "train_size"])
-    pick = panels.legend_selection()
-    look = panels.model_encodings(data["model"]) | {"opacity": panels.dimmed(pick)}
+    look = layers.model_encodings(data["model"])
     drawn = []
-    for turn, name in SIZES.items():
-        only = {"train_rotation": turn}
+    for degrees, name in SIZES.items():
+        only = {"train_rotation": degrees}
         if panels.within(data, only)["train_size"].n_unique() > 1:
             drawn.append(panels.against_size(name, data, look, only))
         else:
-            notes.append(f"Not measured at two sizes: {name} (train_rotation {turn:g}).")
+            notes.append(f"Not measured at two sizes: {name} (train_rotation {degrees:g}).")
     question = "How many training images do the networks need?"
-    return done(question, rows, ["No adversary in training.", *notes], drawn, data, pick)
+    return figure(question, rows, [captions.NO_ADVERSARY, *notes], drawn, data)
 
 
-def several_sizes(rows: pl.DataFrame) -> selection.Comparable:
+def several_sizes(rows: pl.DataFrame) -> Comparable:
     """The rows of models that were trained on two numbers of images or more."""
     sizes = pl.col("train_size").n_unique().over("model", "train_rotation")
     several = rows.filter(sizes > 1)
     models = vocabulary.in_order(set(rows["model"]) - set(several["model"]))
     labels = phrases.listed([vocabulary.label(model) for model in models])
     note = f"Measured at one size only: {labels}."
-    return selection.Comparable(several, [note] if models else [])
+    return Comparable(several, [note] if models else [])

@@ -1,11 +1,14 @@
 """Axes of rotations and accuracies, with limits and ticks worked out from the data."""
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import altair as alt
 import polars as pl
+
+from analysis.rows.selection import CannotShow
 
 
 def rotation_x(column: str, most: float, title: str, width: int, sign: str = "±") -> alt.X:
@@ -53,7 +56,7 @@ class Domain(NamedTuple):
         return [round(self.lower + index * self.step, 6) for index in range(count + 1)]
 
 
-WHOLE = Domain(0.0, 1.0, 0.2)
+FROM_0_TO_1 = Domain(0.0, 1.0, 0.2)
 
 
 def domain_of(data: pl.DataFrame, *columns: str, upper: float = 0.0) -> Domain:
@@ -68,29 +71,47 @@ def domain_of(data: pl.DataFrame, *columns: str, upper: float = 0.0) -> Domain:
     return Domain(round(least * step, 6), min(round(most * step, 6), 1.0), step)
 
 
-def share(channel: type[alt.X | alt.Y], column: str, domain: Domain, title: str) -> Any:  # noqa: ANN401
-    """An encoding of accuracies in percent. Every layer of a panel needs the same scale: one that
-    leaves the domain open would widen it for all."""
+def linear(
+    channel: type[alt.X | alt.Y], column: str, domain: Domain, title: str, **axis: str
+) -> Any:  # noqa: ANN401
+    """An encoding on a linear axis. Every layer of a panel needs the same scale: one that leaves
+    the domain open would widen it for all."""
     return channel(
         f"{column}:Q",
         title=title,
         scale=dict(domain=[domain.lower, domain.upper], nice=False),
-        axis=dict(format=".0%", values=domain.ticks(), labelFlush=False),
+        axis=dict(values=domain.ticks(), labelFlush=False, **axis),
     )
 
 
+share = functools.partial(linear, format=".0%")
+"""An encoding of accuracies in percent."""
+amount = functools.partial(linear, labelExpr="format(datum.value, '~g')")
+"""An encoding of a number with a unit."""
+points = functools.partial(
+    linear, labelExpr="datum.value ? format(100 * datum.value, '+.0f') : '0'"
+)
+"""An encoding of differences of accuracies, in percentage points."""
+
+
 def from_zero(data: pl.DataFrame, *columns: str) -> Domain:
-    """The smallest axis from 0, with ticks, that holds all values of the columns."""
-    most = max(float(data[c].max()) for c in columns)  # type: ignore[arg-type]
+    """The smallest axis from 0, with ticks, that holds all positive values of the columns."""
+    most = max(0.0, *(float(data[c].max()) for c in columns))  # type: ignore[arg-type]
     power = 10.0 ** math.floor(math.log10(most or 1.0) - 1)
     step = next(k * power for k in (1, 2, 5, 10, 20) if most / (k * power) <= 6)
     return Domain(0.0, round(max(math.ceil(most / step - 1e-9), 1) * step, 9), step)
 
 
 def log_domain(data: pl.DataFrame, *columns: str) -> Domain:
-    """The smallest log axis that holds all values of the columns and ends on ticks."""
+    """The smallest log axis that holds all values of the columns and ends on ticks.
+
+    Raises:
+        CannotShow: a value is not positive.
+    """
     least = min(float(data[c].min()) for c in columns)  # type: ignore[arg-type]
     most = max(float(data[c].max()) for c in columns)  # type: ignore[arg-type]
+    if not least > 0:
+        raise CannotShow(f"a log axis cannot show {least:g}, the least {' or '.join(columns)}")
     ticks = _log_ticks(least, most)
     lower = max(tick for tick in ticks if tick <= least * (1 + 1e-9))
     upper = min(tick for tick in ticks if tick >= most * (1 - 1e-9) and tick > lower)
@@ -127,30 +148,6 @@ def about_zero(data: pl.DataFrame, *columns: str) -> Domain:
     step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if far / s <= 4 or s == 0.5)
     most = round(max(math.ceil(far / step - 1e-9), 1) * step, 6)
     return Domain(-most, most, step)
-
-
-def points(channel: type[alt.X | alt.Y], column: str, domain: Domain, title: str) -> Any:  # noqa: ANN401
-    """An encoding of differences of accuracies, in percentage points."""
-    return channel(
-        f"{column}:Q",
-        title=title,
-        scale=dict(domain=[domain.lower, domain.upper], nice=False),
-        axis=dict(
-            labelExpr="datum.value ? format(100 * datum.value, '+.0f') : '0'",
-            values=domain.ticks(),
-            labelFlush=False,
-        ),
-    )
-
-
-def amount(channel: type[alt.X | alt.Y], column: str, domain: Domain, title: str) -> Any:  # noqa: ANN401
-    """An encoding of a number with a unit."""
-    return channel(
-        f"{column}:Q",
-        title=title,
-        scale=dict(domain=[domain.lower, domain.upper], nice=False),
-        axis=dict(labelExpr="format(datum.value, '~g')", values=domain.ticks(), labelFlush=False),
-    )
 
 
 def starts_at(domain: Domain) -> str:

@@ -152,7 +152,7 @@ def look(model: str, models: Iterable[str] = ()) -> Look:
     return OTHERS[others.index(model) % len(OTHERS)]._replace(label=model)
 
 
-def turn(degrees: float) -> str:
+def rotation(degrees: float) -> str:
     """A range of rotations: `±60°`, or `0°`."""
     return f"±{degrees:g}°" if degrees else "0°"
 
@@ -170,24 +170,10 @@ def labels(names: Mapping[str, str]) -> str:
 
 def config() -> dict[str, Any]:
     """The Vega-Lite configuration of all figures."""
-    axis = {
-        "labelColor": MUTED,
-        "titleColor": TEXT,
-        "gridColor": GRID,
-        "domainColor": MUTED,
-        "tickColor": MUTED,
-        "labelFontSize": 10,
-        "titleFontSize": 11,
-        "titleFontWeight": "normal",
-    }
-    legend = {
-        "labelColor": TEXT,
-        "titleColor": TEXT,
-        "labelFontSize": 11,
-        "titleFontSize": 11,
-        "titleFontWeight": "normal",
-        "symbolSize": 70,
-    }
+    titles = {"titleColor": TEXT, "titleFontSize": 11, "titleFontWeight": "normal"}
+    lines = {"gridColor": GRID, "domainColor": MUTED, "tickColor": MUTED}
+    axis = {"labelColor": MUTED, "labelFontSize": 10, **lines, **titles}
+    legend = {"labelColor": TEXT, "labelFontSize": 11, "symbolSize": 70, **titles}
     heading = {
         "anchor": "start",
         "color": TEXT,

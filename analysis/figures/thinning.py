@@ -21,19 +21,23 @@ def evenly(values: Sequence[float], most: int) -> list[float]:
     return [values[round(index * step)] for index in range(most)]
 
 
-def few(rows: pl.DataFrame, column: str, most: int, keep: Collection[float] = ()) -> Comparable:
+def thinned(
+    rows: pl.DataFrame, column: str, most: int, keep: Collection[float] = ()
+) -> Comparable:
     """The rows at about `most` values of a column, and those to keep; a note if some are left
     out."""
-    return at(rows, column, {*evenly(sorted(set(rows[column])), most), *keep})
+    return at_values(rows, column, {*evenly(sorted(set(rows[column])), most), *keep})
 
 
-def fitting(rows: pl.DataFrame, column: str, kinds: Sequence[str], points: int = 1) -> Comparable:
+def thinned_to_fit(
+    rows: pl.DataFrame, column: str, kinds: Sequence[str], points: int = 1
+) -> Comparable:
     """The rows at so many values of a column that a figure can hold them, if it has `points` at
     each for every combination of `kinds`; a note if some are left out."""
-    return few(rows, column, MOST_ROWS // (points * max(rows.select(kinds).n_unique(), 1)))
+    return thinned(rows, column, MOST_ROWS // (points * max(rows.select(kinds).n_unique(), 1)))
 
 
-def at(rows: pl.DataFrame, column: str, shown: Collection[float]) -> Comparable:
+def at_values(rows: pl.DataFrame, column: str, shown: Collection[float]) -> Comparable:
     """The rows at these values of a column, and a note if there are others."""
     values = sorted(set(rows[column]))
     names = [f"{value:g}" for value in values if value in shown]

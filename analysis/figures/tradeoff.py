@@ -1,96 +1,216 @@
-"""Figures of the trade-off between robustness to rotations and to pixels."""
+"""The trade-off: each network's robustness to rotations against its robustness to PGD."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import altair as alt
 import polars as pl
 
-from analysis.figures import captions, panels, pareto_fronts, theme, thinning, tradeoff_points
-from analysis.figures.panels import against_rotation, done
-from analysis.rows import selection, vocabulary
-from analysis.rows.conditions import CLEAN, NO_ADVERSARY, TIPS, UPRIGHT
-from analysis.rows.selection import NotMeasured, comparable, where
-from analysis.stats.summary import summary
+from analysis.figures import captions, labels, layers, panels, scales, theme, thinning
+from analysis.rows import phrases, vocabulary
+from analysis.rows.conditions import SMALLER_EPS, eps_remark, nearest_eps
+from analysis.rows.notes import Note
+from analysis.rows.selection import (
+    OF_RECIPE,
+    SETTING,
+    Comparable,
+    NotMeasured,
+    attacked_alike,
+    comparable,
+    main_variants,
+    most_frequent,
+    of_variants,
+    one_variant,
+    tested_alike,
+    where,
+)
+from analysis.stats.summary import SUMMARY, summary
 
 LABELS = "Labels: train_rotation."
-FRONTS = (
-    "Point: mean over seeds; shape: training; colour: train_rotation. Solid: Pareto front of the "
-    "architecture, no point is as good one way and better the other; dashed: of all "
-    "architectures, whose points are grey. 95% Wilson intervals (test-set sampling only) are in "
-    "the tooltips. Whiskers are left out."
-)
+MOST_LABELS = 5
+"""Train ranges written along a path."""
+MOST_VARIANTS = 2
+"""Other variants that are named in a panel; more are named in the tooltips only."""
+NETWORK = ["model", "variant", "adversary", "recipe", "train_rotation"]
+OF_TRAINING = ("recipe", *OF_RECIPE)
+
+
+class Points(NamedTuple):
+    """A point per kind of network, the rows behind it, and what was chosen to get there."""
+
+    data: pl.DataFrame
+    rows: pl.DataFrame
+    words: list[str]
+    notes: list[Note]
 
 
 def tradeoff(rows: pl.DataFrame) -> alt.ConcatChart:
     """Robustness to rotations against robustness to PGD, a path per model over train ranges."""
-    found = tradeoff_points.points(rows)
-    pick, click = panels.legend_selection(), panels.click_selection()
-    adversaries = vocabulary.in_order(found.data["adversary"], vocabulary.ADVERSARIES)
-    look = panels.model_encodings(found.data["model"]) | {"opacity": panels.dimmed(pick, click)}
-    drawn = [
-        tradeoff_points.panel(found, adversary, look, theme.WIDTH) for adversary in adversaries
-    ]
-    drawn[0] = drawn[0].add_params(click)
-    question = "Is robustness to rotations paid for with robustness to PGD?"
-    words = [*found.words, LABELS, *found.notes]
-    columns = 2 if len(drawn) <= 4 else 3
-    return done(
-        question,
-        found.rows,
-        words,
-        drawn,
-        found.data,
-        pick,
+    points = points_of(rows)
+    click = layers.click_selection()
+    adversaries = vocabulary.in_order(points.data["adversary"], vocabulary.ADVERSARIES)
+    look = layers.model_encodings(points.data["model"], click)
+    first, *others = (panel(points, adversary, look) for adversary in adversaries)
+    return panels.figure(
+        "Is robustness to rotations paid for with robustness to PGD?",
+        points.rows,
+        [*points.words, LABELS, *points.notes],
+        [first.add_params(click), *others],
+        points.data,
         legend=captions.POINTS,
-        columns=columns,
+        columns=2 if len(adversaries) <= 4 else 3,
     )
 
 
-def frontier(rows: pl.DataFrame) -> alt.ConcatChart:
-    """Both robustnesses of every network of an architecture, however it was trained, and the
-    networks that no other excels."""
-    found = tradeoff_points.points(rows, tradeoff_points.all_recipes)
-    data = pareto_fronts.with_fronts(found.data.drop("^_.*$"))
-    models = vocabulary.in_order(data["model"])
-    drawn = [pareto_fronts.panel(found, data, model) for model in models]
-    question = "Which architecture and training gives the most of both robustnesses?"
-    words = [*found.words, *found.notes]
-    return done(question, found.rows, words, drawn, data, legend=FRONTS)
+def all_variants(rows: pl.DataFrame) -> Comparable:
+    """Rows of networks of every variant, trained alike."""
+    return comparable(rows, all_variants=True)
 
 
-def overview(rows: pl.DataFrame) -> alt.ConcatChart:
-    """Both robustnesses side by side, linked: a click on a model dims the others."""
-    needs = "attack none or pgd, adversary none"
-    rows = where(rows, needs, NO_ADVERSARY, pl.col("attack").is_in(["none", "pgd"]))
-    rows, notes = selection.trained_alike(rows)
-    rows, more = selection.tested_alike(rows)
-    notes += more
-    shown, parts = [], []
-    clean = rows.filter(CLEAN, UPRIGHT)
-    if clean["test_rotation"].n_unique() > 1:
-        kept, more = thinning.fitting(comparable(clean).rows, "test_rotation", ["model"])
-        notes += more
-        shown.append(kept)
-        parts.append(summary(shown[0], TIPS))
-    else:
-        notes.append("Not measured: networks trained with train_rotation 0 at two test ranges.")
-    try:
-        found = tradeoff_points.points(rows)
-    except NotMeasured as error:
-        if not shown:
-            raise
-        found = None
-        notes.append(f"The trade-off is not shown: it {error}.")
-    pick, click = panels.legend_selection(), panels.click_selection()
-    models = set().union(*(part["model"] for part in [*parts, *([found.data] if found else [])]))
-    look = panels.model_encodings(models) | {"opacity": panels.dimmed(pick, click)}
-    drawn = [against_rotation("Trained on upright digits, no attack", p, look) for p in parts]
-    if found:
-        parts.append(found.data)
-        shown.append(found.rows)
-        drawn.append(tradeoff_points.panel(found, "none", look, theme.WIDTH))
-        notes = [*found.words, LABELS, *found.notes, *notes]
-    for chart, part in zip(drawn, parts, strict=True):
-        chart.data = part
-    drawn[-1] = drawn[-1].add_params(click)
-    question = "Robust to rotations, robust to adversarial pixels: is one paid for with the other?"
-    words = ["No adversary in training.", *notes]
-    return done(question, shown[-1], words, drawn, None, pick, legend=captions.BOTH)
+def all_recipes(rows: pl.DataFrame) -> Comparable:
+    """Rows of networks of one variant per model, trained alike but for the recipe."""
+    rows, notes = one_variant(rows)
+    rows, more = most_frequent(rows, [name for name in SETTING if name not in OF_TRAINING])
+    rows, others = most_frequent(rows, OF_RECIPE, ["recipe"])
+    rows, eps = most_frequent(rows, ["adversary_eps"], ["adversary"])
+    rows, attacks = attacked_alike(rows)
+    return Comparable(rows, [*notes, *more, *others, *eps, *attacks])
+
+
+def points_of(
+    rows: pl.DataFrame, alike: Callable[[pl.DataFrame], Comparable] = all_variants
+) -> Points:
+    """Clean accuracy at the widest test range (180 degrees, if measured) and accuracy under PGD.
+
+    Args:
+        rows: of any kind.
+        alike: which rows may stand beside each other.
+
+    Raises:
+        NotMeasured: no network was measured under PGD, and none without attack.
+    """
+    rows, notes = tested_alike(rows.filter(pl.col("attack").is_in(["none", "pgd"])))
+    rows, robust_words = both_tests(rows)
+    widest = float(rows.filter(attack="none")["test_rotation"][0])
+    rows, more = alike(rows)
+    remarks = [] if widest >= 180 else ["The whole circle (test_rotation 180) was not measured."]
+    alike_rows, (rows, eps) = rows, nearest_eps(rows, SMALLER_EPS)
+    remarks += eps_remark(alike_rows, eps, SMALLER_EPS)
+    paths = [name for name in NETWORK if name != "train_rotation"]
+    rows, ranges = thinning.thinned_to_fit(rows, "train_rotation", paths)
+    notes += [*more, *ranges]
+    data = joined(rows)
+    if data.is_empty():
+        raise NotMeasured(f"needs rows with attack none at test_rotation {widest:g} and with pgd")
+    lacking = rows.filter(attack="pgd").join(data, on=NETWORK, how="anti")
+    if count := lacking.select(NETWORK).n_unique():
+        notes.append(f"{count} more kinds of network lack rows at test_rotation {widest:g}.")
+    words = [
+        f"Across: accuracy without attack, test digits turned by U[-{widest:g}, {widest:g}] "
+        f"degrees. Up: accuracy under PGD at eps {eps:g}, {robust_words}.",
+        *networks_drawn(data, rows),
+        *remarks,
+    ]
+    return Points(labelled(data), rows, words, notes)
+
+
+def networks_drawn(data: pl.DataFrame, rows: pl.DataFrame) -> list[str]:
+    """Which variants are drawn, and with which eps the adversaries trained."""
+    main = main_variants(data)
+    named = phrases.listed([f"{model} {variant}" for model, variant in main.items()])
+    hollow = not data.filter(~of_variants(main)).is_empty()
+    words = [f"Filled: {named}; hollow: others (tooltips)." if hollow else f"Variants: {named}."]
+    adversaries = rows.filter(pl.col("adversary") != "none")
+    strengths = adversaries.select("adversary", "adversary_eps").unique().sort(pl.all())
+    words += [f"Adversary {name}: eps {eps:g} in training." for name, eps in strengths.iter_rows()]
+    return words
+
+
+def both_tests(rows: pl.DataFrame) -> tuple[pl.DataFrame, str]:
+    """Of networks measured under PGD the rows without attack at the widest test range, and those
+    under PGD at one kind of test range, which the words name."""
+    clean = where(rows, "attack none", pl.col("attack") == "none")
+    pgd = where(rows, "attack pgd, eps > 0", pl.col("attack") == "pgd", pl.col("eps") > 0)
+    pgd, words = one_test_rotation(pgd)
+    clean = clean.join(pgd, on=NETWORK, how="semi", maintain_order="left")
+    if clean.is_empty():
+        raise NotMeasured("needs rows with attack none of the networks measured under attack pgd")
+    widest = pl.col("test_rotation") == pl.col("test_rotation").max()
+    return pl.concat([clean.filter(widest), pgd]), words
+
+
+def one_test_rotation(pgd: pl.DataFrame) -> tuple[pl.DataFrame, str]:
+    """Rows whose test range is the training range or, if more networks were measured so, none."""
+    same = pgd.filter(pl.col("test_rotation") == pl.col("train_rotation"))
+    upright = pgd.filter(pl.col("test_rotation") == 0)
+    if same.is_empty() and upright.is_empty():
+        raise NotMeasured("needs rows with attack pgd at test_rotation 0 or = train_rotation")
+    if same.select(NETWORK).n_unique() >= upright.select(NETWORK).n_unique():
+        return same, "test digits turned as in training"
+    return upright, "test digits upright"
+
+
+def joined(rows: pl.DataFrame) -> pl.DataFrame:
+    """Clean and robust accuracy of each kind of network that has both."""
+    sides = []
+    for prefix, attacked in (("clean_", False), ("robust_", True)):
+        side = rows.filter((pl.col("attack") == "pgd") == attacked)
+        conditions = ["attack", "eps", "eps_unit"] if attacked else []
+        names = {c: prefix + c for c in ("test_rotation", *SUMMARY) if c != "flags"}
+        measured = summary(side, [*NETWORK, "test_rotation", *conditions]).rename(names)
+        sides.append(measured if attacked else measured.drop("flags"))
+    return sides[0].join(sides[1], on=NETWORK, how="inner").sort(NETWORK)
+
+
+def labelled(data: pl.DataFrame) -> pl.DataFrame:
+    """Adds what is written at each point: along the path of a main variant the train ranges, the
+    outermost ones if there are many; at the end of any other path the name of the variant, if
+    those are few."""
+    path = ["model", "variant", "adversary"]
+    degrees = pl.col("train_rotation")
+    first, last = degrees == degrees.min().over(path), degrees == degrees.max().over(path)
+    all_fit = degrees.n_unique().over(path) <= MOST_LABELS
+    ranges = pl.when(all_fit | first | last).then(labels.rotation())
+    main = of_variants(main_variants(data))
+    others = pl.struct("model", "variant").filter(~main).n_unique().over("adversary")
+    named = pl.when(last & (others <= MOST_VARIANTS)).then("variant")
+    text = pl.when(main).then(ranges).otherwise(named)
+    across, up = domains(data)
+    return labels.placed(
+        labels.thinned(data.with_columns(_label=text, _hollow=~main), "adversary", *path),
+        labels.Axis("clean_accuracy", across.lower, across.upper, theme.WIDTH),
+        labels.Axis("robust_accuracy", up.lower, up.upper, theme.HEIGHT),
+        "adversary",
+    )
+
+
+def domains(data: pl.DataFrame) -> tuple[scales.Domain, scales.Domain]:
+    """The axes across and up, the same for every panel."""
+    return (
+        scales.domain_of(data, "clean_accuracy_min", "clean_accuracy_max"),
+        scales.domain_of(data, "robust_accuracy_min", "robust_accuracy_max"),
+    )
+
+
+def panel(points: Points, adversary: str, look: Mapping[str, Any]) -> alt.LayerChart:
+    """The networks trained with one adversary; a path per model and variant, by train range."""
+    marks = layers.scatter(points.data, *both_axes(points), look, points.data.columns)
+    name, only = vocabulary.ADVERSARIES[adversary], {"adversary": adversary}
+    return panels.panel(marks, name, only, subtitle=[starts_at(points)])
+
+
+def starts_at(points: Points) -> str:
+    """The subtitle of a panel: where its axes start."""
+    across, up = domains(points.data)
+    return f"axes from {across.lower:.0%} (across) and {up.lower:.0%} (up)"
+
+
+def both_axes(points: Points) -> tuple[layers.Ranged, layers.Ranged]:
+    """The encodings of accuracy across and up."""
+    widest = points.rows.filter(attack="none")["test_rotation"].to_list()[0]
+    across, up = domains(points.data)
+    title = f"Accuracy, digits turned by up to ±{widest:g}°"
+    return (
+        layers.ranged(scales.share, alt.X, "clean_accuracy", across, title),
+        layers.ranged(scales.share, alt.Y, "robust_accuracy", up, "Accuracy under PGD"),
+    )

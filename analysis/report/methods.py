@@ -7,8 +7,8 @@ from analysis.rows import phrases, vocabulary
 from analysis.rows.conditions import SPATIAL
 from analysis.rows.loading import Loaded
 from analysis.rows.overview import Overview
-from rotgrid.spec import VARIANTS
 from rotgrid.spec.recipes import RECIPES
+from rotgrid.spec.vocabulary import VARIANTS
 
 SEARCHES = ("pgd", "apgd", "square", "fmn", "fmn-pgd", "strong", "spatial-pgd")
 """Attacks that find the eps at which an image breaks."""

@@ -15,7 +15,7 @@ import altair as alt
 import polars as pl
 
 from analysis.claims.verdicts import Outcome
-from analysis.figures import panels, theme
+from analysis.figures import layers, theme
 from analysis.report import claims_table, methods, tables, template, worst
 from analysis.rows import vocabulary
 from analysis.rows.loading import Loaded
@@ -131,7 +131,7 @@ def _figure(name: str, figure: Drawn) -> str:
         table = _folded(f"Table ({figure.table.height} rows)", content)
     return f"""<section id="{name}" aria-labelledby="{name}-title">
 <h2 id="{name}-title">{html.escape(figure.heading)}</h2>
-<figure data-models="{html.escape(" ".join(_models(figure.spec)))}">
+<figure data-models="{html.escape(json.dumps(_models(figure.spec)))}">
 <div class="live" role="group" aria-label="{words}"></div>
 <div class="still"><img alt="{words}" src="data:image/svg+xml;base64,{picture}"></div>
 <script type="application/json">{_json(figure.spec)}</script>
@@ -173,7 +173,10 @@ def _wide(name: str, content: str) -> str:
 
 
 def _worst_case(worst_case: Comparable) -> str:
-    table, notes = tables.as_html(worst_case.rows), " ".join([worst.WORDS, *worst_case.notes])
+    table, notes = (
+        tables.as_html(worst_case.rows),
+        " ".join([worst.WORDS, *map(str, worst_case.notes)]),
+    )
     return f"<p>{html.escape(notes)}</p>{_wide('worst case', table)}"
 
 
@@ -213,7 +216,7 @@ def _scripts(drawn: Iterable[Drawn], bundle: str) -> str:
     constants = {
         "COLOURS": theme.DARK,
         "VIRIDIS": theme.VIRIDIS,
-        "LEGEND": panels.LEGEND,
+        "LEGEND": layers.LEGEND,
         "CLICK": CLICK,
         "LABELS": _labels(drawn),
     }
@@ -227,7 +230,7 @@ def _scripts(drawn: Iterable[Drawn], bundle: str) -> str:
 
 def _json(value: object) -> str:
     """JSON that cannot end the script element around it."""
-    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def _inline(script: str) -> str:

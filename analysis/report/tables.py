@@ -2,6 +2,7 @@
 
 import functools
 import html
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 import altair as alt
@@ -21,6 +22,8 @@ LATEX = {
     "°": r"$^{\circ}$",
 }
 """What LaTeX needs to print these characters."""
+MARKUP = re.compile(r"[\\|<>&*`\[\]~]|(?<!\w)_|_(?!\w)")
+"""What Markdown would not print as it is."""
 
 
 def of(chart: alt.ConcatChart) -> pl.DataFrame | None:
@@ -41,7 +44,7 @@ def markdown(table: pl.DataFrame) -> str:
     lines = ["| " + " | ".join(_header(name) for name in table.columns) + " |"]
     right = [dtype.is_numeric() for dtype in table.dtypes]
     lines.append("|" + "|".join("---:" if number else "---" for number in right) + "|")
-    lines += ["| " + " | ".join(cells) + " |" for cells in _cells(table, _escape_pipe)]
+    lines += ["| " + " | ".join(cells) + " |" for cells in _cells(table, _escape_markdown)]
     return "\n".join(lines) + "\n"
 
 
@@ -109,8 +112,8 @@ def _cell(value: object, share: bool) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _escape_pipe(text: str) -> str:
-    return text.replace("|", "\\|")
+def _escape_markdown(text: str) -> str:
+    return MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def _escape_latex(text: str) -> str:

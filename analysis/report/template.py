@@ -70,7 +70,7 @@ function recoloured(value) {
 // Sets the selections of a figure; one that lacks the chosen models stays as it is.
 function highlight(figure) {
   const {view, params} = views.get(figure) ?? {params: []};
-  const here = chosen.filter(model => figure.dataset.models.split(" ").includes(model));
+  const here = chosen.filter(model => JSON.parse(figure.dataset.models).includes(model));
   const fields = [{type: "E", field: "model"}];
   if (params.includes(LEGEND))
     view.data(LEGEND + "_store", here.map(model => ({unit: "", fields, values: [model]})));

@@ -34,13 +34,13 @@ def worst_case(rows: pl.DataFrame) -> Comparable:
     worst = both.filter(ATTACKED)
     average = both.filter(~ATTACKED).drop("attack").join(worst.select(*same, "attack"), on=same)
     table = summary(worst, CONDITIONS).select(*CONDITIONS, "seeds")
-    for prefix, part, columns in (
+    for prefix, tested, columns in (
         ("average_", average, MEASURES),
         ("worst_", worst, MEASURES),
         ("eight_", of_classes(worst), MEASURES[:1]),
     ):
         names = {prefix + name: name for name in columns}
-        measured = summary(part, CONDITIONS).select(*CONDITIONS, **names)
+        measured = summary(tested, CONDITIONS).select(*CONDITIONS, **names)
         table = table.join(measured, on=CONDITIONS, how="left", maintain_order="left")
     return Comparable(table, [*notes, *more])
 

@@ -2,7 +2,9 @@
 
 import polars as pl
 
-from analysis.rows.selection import where
+from analysis.rows import vocabulary
+from analysis.rows.phrases import listed
+from analysis.rows.selection import NotMeasured, where
 
 PAPER_EPS, SMALLER_EPS = 0.3, 0.1
 SMALL = 40.0
@@ -25,14 +27,33 @@ TIPS = ("model", "variant", "test_rotation")
 ATTACKED = ("attack", "eps", "eps_unit")
 
 
-def paper_eps(eps: float, which: str = "") -> list[str]:
-    """A remark if the paper's eps is not the one shown."""
-    if eps == PAPER_EPS:
+def nearest_eps(rows: pl.DataFrame, wanted: float) -> tuple[pl.DataFrame, float]:
+    """Rows without attack, and attacked ones at the measured eps nearest to `wanted`, if possible
+    one that was measured for every attack."""
+    attacked = rows.filter(pl.col("attack") != "none", pl.col("eps") > 0)
+    best = (
+        attacked.group_by("eps")
+        .agg(attacks=pl.col("attack").n_unique())
+        .with_columns(far=(pl.col("eps") - wanted).abs().round(9))
+        .sort("attacks", "far", "eps", descending=[True, False, False])
+    )
+    if best.is_empty():
+        raise NotMeasured("needs rows with an attack at eps > 0")
+    eps = float(best["eps"][0])
+    return rows.filter((pl.col("attack") == "none") | (pl.col("eps") == eps)), eps
+
+
+def eps_remark(rows: pl.DataFrame, shown: float, wanted: float = PAPER_EPS) -> list[str]:
+    """A remark if not the wanted eps is shown of these rows: it was not measured, or under fewer
+    attacks than the one that is."""
+    if shown == wanted:
         return []
-    return [
-        f"The paper's eps {PAPER_EPS}{which} was not measured: the nearest that was, {eps:g}, is "
-        "shown."
-    ]
+    name = f"The paper's eps {wanted}" if wanted == PAPER_EPS else f"eps {wanted:g}"
+    measured = rows.filter(pl.col("attack") != "none", pl.col("eps") == wanted)["attack"]
+    attacks = listed([vocabulary.ATTACKS[attack] for attack in sorted(set(measured))])
+    why = f"was measured under {attacks} only" if attacks else "was not measured"
+    nearest = "that was measured under more" if attacks else "that was"
+    return [f"{name} {why}: the nearest {nearest}, {shown:g}, is shown."]
 
 
 def nearest_adversary(rows: pl.DataFrame, needs: str) -> tuple[pl.DataFrame, float]:

@@ -20,8 +20,8 @@ from analysis.rows.overview import (
     without,
 )
 from analysis.rows.scan import PROBE, ROW, TRIAL, Place
-from rotgrid import results
 from rotgrid.results import storage
+from rotgrid.results.columns import KEYS, TableName
 
 
 class NoResults(LookupError):
@@ -40,7 +40,7 @@ class Wanted(NamedTuple):
 
 
 EVERYTHING, NOTHING = Wanted(), Wanted(pl.lit(False))
-KEY = list(results.KEYS["evaluations"])
+KEY = list(KEYS["evaluations"])
 
 
 class Loaded(NamedTuple):
@@ -121,7 +121,7 @@ def gather(*locations: Place, wanted: Wanted = EVERYTHING) -> Loaded:
     lines = [line for place in locations for line in missing.unreadable(place)]
     found, of_files = scan.read(places, "evaluations", lambda rows: _evaluations(rows, wanted))
     lines += [*of_files.skipped, *(f"{os.fspath(p)}: no evaluations" for p in of_files.empty)]
-    tables: dict[results.TableName, pl.DataFrame] = {}
+    tables: dict[TableName, pl.DataFrame] = {}
     networks = found.overview.networks
     for table in ("diagnostics", "training", "equivariance"):
         rows, skipped = _table(places, table)
@@ -154,10 +154,10 @@ def _readable(locations: Sequence[Place]) -> list[Place]:
     return [place for place in locations if not [*missing.unreadable(place)]]
 
 
-def _table(places: Sequence[Place], table: results.TableName) -> tuple[pl.DataFrame, list[str]]:
+def _table(places: Sequence[Place], table: TableName) -> tuple[pl.DataFrame, list[str]]:
     """Each row once, the newest, sorted; and a line for every skipped file."""
     rows, found = scan.read(places, table, lambda rows: rows.collect(engine="streaming"))
-    key = results.KEYS[table]
+    key = KEYS[table]
     return newest(rows, key).sort(key).drop(ROW), found.skipped
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import polars as pl
 
 from analysis.rows.scan import PROBE, ROW, TRIAL, ChangedError
-from rotgrid.results import PROVENANCE
+from rotgrid.results.columns import PROVENANCE
 
 NETWORK = ["trial", *TRIAL, "parameters"]
 MACHINE = [column.name for column in PROVENANCE if column.name != "finished_at"]

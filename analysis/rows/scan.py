@@ -1,8 +1,8 @@
 """Files of results -> one lazy table of their rows; damaged files are named and left out.
 
-A file whose checksum is right (`rotgrid.results.verified`) is sound, and only its footer is read
-before its rows are. A file of an early version, which has none, is first read whole by pyarrow, as
-launches read it: polars may end the process over content that makes no sense.
+A file whose checksum is right (`rotgrid.results.parts.verified`) is sound, and only its footer is
+read before its rows are. A file of an early version, which has none, is first read whole by
+pyarrow, as launches read it: polars may end the process over content that makes no sense.
 """
 
 import functools
@@ -18,7 +18,9 @@ import polars as pl
 import pyarrow.fs as pafs
 
 from rotgrid import results
-from rotgrid.results import NULLABLE, SCHEMA_VERSION, SCHEMAS, TableName, storage
+from rotgrid.results import storage
+from rotgrid.results.columns import NULLABLE, SCHEMA_VERSION, SCHEMAS, TableName
+from rotgrid.results.parts import verified
 from rotgrid.spec import LATER, Probe, Trial
 
 Place = str | os.PathLike[str]
@@ -167,7 +169,7 @@ def _check(
     if data is None:
         return None, ""
     try:
-        columns = _columns(data, table) if results.verified(name, data) else ()
+        columns = _columns(data, table) if verified(name, data) else ()
     except (ValueError, pl.exceptions.PolarsError):
         columns = ()
     if columns == ():  # no checksum or a wrong one, or not what a version wrote

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple, get_args
 import polars as pl
 
 from analysis.rows import vocabulary
-from analysis.rows.phrases import listed
-from rotgrid.spec import LATER, MODELS, VARIANTS
+from analysis.rows.notes import LeftOut, Note, OtherVariants
+from rotgrid.spec import LATER
 from rotgrid.spec.recipes import ORIGINALS, RecipeName, canonical, recipe_of
+from rotgrid.spec.vocabulary import MODELS, VARIANTS
 
 SETTING = (
     "train_size",
@@ -39,6 +40,18 @@ PROTOCOL = (
 )
 """How an attack was run: one combination per attack and figure."""
 
+CONDITIONS = (
+    "data",
+    "train_size",
+    "adversary",
+    "train_rotation",
+    "test_rotation",
+    "test_translation",
+    "attack",
+    "eps",
+)
+"""How networks were trained and tested, however often: what a variant was measured under."""
+
 FIRST: dict[str, str] = {model: variants[0] for model, variants in VARIANTS.items()}
 
 
@@ -46,25 +59,36 @@ class NotMeasured(LookupError):
     """The rows that a figure needs do not exist (yet); the message says which."""
 
 
-class TooManyRows(ValueError):
-    """A figure cannot hold what it would have to show; the message says how much that is."""
+class CannotShow(ValueError):
+    """A figure cannot show so many rows, or such values; the message says which."""
 
 
 class Comparable(NamedTuple):
     """Rows that differ only in what a figure varies, and what was left out to get there."""
 
     rows: pl.DataFrame
-    notes: list[str]
+    notes: list[Note]
 
 
 def main_variants(rows: pl.DataFrame) -> dict[str, str]:
-    """The variant that stands for each model: the first (of StdCNN and GCNN that of Table 1) or,
-    if it was not measured, the most frequent."""
-    counts = rows.group_by("model", "variant").len().sort("len", "variant")
-    measured = list(counts.select("model", "variant").iter_rows())
-    first = {model: variant for model, variant in FIRST.items() if (model, variant) in measured}
-    chosen = dict(measured) | first
-    return {model: chosen[model] for model in vocabulary.in_order(chosen)}
+    """The variant that stands for each model: the first (of StdCNN and GCNN that of Table 1). If
+    it was not measured, or under less than half as many conditions as another, that with the most
+    conditions."""
+    shared = [name for name in CONDITIONS if name in rows.columns]
+    conditions = rows.select("model", "variant", *shared).unique()
+    kinds = conditions.group_by("model", "variant").len()
+    kinds = kinds.join(rows.group_by("model", "variant").len("rows"), on=["model", "variant"])
+    measured: dict[str, dict[str, int]] = {}
+    for model, variant, count, _ in kinds.sort("len", "rows", "variant").iter_rows():
+        measured.setdefault(model, {})[variant] = count
+    return {model: _main(model, measured[model]) for model in vocabulary.in_order(measured)}
+
+
+def _main(model: str, conditions: Mapping[str, int]) -> str:
+    """The main variant of a model, of the conditions of each, in ascending order."""
+    *_, (most, count) = conditions.items()
+    first = FIRST.get(model, "")
+    return first if 2 * conditions.get(first, 0) >= count else most
 
 
 def of_variants(variants: Mapping[str, str]) -> pl.Expr:
@@ -78,9 +102,11 @@ def of_variants(variants: Mapping[str, str]) -> pl.Expr:
 def one_variant(rows: pl.DataFrame) -> Comparable:
     """The rows of the main variants, and a note if they are not those of Table 1."""
     main = main_variants(rows)
-    others = [f"{m} {variant}" for m, variant in main.items() if variant != FIRST.get(m)]
-    note = f"Variants shown: {listed(others)}; the first variants were not measured."
-    return Comparable(rows.filter(of_variants(main)), [note] if others else [])
+    others = {model: variant for model, variant in main.items() if variant != FIRST.get(model)}
+    kinds = set(rows.select("model", "variant").unique().iter_rows())
+    measured = {m: FIRST[m] for m in others if (m, FIRST.get(m)) in kinds}
+    notes: list[Note] = [OtherVariants(others, measured)] if others else []
+    return Comparable(rows.filter(of_variants(main)), notes)
 
 
 def where(rows: pl.DataFrame, needs: str, *predicates: pl.Expr) -> pl.DataFrame:
@@ -125,6 +151,13 @@ def trained_alike(rows: pl.DataFrame) -> Comparable:
     return Comparable(rows, notes + more)
 
 
+def alike_networks(networks: pl.DataFrame) -> Comparable:
+    """The rows of networks of one variant per model that were trained alike, of any table."""
+    kept, notes = one_variant(networks)
+    kept, more = trained_alike(kept)
+    return Comparable(kept, [*notes, *more])
+
+
 def tested_alike(rows: pl.DataFrame) -> Comparable:
     """The rows of one range of shifts, those with an attack in one unit of eps."""
     rows, notes = most_frequent(rows, ["test_translation"])
@@ -154,15 +187,15 @@ def most_frequent(
     left = counts.join(kept, on=[*by, *columns], how="anti").sort([*by, *columns])
     if left.is_empty():
         return Comparable(rows, [])
-    notes = []
+    notes: list[Note] = []
     for other in left.iter_rows(named=True):
         same = kept.filter(*(pl.col(name) == other[name] for name in by)).row(0, named=True)
         differing = [name for name in columns if other[name] != same[name]]
-        group = "".join(f" ({name} {other[name]})" for name in by)
-        shown = ", ".join(f"{name} {_plain(same[name])}" for name in differing)
-        hidden = ", ".join(f"{name} {_plain(other[name])}" for name in differing)
-        count = f"{other['len']} {'row' if other['len'] == 1 else 'rows'}"
-        notes.append(f"Shown{group}: {shown}. Left out: {count} with {hidden}.")
+        group, ours, theirs = (
+            {name: row[name] for name in names}
+            for row, names in ((other, by), (same, differing), (other, differing))
+        )
+        notes.append(LeftOut(other["len"], group, ours, theirs))
     at = compared.with_row_index("_row").join(kept, on=[*by, *columns], how="semi")["_row"]
     alike = kinds[at].drop("len")
     return Comparable(rows.join(alike, on=alike.columns, how="semi", maintain_order="left"), notes)
@@ -209,23 +242,3 @@ def _as_of_first_model(kind: dict[str, Any]) -> dict[str, Any]:
     if not rest:  # as many times the recipe's epochs
         followed["epochs"] = times * first.epochs
     return kind | followed
-
-
-def nearest_eps(rows: pl.DataFrame, wanted: float) -> tuple[pl.DataFrame, float]:
-    """Rows without attack, and attacked ones at the measured eps nearest to `wanted`, if possible
-    one that was measured for every attack."""
-    attacked = rows.filter(pl.col("attack") != "none", pl.col("eps") > 0)
-    best = (
-        attacked.group_by("eps")
-        .agg(attacks=pl.col("attack").n_unique())
-        .with_columns(far=(pl.col("eps") - wanted).abs().round(9))
-        .sort("attacks", "far", "eps", descending=[True, False, False])
-    )
-    if best.is_empty():
-        raise NotMeasured("needs rows with an attack at eps > 0")
-    eps = float(best["eps"][0])
-    return rows.filter((pl.col("attack") == "none") | (pl.col("eps") == eps)), eps
-
-
-def _plain(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

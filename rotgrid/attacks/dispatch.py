@@ -42,7 +42,8 @@ from rotgrid.attacks.strong import (
     strong_from,
     without_gradient,
 )
-from rotgrid.spec import Attack, LabelRule, Precision, known
+from rotgrid.spec import known
+from rotgrid.spec.vocabulary import Attack, LabelRule, Precision
 
 Notes = dict[str, list[int]]
 """What an attack has to say beside: numbers of images, one per eps of the grid."""
@@ -77,8 +78,8 @@ def sweep(
     Into `notes` go numbers of images at each eps. Attacks that search: of those that count as
     correct only because a larger eps failed, how many were attacked directly (`search_checked`)
     and how many of them broke (`search_missed`). `strong`, the same numbers at every eps: how many
-    have no gradient (`no_gradient`) and how many Square broke alone at any eps (`square_only`);
-    above 0, gradient attacks may flatter the model.
+    have no gradient or a false one (`no_gradient`) and how many Square broke alone at any eps
+    (`square_only`); above 0, gradient attacks may flatter the model.
 
     Raises:
         ValueError: an argument or a setting has the wrong type, shape or range, or steps and
@@ -397,9 +398,9 @@ def sweep_strong(
 ) -> Tensor:
     """`strong`: FMN once, just below what it found the rest, and all of Square where it is due.
 
-    Notes how many images have no gradient, and how many Square broke and nothing before it. If it
-    broke any at any eps of the grid, all of Square is due to all images; else to those without a
-    gradient, whatever the other images and eps are.
+    Notes how many images have no true gradient, and how many Square broke and nothing before it.
+    If it broke any at any eps of the grid, all of Square is due to all images; else to those
+    without one, whatever the other images and eps are.
     """
     require_steps(steps)
     offsets = draw_offsets(case.images, generator)

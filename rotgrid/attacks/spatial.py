@@ -16,7 +16,7 @@ from rotgrid.attacks.linf import Loss, Model, finite_logits, frozen, in_batches,
 from rotgrid.attacks.pgd import restart_from
 from rotgrid.attacks.starts import Picked
 from rotgrid.rotation import draw_angles, draw_shifts, transform
-from rotgrid.spec import Interpolation
+from rotgrid.spec.vocabulary import Interpolation
 
 
 def rotation_grid(rotation: float) -> Tensor:

@@ -3,6 +3,7 @@
 Neither torch nor Ray is needed.
 """
 
+import glob
 import heapq
 import math
 import os
@@ -10,9 +11,8 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from rotgrid.cost import rates
 from rotgrid.cost.speed import Speed
-from rotgrid.cost.work import Network, network_of, probes_work, training_work
+from rotgrid.cost.work import network_of
 from rotgrid.grid import Resources
 from rotgrid.spec import Probe, Trial
 from rotgrid.spec.sweeps import sweeps
@@ -55,37 +55,32 @@ def portions(trial: Trial, probes: Iterable[Probe]) -> list[list[Probe]]:
 
 def reference_seconds(trial: Trial, probes: Iterable[Probe], trained: bool = True) -> float:
     """Seconds of the probes on the reference core, and of the training unless it is `trained`."""
-    own = network_of(trial)
-    measuring = probes_work(own, tuple(probes))
-    first = 0.0 if trained else rates.reference(own).seconds(training_work(trial))
-    return first + sum(rates.reference(name).seconds(work) for name, work in measuring.items())
+    speed = Speed()
+    return speed.measuring(trial, probes) + (0.0 if trained else speed.training(trial))
 
 
 def estimate(
-    todo: Mapping[Trial, Sequence[Probe]],
-    trained: Collection[str],
-    speed: Callable[[Network], Speed],
+    todo: Mapping[Trial, Sequence[Probe]], trained: Collection[str], speed: Speed
 ) -> Estimate:
     """Expected seconds of each trial.
 
     Args:
         todo: the resolved probes that each trial has still to measure.
         trained: keys of the trials whose weights are stored.
-        speed: of a network, as `speeds` has it from results and resources.
+        speed: of the machines.
     """
     seconds: dict[str, float] = {}
     by_source: dict[str, float] = defaultdict(float)
     least = most = 0.0
     for trial, probes in todo.items():
         own, key = network_of(trial), trial.key()
-        work = probes_work(own, tuple(probes))
-        took = sum(speed(name).measuring.seconds(part) for name, part in work.items())
+        took = speed.measuring(trial, probes)
         if key not in trained:
-            took += speed(own).training.seconds(training_work(trial))
+            took += speed.training(trial)
         seconds[key] = took
-        low, high = speed(own).factor
+        low, high = speed.within(own)
         least, most = least + low * took, most + high * took
-        by_source[speed(own).source] += took
+        by_source[speed.source(own)] += took
     whole = sum(seconds.values())
     factor = (least / whole, most / whole) if whole else (1.0, 1.0)
     return Estimate(seconds, factor, described(by_source))
@@ -104,8 +99,13 @@ def slots_here(resources: Resources) -> int:
     """How many trials this machine holds at once, at least one."""
     slots = (os.cpu_count() or 1) // resources.cpu
     if resources.gpu:
-        slots = min(slots, math.floor(max(1, len(rates.gpus())) / resources.gpu))
+        slots = min(slots, math.floor(max(1, len(gpus())) / resources.gpu))
     return max(1, slots)
+
+
+def gpus() -> list[str]:
+    """What tells of each NVIDIA GPU of this machine."""
+    return glob.glob("/proc/driver/nvidia/gpus/*/information")
 
 
 def makespan(seconds: Iterable[float], slots: int) -> float:

@@ -1,215 +1,178 @@
-"""How fast networks are trained and attacked, and how sure that is.
+"""How fast a machine trains and attacks networks: shipped speeds of two machines, times a factor
+that is learned from the rows of finished trials."""
 
-What is known best are the trials that have rows in the same results; then what was measured on
-this kind of device before; else a reference machine is assumed. Neither torch nor Ray is needed.
-"""
-
-import contextlib
-import operator
-import platform
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
-import pyarrow as pa
-from pydantic import ValidationError
-
-from rotgrid import results
-from rotgrid.cost import rates
-from rotgrid.cost.rates import Rates
-from rotgrid.cost.work import Network, Work, network_of, probes_work, training_work
-from rotgrid.grid import Resources
+from rotgrid.cost.work import (
+    MULTIPLY_ADDS,
+    PASSES,
+    Network,
+    Work,
+    network_of,
+    passes,
+    probes_work,
+    training_work,
+)
+from rotgrid.grid import Plan, Resources, distinct_probes
+from rotgrid.results.inventory import Inventory, launched
 from rotgrid.results.storage import Root
-from rotgrid.spec import Probe, Record, Trial
+from rotgrid.spec import Probe, Trial
 
-R = TypeVar("R", bound=Record)
+CPU: Mapping[str, float] = {
+    "stdcnn": 24e9,
+    "gcnn": 55e9,
+    "hnet": 63e9,
+    "ptn": 33e9,
+    "roteqnet": 54e9,
+    "capsnet": 42e9,
+    "z2cnn": 16e9,
+    "p4cnn": 26e9,
+    "tipooling": 32e9,
+    "cyclic": 23e9,
+    "dren": 26e9,
+    "steerable": 32e9,
+    "emcaps": 0.9e9,
+    "madrycnn": 73e9,
+}
+"""Multiply-adds per second in training, by model, measured on one core of an Intel Xeon server
+with AVX-512 (2026); on older ones it is less."""
 
-GUESS = "a guess"
-"""The source of speeds that nothing was measured for."""
+H100_IMAGES: Mapping[Network, float] = {
+    ("stdcnn", "table1"): 130_000,
+    ("gcnn", "table1"): 52_810,
+    ("hnet", "fixed"): 19_925,
+    ("ptn", "base"): 17_746,
+    ("roteqnet", "exact"): 20_677,
+    ("capsnet", "narrow"): 27_109,
+}
+"""Images per second in training on one NVIDIA H100: float32, batches of 64, captured steps
+(README, "A GPU"). Other networks and attacks were not measured there."""
 
-AS_H100 = f"{GUESS} from trainings measured on an H100"
-"""That of speeds of a GPU."""
+_FASTER = {
+    network[0]: PASSES.trained * MULTIPLY_ADDS[network] * images / CPU[network[0]]
+    for network, images in H100_IMAGES.items()
+}
+GPU: Mapping[str, float] = {
+    model: rate * _FASTER.get(model, statistics.median(_FASTER.values()))
+    for model, rate in CPU.items()
+}
+"""Multiply-adds per second in training on an H100; of models that were not measured there, as many
+times those of the CPU as the measured ones have in the median."""
 
-GUESSED, GUESSED_GPU = 3.0, 10.0
-"""Factor within which seconds are where nothing was measured."""
-
-CALIBRATED = (0.8, 1.7)
-"""The least and the most that they are of those expected by rates measured before. Of 29 trials of
-seven networks, run two at once, 28 took 0.9 to 1.6 times as long, and one 1.9 times."""
-
-REPEATED, ENOUGH = (0.8, 1.3), 5
-"""The same at best, after so many trials in the same results. With this, 93 and 98 % of random
-splits of the trials in docs/baseline and docs/architectures into done and to do were right."""
+GUESS, GUESS_GPU = "a guess", "a guess from trainings measured on an H100"
+"""Where the speeds of networks come from that have no finished trial."""
+GUESSED, GUESSED_GPU = (1 / 3, 3.0), (1 / 10, 10.0)
+"""The least and the most that true seconds are of such guesses."""
+LEARNED_FEW, LEARNED = (0.5, 2.5), (0.8, 1.5)
+"""At best, the same of seconds that are learned from a few finished trials, or from `ENOUGH`. What
+ran beside other work took longer than what is alone on the machine will."""
+ENOUGH = 5
 
 
 class Speed(NamedTuple):
-    """What is known of one network."""
+    """Of the machines that a plan runs on."""
 
-    training: Rates
-    measuring: Rates
-    factor: tuple[float, float]
-    """The least and the most that true seconds are of the expected ones."""
-    source: str
+    shipped: Mapping[str, float] = CPU
+    factors: Mapping[Network, tuple[float, float]] = {}
+    """Of networks with finished trials: true over shipped seconds of training, of measuring."""
+    others: tuple[float, float] = (1.0, 1.0)
+    """Those of networks without: the median over the networks with."""
+    learned: tuple[float, float] = LEARNED_FEW
+    """The least and the most that true seconds are of learned ones."""
+    trials: int = 0
+    """Finished ones."""
 
-    def times(self, training: float, measuring: float) -> "Speed":
-        """That of a machine that takes so many times as long."""
-        return self._replace(
-            training=self.training.times(training), measuring=self.measuring.times(measuring)
-        )
+    def training(self, trial: Trial) -> float:
+        """Seconds of the whole training of a trial."""
+        network = network_of(trial)
+        return self.factor(network)[0] * self.unlearned(network, training_work(trial))
 
+    def measuring(self, trial: Trial, probes: Iterable[Probe]) -> float:
+        """Seconds of measuring resolved probes of a trial."""
+        work = probes_work(network_of(trial), tuple(probes))
+        return sum(self.factor(other)[1] * self.unlearned(other, w) for other, w in work.items())
 
-Speeds = Callable[[Network], Speed]
+    def factor(self, network: Network) -> tuple[float, float]:
+        """True over shipped seconds of training, of measuring."""
+        return self.factors.get(network, self.others)
 
+    def unlearned(self, network: Network, work: Work) -> float:
+        """Seconds of some work by the shipped speed alone."""
+        return passes(work) * MULTIPLY_ADDS[network] / self.shipped[network[0]]
 
-def speeds(root: Root, resources: Resources) -> Speeds:
-    """What is known of each network, where trials have `resources` and their rows go to `root`."""
-    return fitted(finished(root, resources.gpu > 0), known_before(resources))
+    def within(self, network: Network) -> tuple[float, float]:
+        """The least and the most that true seconds are of the expected ones."""
+        guessed = GUESSED if self.shipped is CPU else GUESSED_GPU
+        return self.learned if network in self.factors else guessed
 
-
-def known_before(resources: Resources) -> Speeds:
-    """From the cache; else from the reference, scaled by what the cache has of other networks."""
-    device = rates.device_name(resources)
-    cached = rates.remembered(device)
-    reference = rates.reference_gpu if resources.gpu else rates.reference
-    relative = [found.trained / reference(name).trained for name, found in cached.items()]
-    slower = statistics.median(relative or [1.0])
-    guess, source = (GUESSED_GPU, AS_H100) if resources.gpu else (GUESSED, GUESS)
-    share = min(1.0, resources.gpu or 1.0)  # who uses the rest of a GPU slows this down
-
-    def speed(network: Network) -> Speed:
-        if found := cached.get(network):
-            low, high = CALIBRATED
-            return Speed(found, found, (low, high / share), f"from speeds measured on {device}")
-        found = reference(network).times(slower)
-        return Speed(found, found, (1 / guess, guess), source)
-
-    return speed
-
-
-class Finished(NamedTuple):
-    """What a trial that has rows did, and the seconds that it took."""
-
-    training: Work
-    training_seconds: float
-    measuring: Mapping[Network, Work]
-    measuring_seconds: float
+    def source(self, network: Network) -> str:
+        """Where the speed of a network comes from, in words."""
+        if network in self.factors:
+            return f"from {self.trials} trials finished here"
+        return GUESS if self.shipped is CPU else GUESS_GPU
 
 
-def fitted(done: Mapping[Network, Sequence[Finished]], before: Speeds) -> Speeds:
-    """Speeds by which finished trials take what they took; those of other networks scaled alike.
-
-    How sure they are is how far off they are for the finished trials one by one.
-    """
-    if not done:
-        return before
-    slower = {network: slowdown(network, trials, before) for network, trials in done.items()}
-    ratios = [
-        (trial.training_seconds + trial.measuring_seconds)
-        / sum(map(operator.mul, slower[network], expected(network, trial, before)))
-        for network, trials in done.items()
+def learn(plans: Sequence[Plan], stock: Inventory, resources: Resources) -> Speed:
+    """The speed by which finished trials of some plans took what they took, on such devices."""
+    start = Speed(GPU if resources.gpu else CPU)
+    ratios = time_ratios(plans, stock, start)
+    factors = {network: joint_factors(each) for network, each in ratios.items()}
+    if not factors:
+        return start
+    others = tuple(statistics.median(each) for each in zip(*factors.values(), strict=True))
+    off = [
+        ratio / factors[network][kind]
+        for network, trials in ratios.items()
         for trial in trials
+        for kind, ratio in enumerate(trial)
+        if ratio
     ]
-    sure, source = spread(ratios), f"from {len(ratios)} trials finished here"
-    typical = [statistics.median(factors) for factors in zip(*slower.values(), strict=True)]
-
-    def speed(network: Network) -> Speed:
-        if network not in slower:
-            return before(network).times(*typical)
-        return before(network).times(*slower[network])._replace(factor=sure, source=source)
-
-    return speed
+    low, high = LEARNED if len(off) >= ENOUGH else LEARNED_FEW
+    learned = min(low, *off, low), max(high, *off, high)
+    count = sum(map(len, ratios.values()))
+    return start._replace(factors=factors, others=others, learned=learned, trials=count)
 
 
-def expected(network: Network, trial: Finished, before: Speeds) -> tuple[float, float]:
-    """Seconds of a trial's training, and of its measuring."""
-    measuring = [before(name).measuring.seconds(work) for name, work in trial.measuring.items()]
-    return before(network).training.seconds(trial.training), sum(measuring)
+def time_ratios(
+    plans: Sequence[Plan], stock: Inventory, start: Speed
+) -> dict[Network, list[tuple[float, float]]]:
+    """True over expected seconds of training and of measuring, of each trial with rows from this
+    kind of device; 0 where there are none."""
+    some = plans if stock.seconds else []
+    probes = {probe.key(): probe for plan in some for probe in distinct_probes(plan)}
+    found: dict[Network, list[tuple[float, float]]] = defaultdict(list)
+    for trial in dict.fromkeys(trial for plan in some for trial in plan.trials):
+        spent = stock.seconds.get((trial.key(), start.shipped is GPU))
+        if spent is None:
+            continue
+        known = {probes[key]: took for key, took in spent.probes.items() if key in probes}
+        share = min(1.0, len(spent.epochs) / (trial.epochs or 1))  # by steps: all rows or none
+        pair = (
+            ratio(sum(spent.epochs), share * start.training(trial)),
+            ratio(sum(known.values()), start.measuring(trial, known)),
+        )
+        if any(pair):
+            found[network_of(trial)].append(pair)
+    return found
 
 
-def slowdown(network: Network, trials: Sequence[Finished], before: Speeds) -> tuple[float, float]:
-    """How many times as long as expected training took, and measuring; if only one of them is
-    known, it stands for both."""
-    each = [expected(network, trial, before) for trial in trials]
-    training, measuring = map(sum, zip(*each, strict=True))
-    first = sum(trial.training_seconds for trial in trials) / training if training else 0.0
-    second = sum(trial.measuring_seconds for trial in trials) / measuring if measuring else 0.0
+def ratio(true: float, expected: float) -> float:
+    """True over expected seconds; 0 where nothing was done."""
+    return true / expected if expected else 0.0
+
+
+def joint_factors(ratios: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """The factors of training and of measuring of one network; one stands for both if only one is
+    known. They are medians of the faster half of the trials: a busy machine is not a slow one."""
+    training, measuring = (sorted(filter(None, each)) for each in zip(*ratios, strict=True))
+    halves = [each[: (len(each) + 1) // 2] for each in (training, measuring)]
+    first, second = (statistics.median(half) if half else 0.0 for half in halves)
     return first or second, second or first
 
 
-def spread(ratios: Sequence[float]) -> tuple[float, float]:
-    """The least and the most of true over expected seconds: of many trials the outer deciles."""
-    (low, high), seen = CALIBRATED, [min(ratios), max(ratios)]
-    if len(ratios) >= ENOUGH:
-        (low, high), seen = REPEATED, statistics.quantiles(ratios, n=10, method="inclusive")
-    return min(low, seen[0]), max(high, seen[-1])
-
-
-def finished(root: Root, gpu: bool, host: str = "") -> dict[Network, list[Finished]]:
-    """The trials with rows that were made on a CPU, or else on a GPU; on one host, or on any."""
-    columns = ["trial", "device", "host", "seconds", *Trial.model_fields]
-    training, _ = results.read(root, "training", columns)
-    measuring, _ = results.read(root, "evaluations", [*columns, "probe", *Probe.model_fields])
-    trials = {**records(Trial, measuring, "trial"), **records(Trial, training, "trial")}
-    probes = records(Probe, measuring, "probe")
-    epochs = seconds_of(training, "trial", gpu, host)
-    rows = seconds_of(measuring, "probe", gpu, host)
-    found: dict[Network, list[Finished]] = defaultdict(list)
-    for key, trial in trials.items():
-        network, trained = network_of(trial), epochs.get(key, [])
-        known = [(probes[name], took) for name, took in rows.get(key, []) if name in probes]
-        if trained or known:
-            share = min(1.0, len(trained) / (trial.epochs or 1))  # by steps: all rows or none
-            found[network].append(
-                Finished(
-                    Work(*(share * images for images in training_work(trial))),
-                    sum(took for _, took in trained),
-                    probes_work(network, tuple(probe for probe, _ in known)),
-                    sum(took for _, took in known),
-                )
-            )
-    return found
-
-
-def records(kind: type[R], table: pa.Table, key: str) -> dict[str, R]:
-    """The records in a table by their key, but for those of other versions."""
-    keys = table[key].to_pylist()
-    first = {name: at for at, name in reversed(list(enumerate(keys)))}
-    if not first:
-        return {}
-    at = pa.array(first.values(), pa.int64())
-    rows = table.select(list(kind.model_fields)).take(at).to_pylist()
-    found = {}
-    for name, row in zip(first, rows, strict=True):
-        with contextlib.suppress(ValidationError):
-            found[name] = kind(**row)
-    return found
-
-
-def seconds_of(
-    table: pa.Table, column: str, gpu: bool, host: str
-) -> dict[str, list[tuple[str, float]]]:
-    """By trial: of each row made on such a device and host, one column and its seconds."""
-    found: dict[str, list[tuple[str, float]]] = defaultdict(list)
-    names = ("trial", "device", "host", column, "seconds")
-    for trial, device, where, value, took in zip(
-        *(table[name].to_pylist() for name in names), strict=True
-    ):
-        if (device != "cpu") == gpu and host in ("", where):
-            found[trial].append((value, took))
-    return found
-
-
-def remember(root: Root, resources: Resources) -> None:
-    """Keep the speeds of what this machine has finished, for plans of other grids."""
-    done = finished(root, resources.gpu > 0, platform.node())
-    speed = fitted(done, known_before(resources))
-    found = {network: combined(speed(network)) for network in done}
-    if found:
-        with contextlib.suppress(OSError):  # a cache that cannot be written is no failure
-            rates.remember(rates.device_name(resources), found)
-
-
-def combined(speed: Speed) -> Rates:
-    """One set of rates for training and measuring."""
-    return speed.measuring._replace(trained=speed.training.trained)
+def plans_here(plan: Plan, root: Root) -> list[Plan]:
+    """The plan, and those of the grids that were launched to the same results."""
+    return [plan, *launched(root)[0].values()]

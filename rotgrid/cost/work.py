@@ -4,9 +4,10 @@ import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from rotgrid.spec import DATA, VARIANTS, Attack, Probe, Trial
+from rotgrid.spec import Probe, Trial
 from rotgrid.spec.recipes import WATCH_STEPS, recipe_of, watched
 from rotgrid.spec.sweeps import sweeps
+from rotgrid.spec.vocabulary import DATA, VARIANTS, Attack
 
 Network = tuple[str, str]
 """Model and variant."""

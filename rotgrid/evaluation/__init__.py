@@ -29,8 +29,9 @@ from rotgrid.evaluation import equivariance, gradient_masking
 from rotgrid.results.failures import MachineError
 from rotgrid.results.storage import StoreError
 from rotgrid.rotation import draw_angles, draw_shifts, rotate, transform
-from rotgrid.spec import ModelName, Probe, Trial
+from rotgrid.spec import Probe, Trial
 from rotgrid.spec.sweeps import UNTURNED, grouped, same_images, same_sweep
+from rotgrid.spec.vocabulary import ModelName
 from rotgrid.training import ignore
 
 LOG = logging.getLogger(__name__)
@@ -170,12 +171,12 @@ def measured(
 
 
 def warn_where_gradients_fail(trial: Trial, probes: Sequence[Probe], notes: Notes) -> None:
-    """Log that gradients vanish, or that Square broke what all that follow them left."""
+    """Log that gradients vanish or are false, or that Square broke what they all left."""
     vanish, alone = (max(notes.get(name, [0])) for name in ("no_gradient", "square_only"))
     if vanish or alone:
         LOG.warning(
-            "trial %s, attack %s, eps %s: of %d images %d have no gradient, and %d were broken by "
-            "Square alone: gradient attacks may flatter this network",
+            "trial %s, attack %s, eps %s: of %d images %d have no true gradient, %d were broken "
+            "by Square alone: gradient attacks may flatter this network",
             trial.key(),
             probes[0].attack,
             ", ".join(f"{eps:g}" for eps in sorted({probe.eps for probe in probes})),

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from rotgrid.attacks import fgsm, predicted, sweep
 from rotgrid.attacks.linf import frozen, in_batches, indices, input_gradient
-from rotgrid.models.layers import unkept
-from rotgrid.spec import Attack
+from rotgrid.models.layers import without_cached_filters
+from rotgrid.spec.vocabulary import Attack
 
 SEED = 20191
 """Of all random starts here; other ones than those of the rows."""
@@ -202,7 +202,7 @@ def precision(model: nn.Module, images: Tensor, eps: float) -> float:
     """Share of some images whose class after FGSM on the predicted label changes in float64."""
     some = images[:SOME]
     label = predicted(model, some)
-    exact = unkept(copy.deepcopy(model)).double()
+    exact = without_cached_filters(copy.deepcopy(model)).double()
     single = predicted(model, fgsm(model, some, label, eps=eps)) == label
     double = predicted(exact, fgsm(exact, some.double(), label, eps=eps)) == label
     return share(single != double)

@@ -12,6 +12,8 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from rotgrid.console import duration
+
 LINE_SECONDS = 10.0
 """Between lines where there is no terminal, at least; on long runs a hundredth of the time."""
 
@@ -233,14 +235,3 @@ class Tracker:
         lines = [f"{self._names.get(k, '')} {k[:8]}: {self._doing[k]}" for k in known[:NAMED]]
         more = len(self.running) - len(lines)
         return [*map(str.strip, lines), *([f"{more} more"] if lines and more else [])]
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words, to two figures or so: `145 s`, `12 min`, `3.5 h`, `4 days`."""
-    if seconds < 180:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 48 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86400:.0f} days"

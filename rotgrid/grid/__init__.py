@@ -20,9 +20,11 @@ import yaml
 from pydantic import Field
 
 from rotgrid.grid.expand import Axes, axes_of, check_size, combine, known_keys, size
-from rotgrid.grid.positions import Dumper, GridError, Problem, Tree, Where, parse_tree
-from rotgrid.spec import Attack, Probe, Record, Trial, reads
+from rotgrid.grid.positions import Dumper, Tree, Where, parse_tree
+from rotgrid.grid.problems import GridError, Problem
+from rotgrid.spec import Probe, Record, Trial
 from rotgrid.spec.sweeps import UNTURNED as MOVING
+from rotgrid.spec.vocabulary import Attack, reads
 
 
 class Resources(Record):

@@ -4,12 +4,15 @@ Scalars follow YAML 1.2: `no`, `on` and `12:30` are text, `1e-3` is a number. A 
 a problem, not a silent choice. Problems are collected, so that a reader sees all of them at once.
 """
 
-import copy
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any
 
 import yaml
+
+from rotgrid.grid.overrides import MERGE, replaced, sources_of
+from rotgrid.grid.problems import GridError, Problem
+from rotgrid.grid.spelling import nearest
 
 Where = tuple[str | int, ...]
 """Keys and list indices that lead to a value."""
@@ -18,28 +21,6 @@ _MISSING = object()
 MOST_NODES = 200_000
 """A document with more values, each alias counted wherever it stands, is refused: a few lines of
 aliases of aliases could fill any memory."""
-
-
-class Problem(NamedTuple):
-    """One mistake in a file; line and column count from 1."""
-
-    file: str
-    line: int
-    column: int
-    path: str
-    text: str
-
-    def __str__(self) -> str:
-        place = f"{self.file}:{self.line}:{self.column}: "
-        return place + (f"{self.path}: " if self.path else "") + self.text
-
-
-class GridError(ValueError):
-    """A grid that cannot be used; `problems` lists everything that is wrong with it."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = list(dict.fromkeys(problems))
-        super().__init__("\n".join(map(str, self.problems)))
 
 
 class Loader(yaml.SafeLoader):
@@ -73,7 +54,6 @@ class Dumper(yaml.SafeDumper):
     }
 
 
-MERGE, MAPPING, TEXT = (f"tag:yaml.org,2002:{kind}" for kind in ("merge", "map", "str"))
 OVERRIDE = "--set "
 """How the name of the source of an override begins."""
 
@@ -218,74 +198,6 @@ def compose(text: str, file: str) -> yaml.Node:
     return node
 
 
-def replaced(node: yaml.Node, path: Sequence[str], value: yaml.Node, source: str) -> yaml.Node:
-    """The node with `value` at `path` below it; the node itself, which may be shared, stays."""
-    if not path:
-        return value
-    found = copy.copy(node)
-    if isinstance(node, yaml.SequenceNode):
-        chosen = chosen_items(node, path[0], source)
-        found.value = [
-            replaced(item, path[1:], value, source) if at in chosen else item
-            for at, item in enumerate(node.value)
-        ]
-    elif isinstance(node, yaml.MappingNode):
-        new = replaced(child(node, path, value, source), path[1:], value, source)
-        key = yaml.ScalarNode(TEXT, path[0], value.start_mark, value.end_mark)
-        own = [k.value for k, _ in node.value]
-        found.value = list(node.value)
-        if path[0] not in own:
-            found.value.append((key, new))
-        else:
-            found.value[own.index(path[0])] = (key, new)
-    else:
-        refuse(path[0], ["nothing below a plain value"], source)
-    return found
-
-
-def child(node: yaml.MappingNode, path: Sequence[str], value: yaml.Node, source: str) -> yaml.Node:
-    """What stands below the first key of a path, merged or not; an empty mapping where it may
-    be new."""
-    there = effective(node)
-    if path[0] in there:
-        return there[path[0]]
-    if len(path) > 2 or (len(path) == 2 and path[0] not in ("defaults", "resources")):
-        refuse(path[0], list(there), source)
-    return yaml.MappingNode(MAPPING, [], value.start_mark, value.end_mark)
-
-
-def chosen_items(node: yaml.SequenceNode, word: str, source: str) -> set[int]:
-    """The items of a list that a word names: its index, the `name` of a block, or `*` for all."""
-    if word == "*":
-        return set(range(len(node.value)))
-    names = [
-        next((v.value for k, v in item.value if k.value == "name"), None)
-        if isinstance(item, yaml.MappingNode)
-        else None
-        for item in node.value
-    ]
-    indices = [str(at) for at in range(len(node.value))]
-    chosen = [at for at, name in enumerate(names) if name == word]
-    if word in indices:
-        return {int(word)}
-    if len(chosen) > 1:
-        text = f"{len(chosen)} blocks are named {word!r}: use their index, {chosen}"
-        raise GridError([Problem(source, 1, 1, "", text)])
-    if not chosen:
-        refuse(word, [*indices, *filter(None, names), "*"], source)
-    return set(chosen)
-
-
-def effective(node: yaml.MappingNode) -> dict[str, yaml.Node]:
-    """The values of a mapping by key, with what it merges."""
-    merged: dict[str, yaml.Node] = {}
-    for source in (s for k, v in node.value if k.tag == MERGE for s in sources_of(v)):
-        if isinstance(source, yaml.MappingNode):
-            merged |= {k: v for k, v in effective(source).items() if k not in merged}
-    own = {k.value: v for k, v in node.value if isinstance(k, yaml.ScalarNode) and k.tag != MERGE}
-    return {**merged, **own}
-
-
 def expanded_size(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
     """Number of values below a node and with it; what an alias repeats counts each time."""
     if node not in known:
@@ -295,43 +207,3 @@ def expanded_size(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
         children = [value for _, value in parts] if pairs else parts
         known[node] = 1 + sum(expanded_size(child, known) for child in children)
     return known[node]
-
-
-def sources_of(node: yaml.Node) -> list[yaml.Node]:
-    """What a merge key merges, the first counting most."""
-    return list(node.value) if isinstance(node, yaml.SequenceNode) else [node]
-
-
-def refuse(word: str, choices: Sequence[str], source: str) -> NoReturn:
-    """Say that an override names what is not there."""
-    near = nearest(word, choices)
-    hint = f" - did you mean {near!r}?" if near else f"; there is {', '.join(choices)}"
-    raise GridError([Problem(source, 1, 1, "", f"{word!r} is not in the grid{hint}")])
-
-
-def nearest(word: str, choices: Sequence[str]) -> str | None:
-    """The choice that was probably meant: a few typing errors away, or with more letters."""
-    rank = (
-        {
-            choice: typing_errors(word, choice)
-            for choice in choices
-            if typing_errors(word, choice) <= max(1, len(word) // 3)
-            or (len(word) > 1 and choice.startswith(word))
-        }
-        if word
-        else {}
-    )
-    return min(rank, key=rank.__getitem__, default=None)
-
-
-def typing_errors(word: str, other: str) -> int:
-    """Letters to insert, delete, replace, or exchange with the next (optimal string alignment)."""
-    before: list[int] = []
-    row = list(range(len(other) + 1))
-    for i, a in enumerate(word):
-        last, before, row = before, row, [i + 1]
-        for j, b in enumerate(other):
-            row.append(min(before[j] + (a != b), before[j + 1] + 1, row[j] + 1))
-            if i and j and (a, word[i - 1]) == (other[j - 1], b):
-                row[-1] = min(row[-1], last[j - 1] + 1)
-    return row[-1]

@@ -21,7 +21,8 @@ from rotgrid.models import (
     tipooling,
     z2cnn,
 )
-from rotgrid.spec import VARIANTS, ModelName, known
+from rotgrid.spec import known
+from rotgrid.spec.vocabulary import VARIANTS, ModelName
 
 MODELS: dict[ModelName, Callable[[str], nn.Module]] = {
     "stdcnn": stdcnn.build,

@@ -143,7 +143,7 @@ def of_each_order(maps: Maps) -> Tensor:
     return magnitudes(maps).flatten(1, 2)
 
 
-def beside(numbers: Tensor) -> Tensor:
+def per_channel(numbers: Tensor) -> Tensor:
     """(order, 1, channels) -> (order, channels, 1, 1), to go with magnitudes."""
     return numbers.squeeze(1)[..., None, None]
 
@@ -159,7 +159,7 @@ class MagnitudeReLU(nn.Module):
     def forward(self, maps: Maps) -> Maps:
         """Rescale every complex number."""
         size = magnitudes(maps, 1e-4)
-        return maps * (F.relu(size + beside(self.bias)) / size).unsqueeze(2)
+        return maps * (F.relu(size + per_channel(self.bias)) / size).unsqueeze(2)
 
 
 class MagnitudeNorm(nn.Module):
@@ -198,7 +198,7 @@ class MagnitudeNorm(nn.Module):
         else:
             mean, var = self.running_mean, self.running_var
         scale = self.gamma * (var + 1e-3).rsqrt()
-        normed = size * beside(scale) + beside(self.beta - mean * scale)
+        normed = size * per_channel(scale) + per_channel(self.beta - mean * scale)
         return maps * (F.relu(normed) / size).unsqueeze(2)
 
 

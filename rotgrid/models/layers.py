@@ -143,7 +143,7 @@ def filters_kept(model: nn.Module) -> Iterator[None]:
             layer._kept = None
 
 
-def unkept(model: nn.Module) -> nn.Module:
+def without_cached_filters(model: nn.Module) -> nn.Module:
     """The model, which was copied while filters were kept, with none kept."""
     for module in model.modules():
         if isinstance(module, Expanded):

@@ -1,14 +1,17 @@
 """What a results location holds of a plan: which trials are done, which rows are missing."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any, Literal, NamedTuple
 
+import pyarrow as pa
 from rich.console import Group
 from rich.table import Table
 
 from rotgrid import results
-from rotgrid.grid import Plan, distinct_probes
+from rotgrid.grid import Plan, distinct_probes, parse
+from rotgrid.grid.problems import GridError
 from rotgrid.results import failures, storage
 from rotgrid.results.failures import Failure
 from rotgrid.results.storage import Root
@@ -28,6 +31,14 @@ Probes = Mapping[Trial, tuple[Probe, ...]]
 """Some resolved probes of each trial."""
 
 
+class Spent(NamedTuple):
+    """Seconds of one trial, on a CPU or on a GPU."""
+
+    epochs: list[float]
+    probes: dict[str, float]
+    """By key of the probe."""
+
+
 class Inventory(NamedTuple):
     """What is stored, by key of the trial."""
 
@@ -41,6 +52,8 @@ class Inventory(NamedTuple):
     """The latest failure of each trial, final or not."""
     damaged: list[str]
     """A line for each file that is not a part of the rows."""
+    seconds: Mapping[tuple[str, bool], Spent]
+    """What was spent on each trial, and whether on a GPU."""
 
     def state(self, trial: Trial, lacking: Probes) -> State:
         """The state of one trial, by the probes that each trial lacks."""
@@ -60,12 +73,36 @@ def take(root: Root) -> Inventory:
     Raises:
         StoreError: it cannot be read.
     """
-    rows, damaged = results.read(root, "evaluations", ["trial", "probe"])
+    rows, damaged = results.read(root, "evaluations", ["trial", "probe", "device", "seconds"])
+    epochs, _ = results.read(root, "training", ["trial", "device", "seconds"])
     stored = [PurePosixPath(name).name for name in storage.names(root, "checkpoints", ".pt")]
     training = {n.removesuffix(".training.pt") for n in stored if n.endswith(".training.pt")}
     trained = {n.removesuffix(".pt") for n in stored if not n.endswith(".training.pt")}
     measured = results.probes_by_trial(rows)
-    return Inventory(measured, trained, training, failures.read(root), damaged)
+    seconds = seconds_spent(epochs, rows)
+    return Inventory(measured, trained, training, failures.read(root), damaged, seconds)
+
+
+def seconds_spent(epochs: pa.Table, rows: pa.Table) -> dict[tuple[str, bool], Spent]:
+    """The seconds of rows of training and of evaluations, by trial and whether on a GPU."""
+    found: dict[tuple[str, bool], Spent] = defaultdict(lambda: Spent([], {}))
+    for trial, device, took in zip(*epochs.to_pydict().values(), strict=True):
+        found[trial, device != "cpu"].epochs.append(took)
+    for trial, probe, device, took in zip(*rows.to_pydict().values(), strict=True):
+        found[trial, device != "cpu"].probes[probe] = took
+    return dict(found)
+
+
+def launched(root: Root) -> tuple[dict[str, Plan], list[str]]:
+    """The plans of the stored grids by the names of their files, and what is wrong with others."""
+    plans, problems = {}, []
+    for name in storage.names(root, "grids", ".yaml"):
+        try:
+            text = (storage.get(root, name) or b"").decode()
+            plans[PurePosixPath(name).stem] = parse(text, name)
+        except (GridError, UnicodeDecodeError) as error:
+            problems.append(str(error))
+    return plans, problems
 
 
 def lacking(plan: Plan, stock: Inventory) -> dict[Trial, tuple[Probe, ...]]:

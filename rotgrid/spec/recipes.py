@@ -113,8 +113,9 @@ FAST = Recipe(
 )
 
 
-# Reaches what the paper reports: README, "What the recipe changes".
-CONVERGED = FAST.model_copy(update={"epochs": 30})
+# For as long as accuracy grows: README, "What the recipe changes". At the rate of 0.005 the loss
+# stands still for half of a long training.
+CONVERGED = FAST.model_copy(update={"epochs": 40, "learning_rate": 2e-3})
 PAPER_LONG = PAPER.model_copy(update={"epochs": 100})
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from rotgrid.spec import ATTACKS, Probe
+from rotgrid.spec import Probe
+from rotgrid.spec.vocabulary import ATTACKS
 
 UNTURNED = ("rotation-grid", "translation-grid", "spatial-grid", "worst-of-10", "spatial-pgd",
             "equivariance")  # fmt: skip

@@ -1,4 +1,4 @@
-"""One optimiser step; on a GPU it is recorded as a CUDA graph once and then replayed.
+"""One optimiser step; on a GPU it is captured as a CUDA graph once and then replayed.
 
 Small networks leave a GPU waiting for Python: a step of StdCNN is some hundred kernels of a few
 microseconds each. A replayed graph starts them all at once, and computes the same.
@@ -9,16 +9,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from rotgrid.spec import Adversary, Trial
+from rotgrid.spec import Trial
+from rotgrid.spec.vocabulary import Adversary
 from rotgrid.training.losses import adversarial_loss
 
 Step = Callable[[Tensor, Tensor, float, torch.Generator], Tensor]
 """(images, labels, eps, random starts) -> mean loss of the batch, before the step."""
 
-RECORDED: tuple[Adversary, ...] = ("none", "fgsm", "fgsm-mix")
-"""Adversaries whose steps can be recorded: others draw on the CPU, or look at what they find."""
+CAPTURED: tuple[Adversary, ...] = ("none", "fgsm", "fgsm-mix")
+"""Adversaries whose steps can be captured: others draw on the CPU, or look at what they find."""
 WARM_UP = 3
-"""Steps before the recording, in which libraries choose their ways and allocate."""
+"""Steps before the capture, in which libraries choose their ways and allocate."""
 
 
 def stepper(model: nn.Module, optimizer: torch.optim.Optimizer, trial: Trial) -> Step:
@@ -33,13 +34,13 @@ def stepper(model: nn.Module, optimizer: torch.optim.Optimizer, trial: Trial) ->
         return loss.detach()
 
     device = next(model.parameters()).device
-    if device.type == "cuda" and trial.adversary in RECORDED:
-        return Recorded(step, trial.batch_size)
+    if device.type == "cuda" and trial.adversary in CAPTURED:
+        return CapturedStep(step, trial.batch_size)
     return step
 
 
-class Recorded:
-    """A step that is recorded on the first batch after the warm-up.
+class CapturedStep:
+    """A step that is captured on the first batch after the warm-up.
 
     Batches of another size than `batch_size` (the last of an epoch) are stepped as before.
     """
@@ -57,11 +58,11 @@ class Recorded:
         if len(labels) != self.batch_size:
             return self.step(images, labels, eps, starts)
         if self.steps <= WARM_UP:
-            return aside(lambda: self.step(images, labels, eps, starts))
+            return on_side_stream(lambda: self.step(images, labels, eps, starts))
         if self.replay is None:
             self.images, self.labels = images.clone(), labels.clone()
             self.eps = torch.tensor(eps, device=images.device)
-            self.replay, self.loss = record(
+            self.replay, self.loss = capture(
                 lambda: self.step(self.images, self.labels, self.eps, starts)  # type: ignore[arg-type]
             )
         self.images.copy_(images)
@@ -71,8 +72,8 @@ class Recorded:
         return self.loss.clone()
 
 
-def aside(work: Callable[[], Tensor]) -> Tensor:
-    """Work on another stream than the default one, as a recording will."""
+def on_side_stream(work: Callable[[], Tensor]) -> Tensor:
+    """Work on another stream than the default one, as a capture does."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -81,7 +82,7 @@ def aside(work: Callable[[], Tensor]) -> Tensor:
     return found
 
 
-def record(work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
+def capture(work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
     """What repeats the work, and where it leaves its result; the work itself is not done yet."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):

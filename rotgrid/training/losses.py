@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rotgrid.spec import Precision, Trial
+from rotgrid.spec import Trial
 from rotgrid.spec.recipes import recipe_of
+from rotgrid.spec.vocabulary import Precision
 from rotgrid.training.adversarial import divergence, perturbed
 
 

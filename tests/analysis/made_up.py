@@ -11,7 +11,9 @@ import polars as pl
 from analysis.figures.registry import FIGURES
 from analysis.rows.conditions import SPATIAL
 from rotgrid import results
-from rotgrid.spec import DATA, Probe, Trial
+from rotgrid.results.columns import SCHEMAS
+from rotgrid.spec import Probe, Trial
+from rotgrid.spec.vocabulary import DATA
 
 PROVENANCE = {
     "rotgrid_version": "0.1.0",
@@ -228,7 +230,7 @@ def near(trial: Trial, probe: Probe, **changes) -> dict:
 
 def table_of(name: str, rows: list[dict]) -> pl.DataFrame:
     """Rows as a table of results."""
-    schema = pl.from_arrow(results.SCHEMAS[name].empty_table()).schema
+    schema = pl.from_arrow(SCHEMAS[name].empty_table()).schema
     return pl.DataFrame(rows, schema=schema)
 
 

@@ -11,7 +11,7 @@ import pytest
 from analysis.__main__ import draw, main
 from analysis.figures.registry import FIGURES
 from analysis.rows.loading import NoResults
-from analysis.rows.selection import TooManyRows
+from analysis.rows.selection import CannotShow
 from rotgrid.results import storage
 from rotgrid.spec import Probe, Trial
 
@@ -208,7 +208,7 @@ def test_several_runs_are_drawn_together(tmp_path, small):
 
 def test_a_figure_that_cannot_hold_the_rows_does_not_stop_the_others(tmp_path, small, monkeypatch):
     def full(rows):
-        raise TooManyRows("9999 rows are more than the 2000 that a figure may hold")
+        raise CannotShow("9999 rows are more than the 2000 that a figure may hold")
 
     monkeypatch.setitem(FIGURES, "figure04", FIGURES["figure04"]._replace(draw=full))
     page = Path(draw([store(tmp_path / "run", small)], str(tmp_path / "out")))

@@ -8,7 +8,8 @@ from rotgrid.attacks.eps_search import first_order
 from rotgrid.attacks.fmn import distances
 from rotgrid.attacks.linf import attack_batch, in_batches
 from rotgrid.evaluation import gradient_masking
-from rotgrid.spec import ATTACKS, PREDICTED, Probe, Trial
+from rotgrid.spec import Probe, Trial
+from rotgrid.spec.vocabulary import ATTACKS, PREDICTED
 
 from trained import perceptron
 

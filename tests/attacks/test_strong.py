@@ -7,7 +7,7 @@ from rotgrid import attacks, data
 from rotgrid.attacks import dispatch
 from rotgrid.attacks.apgd import runs
 from rotgrid.attacks.square import square_from
-from rotgrid.attacks.strong import masked
+from rotgrid.attacks.strong import SPOTS, masked, without_gradient
 
 from planted import Detached, Quantised, SawTeeth, Sines
 from trained import perceptron
@@ -42,7 +42,7 @@ def test_where_gradients_say_little_it_is_no_weaker_than_all_of_square(trained, 
     assert (strong <= square).all()
     assert ((alone == test_set[1]) <= square[1]).all()
     signs = notes["no_gradient"][0] + notes["square_only"][0]
-    assert (signs > 0) is (planted in (Quantised, Detached))
+    assert (signs > 0) is (planted is not Sines)  # whose gradients are true, if useless
 
 
 def test_it_says_how_many_images_have_no_gradient_or_only_square_broke(trained, test_set):
@@ -54,8 +54,29 @@ def test_it_says_how_many_images_have_no_gradient_or_only_square_broke(trained, 
     right = attacks.predicted(Quantised(trained), test_set[0]) == test_set[1]
     assert quantised["no_gradient"] == [right.sum()]
     assert 0 < quantised["square_only"][0] <= right.sum()
-    assert detached["no_gradient"][0] == 0 < detached["square_only"][0] <= clean.sum()
+    assert detached["no_gradient"] == [clean.sum()]
+    assert 0 < detached["square_only"][0] <= clean.sum()
     assert ordinary["no_gradient"] == ordinary["square_only"] == [0]
+
+
+@pytest.mark.parametrize("planted", [Quantised, Detached])
+def test_a_gradient_that_is_not_the_slope_is_none(trained, test_set, planted):
+    assert without_gradient(planted(trained), *test_set).all()
+    assert not without_gradient(trained, *test_set).any()
+    one = without_gradient(planted(trained), *(part[:1] for part in test_set))
+    assert one.all()
+
+
+def test_an_image_alone_gets_all_of_square_where_its_gradient_is_false(trained, test_set):
+    """None that Square broke with few queries says so of the model."""
+    model = Detached(trained)
+    few, all_ = (survivors(model, test_set, "square", steps=n)[0] for n in (10 * STEPS, 5_000))
+    ways = (survivors(model, test_set, attack)[0] for attack in ("fmn", "apgd"))
+    only = (few & ~all_ & torch.stack([*ways]).all(0)).nonzero().squeeze(1).tolist()
+    assert only
+    for image in only:
+        alone = tuple(part[image : image + 1] for part in test_set)
+        assert not survivors(model, alone, "strong", steps=STEPS).any()
 
 
 class DarkQuantised(Quantised):
@@ -101,7 +122,7 @@ def test_without_a_sign_square_has_no_more_queries(trained, test_set):
         return trained(x)
 
     attacks.strong(counted, *test_set, eps=0.02, steps=20)
-    assert len(asked) < 20 * (1 + 1 + 9 + 10) + 60
+    assert len(asked) < 20 * (1 + 1 + 9 + 10) + 60 + 3 * SPOTS
 
 
 def test_every_target_has_a_start_of_its_own():

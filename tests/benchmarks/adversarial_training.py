@@ -17,7 +17,8 @@ from typing import get_args
 import torch
 
 from rotgrid import data, models
-from rotgrid.spec import Adversary, Trial
+from rotgrid.spec import Trial
+from rotgrid.spec.vocabulary import Adversary
 from rotgrid.training import optimiser, train_epoch, turned_validation, validate
 from rotgrid.training.cuda_graph import stepper
 

@@ -28,7 +28,9 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from rotgrid import compact, results
+from rotgrid import compact
+from rotgrid.results.columns import NULLABLE, SCHEMA_VERSION, SCHEMAS
+from rotgrid.results.parts import encoded, sealed
 from rotgrid.spec import Probe, Trial
 
 ROOT = Path(__file__).parents[2]
@@ -167,13 +169,13 @@ def part(folder, trial, fields):
         class_n=pl.Series([[N // 10] * 10] * len(fields)),
         class_n_correct=pl.Series(counts.tolist()),
     )
-    schema = results.SCHEMAS["evaluations"]
-    version = {"rotgrid.schema_version": str(results.SCHEMA_VERSION)}
-    for name in results.NULLABLE:
+    schema = SCHEMAS["evaluations"]
+    version = {"rotgrid.schema_version": str(SCHEMA_VERSION)}
+    for name in NULLABLE:
         if name not in frame.columns:
             frame = frame.with_columns(pl.lit(None).alias(name))
     table = frame.select(schema.names).to_arrow().cast(schema.with_metadata(version))
-    data = results.sealed(results.encoded([table], table.schema))
+    data = sealed(encoded([table], table.schema))
     Path(folder, f"{trial.key()}.parquet").write_bytes(data)
 
 

@@ -19,7 +19,7 @@ from rotgrid import attacks, data, experiment, models, training
 from rotgrid.data import pixels
 from rotgrid.rotation import draw_angles, rotate
 from rotgrid.spec import Trial
-from rotgrid.training.cuda_graph import Recorded, stepper
+from rotgrid.training.cuda_graph import CapturedStep, stepper
 
 from together import total, when_told
 
@@ -89,11 +89,11 @@ def trained(digits, trial, recorded=True, folder=None):
 
 def plain(step):
     """The step below the recording."""
-    return step.step if isinstance(step, Recorded) else step
+    return step.step if isinstance(step, CapturedStep) else step
 
 
 def recording(digits):
-    """Recorded or not, again, and resumed after the first of two epochs."""
+    """CapturedStep or not, again, and resumed after the first of two epochs."""
     training.CHECKPOINT_SECONDS = 0.0
     for adversary, precision in (("none", "float32"), ("fgsm", "float32"), ("none", "bfloat16")):
         fields = {"adversary": adversary, "adversary_eps": 0.1, "precision": precision}

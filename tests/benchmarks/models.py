@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from rotgrid import models
 from rotgrid.attacks.linf import frozen, input_gradient
-from rotgrid.spec import VARIANTS
+from rotgrid.spec.vocabulary import VARIANTS
 from rotgrid.training.losses import training_loss
 
 STEPS, LEAST_SECONDS = 5, 1.0

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rotgrid import cost
-from rotgrid.cost import Estimate, rates, speed
-from rotgrid.cost.rates import Rates
+from rotgrid.cost import Estimate, speed
+from rotgrid.cost.speed import Speed
 from rotgrid.grid import Resources
 from rotgrid.spec import Probe, Trial, sweeps
 
@@ -47,8 +47,8 @@ def test_portions_do_not_depend_on_what_is_done(probes, data):
 @settings(deadline=None)
 def test_portions_are_whole_sweeps_in_the_order_of_measuring(probes):
     found = cost.portions(TRIAL, probes)
-    sweeps = [{sweeps.same_sweep(probe) for probe in portion} for portion in found]
-    assert len(set().union(*sweeps)) == sum(map(len, sweeps))
+    kinds = [{sweeps.same_sweep(probe) for probe in portion} for portion in found]
+    assert len(set().union(*kinds)) == sum(map(len, kinds))
     for portion in found:
         measured = [
             probe
@@ -68,20 +68,14 @@ def test_portions_are_worth_a_minute():
         assert seconds >= 60 > seconds - cost.reference_seconds(TRIAL, last)
 
 
-def test_portions_do_not_depend_on_the_machine():
-    before = cost.portions(TRIAL, PROBES)
-    rates.remember(rates.device_name(Resources()), {("gcnn", "table1"): Rates(1.0, 1.0, 1.0)})
-    assert cost.portions(TRIAL, PROBES) == before
-
-
 def test_nothing_to_measure_has_no_portions():
     assert cost.portions(TRIAL, []) == []
 
 
-def test_the_estimate_counts_training_and_measuring(tmp_path):
+def test_the_estimate_counts_training_and_measuring():
     one, two = TRIAL, TRIAL.model_copy(update={"seed": 1})
     todo = {one: PROBES[:5], two: PROBES}
-    found = cost.estimate(todo, {two.key()}, speed.speeds(tmp_path, Resources()))
+    found = cost.estimate(todo, {two.key()}, Speed())
     assert found.seconds == pytest.approx(
         {
             one.key(): cost.reference_seconds(one, PROBES[:5], trained=False),
@@ -89,24 +83,18 @@ def test_the_estimate_counts_training_and_measuring(tmp_path):
         }
     )
     assert found.source == speed.GUESS
-    assert found.factor == pytest.approx((1 / 3, 3))
-    nothing = cost.estimate({}, set(), speed.speeds(tmp_path, Resources()))
-    assert nothing == Estimate({}, (1.0, 1.0), "")
+    assert found.factor == pytest.approx(speed.GUESSED)
+    assert cost.estimate({}, set(), Speed()) == Estimate({}, (1.0, 1.0), "")
 
 
-def test_sources_are_named_with_their_shares(tmp_path):
+def test_sources_are_named_with_their_shares():
     known, guessed = TRIAL, Trial(model="stdcnn", epochs=10)
-    rates.remember(rates.device_name(Resources()), {("gcnn", "table1"): Rates(1e-3, 1e-3, 1e-3)})
-    found = cost.estimate({known: PROBES, guessed: []}, set(), speed.speeds(tmp_path, Resources()))
-    shares = [seconds / sum(found.seconds.values()) for seconds in found.seconds.values()]
-    device = rates.device_name(Resources())
-    assert found.source == (
-        f"from speeds measured on {device} ({shares[0]:.0%}); a guess ({shares[1]:.0%})"
-    )
-    low, high = speed.CALIBRATED
-    assert found.factor == pytest.approx(
-        (shares[0] * low + shares[1] / 3, shares[0] * high + shares[1] * 3)
-    )
+    learned = Speed(factors={("gcnn", "table1"): (0.1, 0.1)}, learned=(0.9, 1.5), trials=2)
+    found = cost.estimate({known: PROBES, guessed: []}, set(), learned)
+    first, second = (each / sum(found.seconds.values()) for each in found.seconds.values())
+    assert found.source == f"from 2 trials finished here ({first:.0%}); a guess ({second:.0%})"
+    low, high = speed.GUESSED
+    assert found.factor == pytest.approx((first * 0.9 + second * low, first * 1.5 + second * high))
 
 
 def test_a_range_is_shown_with_its_middle():
@@ -143,5 +131,5 @@ def test_the_time_is_between_its_bounds(seconds, slots):
 )
 def test_slots_are_what_the_machine_holds(monkeypatch, cores, gpus, resources, slots):
     monkeypatch.setattr(cost.os, "cpu_count", lambda: cores)
-    monkeypatch.setattr(cost.rates, "gpus", lambda: ["H100"] * gpus)
+    monkeypatch.setattr(cost, "gpus", lambda: ["0000:4f:00.0"] * gpus)
     assert cost.slots_here(resources) == slots

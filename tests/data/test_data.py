@@ -10,7 +10,8 @@ import torch
 
 from rotgrid import data, experiment
 from rotgrid.data import DataError
-from rotgrid.spec import ATTACKS, Adversary, Probe, Trial
+from rotgrid.spec import Probe, Trial
+from rotgrid.spec.vocabulary import ATTACKS, Adversary
 
 
 def test_embedded_digits_are_split_and_balanced(digits):

@@ -7,7 +7,8 @@ from rotgrid.attacks.class_means import means_of
 from rotgrid.data import pixels
 from rotgrid.evaluation import gradient_masking
 from rotgrid.rotation import draw_angles, rotate
-from rotgrid.spec import ATTACKS, PREDICTED, Probe, Trial
+from rotgrid.spec import Probe, Trial
+from rotgrid.spec.vocabulary import ATTACKS, PREDICTED
 
 TRIAL = Trial(model="stdcnn", data="mnist5k", train_rotation=60)
 

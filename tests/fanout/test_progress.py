@@ -1,7 +1,8 @@
 import pytest
 
+from rotgrid.console import duration
 from rotgrid.fanout import progress
-from rotgrid.fanout.progress import Tracker, duration
+from rotgrid.fanout.progress import Tracker
 
 
 class Clock:

@@ -7,10 +7,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rotgrid import grid, spec
-from rotgrid.grid import positions, schema
-from rotgrid.grid.positions import GridError
+from rotgrid import grid
+from rotgrid.grid import schema
+from rotgrid.grid.problems import GridError
+from rotgrid.grid.spelling import nearest
 from rotgrid.spec import Probe, Trial
+from rotgrid.spec.vocabulary import MODELS
 
 GRIDS = Path(__file__).parents[2] / "grids"
 
@@ -572,7 +574,7 @@ def test_cells_are_counted_over_all_blocks():
      ("resnet18", None), ("resnet", None), ("vgg", None), ("", None)],
 )  # fmt: skip
 def test_the_choice_that_was_meant(word, meant):
-    assert positions.nearest(word, [*spec.MODELS, "pgd", "none", "fgsm"]) == meant
+    assert nearest(word, [*MODELS, "pgd", "none", "fgsm"]) == meant
 
 
 def test_axes_list_each_value_once():

@@ -10,7 +10,7 @@ from rotgrid import attacks, models
 from rotgrid.attacks.linf import frozen
 from rotgrid.evaluation import equivariance
 from rotgrid.models.layers import Expanded, filters_kept
-from rotgrid.spec import VARIANTS
+from rotgrid.spec.vocabulary import VARIANTS
 from rotgrid.training.losses import training_loss
 
 EVERY = [(model, variant) for model, variants in VARIANTS.items() for variant in variants]

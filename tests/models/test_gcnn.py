@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from rotgrid import models
 from rotgrid.models.gcnn import P4ConvP4, P4ConvZ2, spatial_max_pool
-from rotgrid.spec import VARIANTS
+from rotgrid.spec.vocabulary import VARIANTS
 
 from golden import Golden, relative
 

@@ -8,6 +8,7 @@ import torch
 
 from rotgrid import experiment, results
 from rotgrid.results import provenance
+from rotgrid.results.columns import PROVENANCE, TABLES
 from rotgrid.spec import Probe
 
 PROBES = [Probe(n_images=20), *(Probe(attack=a, n_images=20) for a in ("equivariance",))]
@@ -46,7 +47,7 @@ def answers(copy, *questions, **environment):
 
 def test_each_row_of_each_table_names_the_code_that_made_it(quick_trial, tmp_path):
     experiment.run(quick_trial, PROBES, tmp_path)
-    for table in results.TABLES:
+    for table in TABLES:
         rows, _ = results.read(tmp_path, table, ["code", "git_commit"])
         assert set(rows["code"].to_pylist()) == {provenance.code()}
         assert set(rows["git_commit"].to_pylist()) == {provenance.git_commit()}
@@ -54,7 +55,7 @@ def test_each_row_of_each_table_names_the_code_that_made_it(quick_trial, tmp_pat
 
 def test_what_is_said_of_rows_is_what_the_tables_hold():
     said = provenance.provenance(torch.device("cpu"))
-    assert [column.name for column in results.PROVENANCE] == list(said)
+    assert [column.name for column in PROVENANCE] == list(said)
 
 
 def test_ends_of_lines_and_compiled_files_do_not_matter(copy):

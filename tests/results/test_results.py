@@ -10,7 +10,9 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from rotgrid import results
-from rotgrid.results import storage
+from rotgrid.results import parts, storage
+from rotgrid.results.columns import KEYS, NULLABLE, SCHEMAS, TABLES
+from rotgrid.results.parts import DIGITS, subset, verified
 from rotgrid.spec import LATER, Probe, Trial
 
 PROVENANCE = {
@@ -57,17 +59,17 @@ def test_rows_come_back_with_types_and_metadata(root, tmp_path):
     results.write(root, "evaluations", "part", [row(), row(0.2)], PROVENANCE)
     rows, skipped = results.read(root, "evaluations")
     assert skipped == []
-    assert rows.schema.equals(results.SCHEMAS["evaluations"])
+    assert rows.schema.equals(SCHEMAS["evaluations"])
     assert rows.to_pylist()[1] == {**row(0.2), **PROVENANCE}
     metadata = pq.read_schema(tmp_path / "r/evaluations/part.parquet").metadata
     assert metadata[b"rotgrid.schema_version"] == b"4"
-    assert json.loads(metadata[b"rotgrid.results.provenance"])["host"] == "here"
+    assert json.loads(metadata[b"rotgrid.provenance"])["host"] == "here"
 
 
 def test_nothing_is_an_empty_table(root):
     rows, skipped = results.read(root, "evaluations")
     assert (rows.num_rows, skipped) == (0, [])
-    assert rows.schema.equals(results.SCHEMAS["evaluations"])
+    assert rows.schema.equals(SCHEMAS["evaluations"])
     assert results.measured(root) == {}
 
 
@@ -158,12 +160,12 @@ def test_of_rows_that_repeat_the_newest_is_read_in_its_place(root):
     assert rows.to_pydict() == {"seconds": [1.0, 3.0, 4.0, 6.0]}
 
 
-@pytest.mark.parametrize("table", results.KEYS)
+@pytest.mark.parametrize("table", KEYS)
 def test_rows_differ_by_their_keys_alone(table):
-    keys = results.KEYS[table]
+    keys = KEYS[table]
     texts = [["a", "b", "b"], ["1", "1", "2"], ["x", "x", "x"]]
     columns = dict(zip(keys, texts, strict=False))
-    schema = results.subset(table, [*keys, "finished_at"])
+    schema = subset(table, [*keys, "finished_at"])
     rows = pa.table({**columns, "finished_at": pa.nulls(3, schema.field("finished_at").type)})
     rows = rows.cast(schema)
     assert results.distinct(rows, table).equals(rows)
@@ -190,10 +192,10 @@ def test_a_part_that_goes_while_others_come_is_not_missed(tmp_path, monkeypatch)
 
 
 def test_every_column_has_a_meaning():
-    for columns in results.TABLES.values():
+    for columns in TABLES.values():
         assert all(column.meaning for column in columns)
         assert len({column.name for column in columns}) == len(columns)
-    names = set(results.SCHEMAS["evaluations"].names)
+    names = set(SCHEMAS["evaluations"].names)
     assert set(Trial.model_fields) | set(Probe.model_fields) <= names
 
 
@@ -201,7 +203,7 @@ def test_parts_of_an_older_schema_are_read_with_defaults_and_nulls(tmp_path):
     results.write(tmp_path, "evaluations", "part", [row()], PROVENANCE)
     path = tmp_path / "evaluations/part.parquet"
     table = pq.read_table(path)
-    later = [*LATER, *results.NULLABLE[:3], "code"]
+    later = [*LATER, *NULLABLE[:3], "code"]
     metadata = {**table.schema.metadata, b"rotgrid.schema_version": b"1"}
     pq.write_table(table.drop_columns(later).replace_schema_metadata(metadata), path)
     rows, skipped = results.read(tmp_path, "evaluations")
@@ -276,7 +278,7 @@ def test_a_part_that_others_have_written_again_is_read(tmp_path):
     results.write(tmp_path, "evaluations", "part", [row(), row(0.2)], PROVENANCE)
     path = tmp_path / "evaluations/part.parquet"
     pq.write_table(pq.read_table(path).slice(1), path)
-    assert not results.verified("evaluations/part.parquet", path.read_bytes())
+    assert not verified("evaluations/part.parquet", path.read_bytes())
     assert results.read(tmp_path, "evaluations", ["eps"])[0].to_pydict() == {"eps": [0.2]}
 
 
@@ -302,17 +304,17 @@ def test_an_outage_while_a_compacted_file_is_read_is_no_damage(monkeypatch):
     monkeypatch.setattr(storage, "_locate_uri", lambda _: storage.Location(store, "bucket/o"))
     results.write("s3://bucket/o", "evaluations", "part", [row()], PROVENANCE)
     data = storage.get("s3://bucket/o", "evaluations/part.parquet")
-    digits = hashlib.sha256(data).hexdigest()[: results.DIGITS]
+    digits = hashlib.sha256(data).hexdigest()[:DIGITS]
     storage.put("s3://bucket/o", f"evaluations/compacted-{digits}.parquet", data)
     storage.delete("s3://bucket/o", "evaluations/part.parquet")
-    rows = results._rows
+    rows = parts._rows
 
     def cut(source, *rest):
         if not isinstance(source, pa.BufferReader):
             raise OSError("connection reset")
         return rows(source, *rest)
 
-    monkeypatch.setattr(results, "_rows", cut)
+    monkeypatch.setattr(parts, "_rows", cut)
     found, skipped = results.read("s3://bucket/o", "evaluations", ["n"])
     assert (found.to_pydict(), skipped) == ({"n": [10]}, [])
     monkeypatch.setattr(storage, "get", cut)

@@ -7,6 +7,16 @@ from pydantic import ValidationError
 
 from rotgrid import spec
 from rotgrid.spec import Probe, Trial, recipes
+from rotgrid.spec.vocabulary import (
+    ATTACK_REVISIONS,
+    ATTACKS,
+    DATA,
+    FIXED,
+    MODELS,
+    VARIANTS,
+    DataName,
+    reads,
+)
 
 
 def test_defaults_are_filled_from_recipe_and_data():
@@ -155,14 +165,14 @@ def test_trials_are_equal_where_their_keys_are(one, other):
     assert (one == other) == (one.key() == other.key())
 
 
-@given(st.sampled_from(spec.ATTACKS), st.sampled_from([0, -0.0, 0.1]), st.sampled_from([0, -0.0]))
+@given(st.sampled_from(ATTACKS), st.sampled_from([0, -0.0, 0.1]), st.sampled_from([0, -0.0]))
 def test_what_an_attack_does_not_read_makes_no_other_probe(attack, eps, translation):
     trial = Trial(model="gcnn")
     source = {"source": "gcnn"} if attack == "transfer" else {}
     plain = Probe(attack=attack, eps=0.1, **source).resolve(trial)
     other = Probe(attack=attack, eps=eps, test_translation=translation, **source).resolve(trial)
     assert (plain == other) == (plain.key() == other.key())
-    assert (plain == other) == (eps == 0.1 or not spec.reads(attack, "eps"))
+    assert (plain == other) == (eps == 0.1 or not reads(attack, "eps"))
 
 
 @pytest.mark.parametrize(
@@ -222,20 +232,21 @@ def test_more_images_than_there_are_is_an_error():
 
 
 def test_vocabulary_agrees_with_the_code():
+    from rotgrid import models
     from rotgrid.attacks import SWEEPS
     from rotgrid.cost.work import MULTIPLY_ADDS
-    from rotgrid.models import MODELS, gcnn, stdcnn
+    from rotgrid.models import gcnn, stdcnn
 
-    assert tuple(MODELS) == spec.MODELS == tuple(spec.VARIANTS)
-    assert tuple(stdcnn.WIDTHS) == spec.VARIANTS["stdcnn"]
-    assert tuple(gcnn.WIDTHS) == spec.VARIANTS["gcnn"]
+    assert tuple(models.MODELS) == MODELS == tuple(VARIANTS)
+    assert tuple(stdcnn.WIDTHS) == VARIANTS["stdcnn"]
+    assert tuple(gcnn.WIDTHS) == VARIANTS["gcnn"]
     elsewhere = ("rotation-grid", "translation-grid", "spatial-grid", "worst-of-10")
-    assert {*SWEEPS, *elsewhere, "equivariance", "diagnostics"} == {*spec.ATTACKS}
-    assert spec.FIXED.keys() == {*spec.ATTACKS}
+    assert {*SWEEPS, *elsewhere, "equivariance", "diagnostics"} == {*ATTACKS}
+    assert FIXED.keys() == {*ATTACKS}
     assert {*recipes.RECIPES, "original"} == {*typing.get_args(recipes.RecipeName)}
-    assert tuple(recipes.ORIGINALS) == spec.MODELS
-    assert tuple(spec.DATA) == typing.get_args(spec.DataName)
-    pairs = {(model, variant) for model, vs in spec.VARIANTS.items() for variant in vs}
+    assert tuple(recipes.ORIGINALS) == MODELS
+    assert tuple(DATA) == typing.get_args(DataName)
+    pairs = {(model, variant) for model, vs in VARIANTS.items() for variant in vs}
     assert set(MULTIPLY_ADDS) == pairs
 
 
@@ -249,15 +260,15 @@ def test_fields_that_came_later_leave_old_keys_as_they_were():
         assert other.key() != probe.key()
 
 
-@pytest.mark.parametrize("attack", spec.ATTACKS)
+@pytest.mark.parametrize("attack", ATTACKS)
 def test_an_attack_that_changed_has_new_keys_and_no_other_has(attack, monkeypatch):
     source = {"source": "stdcnn"} if attack == "transfer" else {}
     probe = Probe(attack=attack, eps=0.1, test_rotation=60, n_images=500, **source)
     first = spec.digest(spec.without_later(probe))
-    assert (probe.key() == first) is (attack not in spec.ATTACK_REVISIONS)
-    monkeypatch.setitem(spec.ATTACK_REVISIONS, "bim", 2)
+    assert (probe.key() == first) is (attack not in ATTACK_REVISIONS)
+    monkeypatch.setitem(ATTACK_REVISIONS, "bim", 2)
     second = probe.key()
-    monkeypatch.setitem(spec.ATTACK_REVISIONS, "bim", 3)
+    monkeypatch.setitem(ATTACK_REVISIONS, "bim", 3)
     third = probe.key()
     assert (len({first, second, third}) == 3) is (attack == "bim")
 

@@ -9,14 +9,14 @@ from rotgrid.training import cuda_graph
 @pytest.fixture
 def on_cpu(monkeypatch):
     """Recordings that are replayed by doing the work again; the number of each."""
-    counts = {"aside": 0, "recorded": 0, "replayed": 0}
+    counts = {"on side stream": 0, "captured": 0, "replayed": 0}
 
-    def aside(work):
-        counts["aside"] += 1
+    def on_side_stream(work):
+        counts["on side stream"] += 1
         return work()
 
-    def record(work):
-        counts["recorded"] += 1
+    def capture(work):
+        counts["captured"] += 1
         left = torch.zeros(())
 
         def replay():
@@ -25,12 +25,12 @@ def on_cpu(monkeypatch):
 
         return replay, left
 
-    monkeypatch.setattr(cuda_graph, "aside", aside)
-    monkeypatch.setattr(cuda_graph, "record", record)
+    monkeypatch.setattr(cuda_graph, "on_side_stream", on_side_stream)
+    monkeypatch.setattr(cuda_graph, "capture", capture)
     return counts
 
 
-@pytest.mark.parametrize("adversary", cuda_graph.RECORDED)
+@pytest.mark.parametrize("adversary", cuda_graph.CAPTURED)
 def test_a_recorded_training_is_the_same(adversary, digits, on_cpu):
     """Six whole batches and a smaller one in each of two epochs; eps grows over the first."""
     trial = Trial(
@@ -44,7 +44,7 @@ def test_a_recorded_training_is_the_same(adversary, digits, on_cpu):
         optimizer, scheduler = training.optimiser(net, trial)
         step = cuda_graph.stepper(net, optimizer, trial)
         if recorded:
-            step = cuda_graph.Recorded(step, trial.batch_size)
+            step = cuda_graph.CapturedStep(step, trial.batch_size)
         epochs = (training.train_epoch(step, scheduler, images, labels, trial, e) for e in (1, 2))
         found.append(([*epochs], net.state_dict()))
     (one, weights), (other, again) = found
@@ -52,12 +52,12 @@ def test_a_recorded_training_is_the_same(adversary, digits, on_cpu):
     for name, tensor in weights.items():
         torch.testing.assert_close(tensor, again[name])
     warm = cuda_graph.WARM_UP
-    assert on_cpu == {"aside": warm, "recorded": 1, "replayed": 12 - warm}
+    assert on_cpu == {"on side stream": warm, "captured": 1, "replayed": 12 - warm}
 
 
 def test_losses_of_replays_are_kept_apart(on_cpu):
     """What a replay leaves is overwritten by the next."""
-    recorded = cuda_graph.Recorded(lambda images, *_: images.mean(), 1)
+    recorded = cuda_graph.CapturedStep(lambda images, *_: images.mean(), 1)
     batches = [torch.full((1, 1, 2, 2), float(i)) for i in range(8)]
     found = [recorded(x, torch.tensor([0]), 0.0, torch.Generator()) for x in batches]
     assert torch.stack(found).tolist() == list(range(8))
@@ -66,5 +66,5 @@ def test_losses_of_replays_are_kept_apart(on_cpu):
 def test_on_a_cpu_nothing_is_recorded(quick_trial):
     net = models.build("stdcnn").eval()
     step = cuda_graph.stepper(net, training.optimiser(net, quick_trial)[0], quick_trial)
-    assert not isinstance(step, cuda_graph.Recorded)
+    assert not isinstance(step, cuda_graph.CapturedStep)
     assert net.training

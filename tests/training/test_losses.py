@@ -7,8 +7,9 @@ from torch import nn
 
 from rotgrid import attacks, models
 from rotgrid.data import pixels
-from rotgrid.spec import Adversary, Trial
+from rotgrid.spec import Trial
 from rotgrid.spec.recipes import RECIPES
+from rotgrid.spec.vocabulary import Adversary
 from rotgrid.training import losses
 
 ADVERSARIES = get_args(Adversary)

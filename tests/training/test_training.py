@@ -14,8 +14,9 @@ from rotgrid.cost import work
 from rotgrid.data import pixels
 from rotgrid.results import checkpoints, storage
 from rotgrid.rotation import draw_angles, rotate
-from rotgrid.spec import Adversary, Trial
+from rotgrid.spec import Trial
 from rotgrid.spec.recipes import ORIGINALS, RECIPES, watched
+from rotgrid.spec.vocabulary import Adversary
 from rotgrid.training import DivergedError, fit
 from rotgrid.training.cuda_graph import stepper
 

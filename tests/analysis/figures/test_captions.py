@@ -2,6 +2,7 @@ import polars as pl
 import pytest
 
 from analysis.figures import captions
+from analysis.rows.notes import LeftOut, OtherVariants
 from rotgrid.spec import Probe, Trial
 
 from made_up import frame, row
@@ -121,14 +122,17 @@ def test_networks_that_are_not_to_be_believed_are_named_or_counted():
     trials = [Trial(model="gcnn", data="mnist5k", seed=seed) for seed in (0, 1)]
     probe = Probe(attack="pgd", eps=0.1)
     rows = [row(trial, probe, flags=f) for trial, f in zip(trials, ["b, a", "b, c"], strict=True)]
-    assert captions.flagged(frame(rows)) == (
-        "Not to be believed (dotted outlines): GCNN table1, range 0 (a, b, c)."
+    named = "GCNN table1, range 0 (a, b, c)."
+    rows_of_both = frame(rows)
+    assert captions.flagged(rows_of_both, outlined=False) == f"Not to be believed: {named}"
+    assert captions.flagged(rows_of_both, outlined=True) == (
+        f"Not to be believed (dotted outlines): {named}"
     )
     rows += [
         row(Trial(model="gcnn", data="mnist5k", train_rotation=float(x)), probe, flags="repeat")
         for x in range(1, 9)
     ]
-    words = captions.flagged(frame(rows))
+    words = captions.flagged(frame(rows), outlined=True)
     assert "GCNN table1, range 4 (repeat); 4 more." in words
     assert "range 5" not in words
 
@@ -136,7 +140,7 @@ def test_networks_that_are_not_to_be_believed_are_named_or_counted():
 @pytest.mark.parametrize(("eps", "flags"), [(0.0, "repeat"), (0.1, ""), (0.1, None)])
 def test_nothing_is_flagged_without_an_attack_or_a_flag(eps, flags):
     rows = frame([row(TRIAL, Probe(attack="pgd", eps=eps), flags=flags)])
-    assert captions.flagged(rows) == ""
+    assert captions.flagged(rows, outlined=True) == ""
 
 
 def test_headings_are_broken_to_the_width_of_the_figure():
@@ -147,12 +151,20 @@ def test_headings_are_broken_to_the_width_of_the_figure():
 
 
 def test_many_kinds_of_rows_left_out_are_summed_up():
-    few = [f"Shown: epochs 1. Left out: {n} rows with epochs {n}." for n in (2, 3, 4)]
-    assert captions.few(["First.", few[0]]) == ["First.", few[0]]
-    one = "Shown: epochs 1. Left out: 1 row with epochs 2."
-    assert captions.few([one, one]) == ["Left out: 2 rows that differ in epochs."]
-    more = "Shown (attack pgd): steps 1, loss ce. Left out: 1000 rows with steps 2, loss margin."
-    assert captions.few([*few, "Last.", more]) == [
-        "Last.",
-        "Left out: 1,009 rows that differ in epochs, steps and loss.",
-    ]
+    notes = [LeftOut(n, {}, {"epochs": 1}, {"epochs": n}) for n in (2, 3, 4)]
+    assert captions.summed_up(["First.", notes[0]], []) == f"First. {notes[0]}"
+    one = LeftOut(1, {}, {"epochs": 1}, {"epochs": 2})
+    assert captions.summed_up([one, one], []) == "Left out: 2 rows that differ in epochs."
+    kept, left = {"steps": 1, "loss": "ce"}, {"steps": 2, "loss": "a, b with c 1."}
+    more = LeftOut(1_000, {"attack": "pgd"}, kept, left)
+    assert captions.summed_up([*notes, "Last.", more], []) == (
+        "Last. Left out: 1,009 rows that differ in epochs, steps and loss."
+    )
+
+
+def test_variants_of_models_that_are_not_shown_are_not_named():
+    note = OtherVariants({"hnet": "2018", "capsnet": "narrow"}, {})
+    assert captions.summed_up([note], {"gcnn"}) == ""
+    words = captions.summed_up(["First.", note], {"gcnn", "capsnet"})
+    assert "capsnet narrow" in words
+    assert "hnet" not in words

@@ -1,4 +1,5 @@
 import itertools
+import json
 
 import numpy as np
 import polars as pl
@@ -6,7 +7,8 @@ import pytest
 
 from analysis.figures import boundaries, labels, pareto_fronts, theme
 from analysis.rows.selection import NotMeasured
-from rotgrid.spec import VARIANTS, Probe, Trial
+from rotgrid.spec import Probe, Trial
+from rotgrid.spec.vocabulary import VARIANTS
 
 from made_up import chart, frame, learned, row, study, table_of, trials_of, turned, whole
 
@@ -255,3 +257,80 @@ def test_labels_of_six_models_do_not_lie_on_each_other(name):
         boxes.append(labels.Box(at["x"] - wide, at["y"] - high, at["x"] + wide, at["y"] + high))
     assert len(boxes) == 12
     assert all(a.overlap(b) < 1e-6 for a, b in itertools.combinations(boxes, 2))
+
+
+def test_an_eps_that_has_no_line_is_named():
+    eps = (0.05, 0.1, 0.15, 0.2, 0.3)
+    made = study(seeds=(0,), adversaries=("none",), eps=eps)
+    rows = frame([one for one in made if one["eps"] != 0.05 or one["train_rotation"] < 180])
+    found = chart("difference", rows)
+    assert set(found.data["eps"]) == {0.0, 0.1, 0.15, 0.2, 0.3}
+    assert "4 of 5 values of eps are shown: 0.1, 0.15, 0.2 and 0.3." in words(found)
+    few = chart("difference", rows.filter(pl.col("eps") < 0.3))
+    assert "values of eps are shown" not in words(few)
+
+
+def test_variants_of_models_without_a_point_are_not_named():
+    """Narrow capsules that were never attacked have no place in a trade-off."""
+    capsules = study([("capsnet", "narrow")], (0,), ("none",), (0,), eps=())
+    rows = frame([*study(seeds=(0,), adversaries=("none",)), *capsules])
+    for name in ("frontier", "overview"):
+        found = chart(name, rows)
+        frames = [found.data, *(panel.data for panel in found.concat)]
+        models = {m for one in frames if isinstance(one, pl.DataFrame) for m in one["model"]}
+        assert ("capsnet narrow" in words(found)) == ("capsnet" in models)
+    assert "capsnet narrow" in words(chart("figure12", rows))
+
+
+def test_equivariance_of_networks_without_rows_is_not_measured(everything):
+    errors = everything["equivariance"]
+    for rows in (frame([]), everything["rows"].filter(~pl.col("trial").is_in(errors["trial"]))):
+        with pytest.raises(NotMeasured, match="needs rows with the networks that have layer"):
+            chart("equivariance", rows, equivariance=errors)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_errors_that_are_no_numbers_are_left_out_and_counted(everything, wrong):
+    first = (pl.col("seed") == 0) & (pl.col("degrees") == 90) & (pl.col("model") == "gcnn")
+    error = pl.when(first).then(wrong).otherwise("error")
+    found = chart(
+        "equivariance",
+        **everything | {"equivariance": everything["equivariance"].with_columns(error=error)},
+    )
+    assert "Left out: 3 errors that are not finite." in words(found)
+    assert set(found.data.filter(model="gcnn", degrees=90.0)["seeds"]) == {2}
+    text = json.dumps(found.to_dict(validate=False))
+    assert "NaN" not in text
+    assert "Infinity" not in text
+    none = everything["equivariance"].with_columns(error=pl.lit(wrong))
+    with pytest.raises(NotMeasured, match="that are finite"):
+        chart("equivariance", everything["rows"], equivariance=none)
+
+
+def test_without_any_boundary_there_is_no_figure():
+    trial, probe = Trial(model="gcnn", data="mnist5k"), Probe(attack="fmn", eps=0.1, n_images=2)
+    rows = frame([row(trial, probe, distances=[float("inf")] * 2)])
+    with pytest.raises(NotMeasured, match="of which one is finite"):
+        chart("boundary", rows)
+
+
+def test_a_loss_of_zero_has_no_place_on_a_log_axis():
+    trial = Trial(model="gcnn", data="mnist5k", epochs=4)
+    rows = table_of("training", learned(trial))
+    last = rows.with_columns(train_loss=pl.col("train_loss") * (pl.col("epoch") < 4))
+    data = chart("learning", frame([]), training=last).data
+    assert data.filter(measure="loss")["epoch"].to_list() == [1, 2, 3]
+    assert data.filter(measure="validation")["epoch"].to_list() == [1, 2, 3, 4]
+    zero = rows.with_columns(train_loss=pl.lit(0.0))
+    assert titles(chart("learning", frame([]), training=zero)) == ["Validation accuracy"]
+
+
+def test_cost_leaves_out_networks_that_took_no_time(everything):
+    timed = pl.when(pl.col("seed") > 0).then("seconds").otherwise(0.0)
+    training = everything["training"].with_columns(seconds=timed)
+    found = chart("cost", everything["rows"], training=training)
+    assert set(found.data["seeds"]) == {2}
+    assert "networks that took 0 seconds." in words(found)
+    none = training.with_columns(seconds=pl.lit(0.0))
+    with pytest.raises(NotMeasured, match="seconds > 0"):
+        chart("cost", everything["rows"], training=none)

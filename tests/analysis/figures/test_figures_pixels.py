@@ -73,8 +73,52 @@ def test_figure08_is_figure07_of_the_pair(rows):
     assert set(found.data["attack"]) == {"none", "fgsm", "pgd"}
     assert set(found.data["eps"]) == {0.0, 0.3}
     assert "the first variants were not measured" not in words(found)
+    assert "Table 1" not in words(found)
     with pytest.raises(NotMeasured, match="stdcnn doubled and gcnn halved"):
         chart("figure08", rows.filter(pl.col("variant") == "table1"))
+
+
+def test_of_the_papers_pair_alone_figure07_does_not_show_what_figure08_does(rows):
+    pair = rows.filter(pl.col("variant").is_in(["doubled", "halved"]))
+    with pytest.raises(NotMeasured, match="other than stdcnn doubled and gcnn halved of Figure 8"):
+        chart("figure07", pair)
+    assert titles(chart("figure08", pair))
+    mixed = (pl.col("model") == "stdcnn") | (pl.col("variant") == "halved")
+    assert set(chart("figure07", rows.filter(mixed)).data["variant"]) == {"table1", "halved"}
+
+
+@pytest.mark.parametrize("name", ["figure07", "figure08"])
+@pytest.mark.parametrize(("gone", "there"), [("fgsm", "PGD"), ("pgd", "FGSM")])
+def test_without_an_attack_it_is_only_said_to_be_missing(name, gone, there, rows):
+    found = chart(name, rows.filter(pl.col("attack") != gone))
+    spec = found.to_dict()
+    assert spec["title"]["text"] == f"How accurate are the networks under {there} at eps 0.3?"
+    missing = f"Not measured: {gone.upper()} at eps 0.3."
+    assert missing in words(found)
+    assert f" {gone.upper()} " not in f" {words(found)} ".replace(missing, "")
+    dashes = [layer["encoding"].get("strokeDash") for layer in spec["concat"][0]["layer"]]
+    assert [dash["scale"]["domain"] for dash in dashes if dash] == [["none", there.lower()]]
+
+
+def test_an_eps_of_one_attack_only_is_not_called_unmeasured(rows):
+    weaker = rows.filter((pl.col("attack") != "pgd") | (pl.col("eps") < 0.3))
+    found = chart("figure07", weaker)
+    assert set(found.data["eps"]) == {0.0, 0.2}
+    assert "The paper's eps 0.3 was measured under FGSM only: the nearest" in words(found)
+    assert "was not measured" not in words(found)
+
+
+def test_networks_trained_at_another_eps_are_tested_there_whatever_else_was_measured():
+    rows = frame(study(TABLE1, (0, 60), ("fgsm",), (0,), eps=(0.1, 0.3)))
+    found = chart("figure06", rows.with_columns(adversary_eps=pl.lit(0.1)))
+    assert set(found.data["eps"]) == {0.1}
+    assert words(found).count("was not measured") == 1
+
+
+def test_one_network_of_equal_parameters_makes_no_figure():
+    rows = frame(study([("stdcnn", "matched-table1")], (0, 60), ("none",), (0,)))
+    with pytest.raises(NotMeasured, match="attack fgsm"):
+        chart("figure04", rows)
 
 
 def test_figure09_shows_roteqnet_by_range_and_by_eps(rows):

@@ -72,3 +72,15 @@ def test_a_log_axis_has_ticks_that_can_be_written():
         axis["axis"]["values"] == [500, 1_000, 2_000, 5_000, 10_000, 20_000, 55_000]
         or axis["axis"]["values"][0] >= 500
     )
+
+
+@pytest.mark.parametrize("least", [0.0, -1.0])
+def test_a_log_axis_says_that_it_needs_positive_values(least):
+    data = pl.DataFrame({"seconds": [least, 3.0]})
+    with pytest.raises(ValueError, match=f"a log axis cannot show {least:g}, .* seconds"):
+        scales.log_domain(data, "seconds")
+
+
+def test_an_axis_from_zero_without_anything_above_it_is_short():
+    found = scales.from_zero(pl.DataFrame({"d": [-2.0, -1.0]}), "d")
+    assert found == scales.from_zero(pl.DataFrame({"d": [0.0]}), "d")

@@ -1,7 +1,7 @@
 import pytest
 
 from analysis.figures import theme
-from rotgrid import results
+from rotgrid.results.columns import TABLES
 
 
 def test_no_two_models_share_a_colour_and_none_of_the_papers_a_shape():
@@ -19,7 +19,7 @@ def test_a_model_outside_the_paper_is_drawn_under_its_own_name():
 
 @pytest.mark.parametrize("unit", ["degrees", "pixels", "pixel units"])
 def test_titles_name_the_units_of_the_schema(unit):
-    columns = [c.name for c in results.TABLES["evaluations"] if c.unit == unit]
+    columns = [c.name for c in TABLES["evaluations"] if c.unit == unit]
     shown = [theme.title(name) for name in columns if name in theme.TITLES]
     assert shown
     assert all(unit in title for title in shown)

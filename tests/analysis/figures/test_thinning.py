@@ -5,7 +5,8 @@ import pytest
 
 from analysis.figures import thinning
 from analysis.figures.panels import MOST_ROWS
-from rotgrid.spec import MODELS, VARIANTS, Probe, Trial
+from rotgrid.spec import Probe, Trial
+from rotgrid.spec.vocabulary import MODELS, VARIANTS
 
 from made_up import chart, frame, row, table_of, turned
 
@@ -126,10 +127,10 @@ def test_evenly_keeps_few_values_whole_and_of_many_the_outermost():
 
 def test_nothing_left_out_needs_no_note():
     rows = pl.DataFrame({"x": [0.0, 1.0, 2.0], "kind": "a"})
-    assert thinning.few(rows, "x", 3).notes == []
-    kept, notes = thinning.few(rows, "x", 2, keep=[1.0])
+    assert thinning.thinned(rows, "x", 3).notes == []
+    kept, notes = thinning.thinned(rows, "x", 2, keep=[1.0])
     assert (kept.height, notes) == (3, [])
-    kept, notes = thinning.few(rows, "x", 2)
+    kept, notes = thinning.thinned(rows, "x", 2)
     assert (kept["x"].to_list(), notes) == ([0, 2], ["2 of 3 values of x are shown: 0 and 2."])
-    kept, notes = thinning.fitting(rows, "x", ["kind"], points=1_000)
+    kept, notes = thinning.thinned_to_fit(rows, "x", ["kind"], points=1_000)
     assert kept["x"].to_list() == [0, 2]

@@ -62,6 +62,17 @@ def test_only_rows_of_a_search_are_called_so():
     assert words not in notes_of(pgd.model_copy(update={"label_rule": "predicted"}))
 
 
+def test_without_a_check_nothing_reads_as_a_pass():
+    rows = frame([row(TRIAL, Probe(test_rotation=0.0))])
+    none, passed = table_of("diagnostics", []), table_of("diagnostics", checks(TRIAL, repeat=0))
+    failed, whole = flags.failed(rows, none, table_of("training", [])), overview(rows)
+    assert methods.checked(Loaded(rows, [], [], none, failed, whole)) == (
+        "Networks checked for masked gradients: 0 of 1. Whether the accuracy of these networks "
+        "under attack can be believed is unknown."
+    )
+    assert "unknown" not in methods.checked(Loaded(rows, [], [], passed, failed, whole))
+
+
 def test_checked_networks_are_counted_and_failed_checks_listed():
     trials = [TRIAL.model_copy(update={"seed": seed}) for seed in range(3)]
     rows = frame([row(trial, Probe(test_rotation=0.0)) for trial in trials])
@@ -74,11 +85,6 @@ def test_checked_networks_are_counted_and_failed_checks_listed():
         "Networks checked for masked gradients: 2 of 3. Whether the accuracy of the others under "
         "attack can be believed is unknown. Networks whose accuracy under attack is not to be "
         "believed, by these or other checks: 1."
-    )
-    none = loaded._replace(diagnostics=diagnostics.clear(), failed=failed.clear())
-    assert methods.checked(none) == (
-        "Networks checked for masked gradients: 0 of 3. Whether the accuracy of these networks "
-        "under attack can be believed is unknown."
     )
     assert methods.failed(loaded).rows() == [
         ("gcnn", "table1", 0.0, "none", 0.0, 0, trials[0].key(), "repeat", 0.5, 0.01)

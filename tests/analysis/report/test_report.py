@@ -101,8 +101,8 @@ def test_pictures_have_words_and_models_have_buttons(page, elements):
     assert live == words
     buttons = [attrs["value"] for tag, attrs in elements if tag == "button"]
     assert buttons == ["stdcnn", "gcnn", "capsnet", ""]
-    shown = [attrs["data-models"] for tag, attrs in elements if tag == "figure"]
-    assert shown == ["stdcnn gcnn capsnet", "stdcnn gcnn", "stdcnn"]
+    shown = [json.loads(attrs["data-models"]) for tag, attrs in elements if tag == "figure"]
+    assert shown == [["stdcnn", "gcnn", "capsnet"], ["stdcnn", "gcnn"], ["stdcnn"]]
 
 
 def test_everything_that_scrolls_or_is_a_part_has_a_name(elements):

@@ -15,8 +15,21 @@ def test_markdown_is_for_people():
         "| model | eps | accuracy (%) | n |\n"
         "|---|---:|---:|---:|\n"
         "| gcnn | 0.1 | 98.77 | 3,000 |\n"
-        "| a\\|<b> | 0.25 |  | 10 |\n"
+        "| a\\|\\<b\\> | 0.25 |  | 10 |\n"
     )
+
+
+def test_markdown_prints_every_cell_as_it_is_in_one_row():
+    cells = ["a\\|b", "*x*", "`c`", "_d_ my_net", "[l](u)", "two\nlines", "&lt;", "~~s~~"]
+    text = tables.markdown(pl.DataFrame({"word": cells}))
+    rows = text.splitlines()[2:]
+    assert len(rows) == len(cells)
+    bare = re.compile(r"\\(?=[^a-z\s])")
+    shown = [bare.sub("", row.removeprefix("| ").removesuffix(" |")) for row in rows]
+    assert shown[1:5] == cells[1:5]
+    assert shown[5] == "two lines"
+    assert r"my_net" in rows[3]
+    assert all(not re.search(r"(?<!\\)[*`\[\]<>&~]", row) for row in rows)
 
 
 def test_csv_has_full_precision():

@@ -79,7 +79,7 @@ def test_one_protocol_per_attack_is_shown_and_the_rest_named():
     probes = [Probe(attack="rotation-grid", n_images=n, **TURNED) for n in (100, 1_000)]
     shown, notes = worst_case(frame([row(TRIAL, probe) for probe in probes]))
     assert shown["worst_n"].to_list() == [1_000]
-    assert "Left out: 1 row with n_images 100." in notes[0]
+    assert "Left out: 1 row with n_images 100." in str(notes[0])
 
 
 def test_attacks_on_pixels_and_exact_turns_are_no_worst_cases(full):

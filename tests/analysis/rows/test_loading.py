@@ -11,6 +11,7 @@ import analysis
 from analysis.rows.loading import NOTHING, Wanted, gather
 from rotgrid import compact, results
 from rotgrid.results import failures, storage
+from rotgrid.results.columns import TABLES
 from rotgrid.spec import Probe, Trial
 
 from made_up import PROVENANCE, checks, epochs, frame, row, store
@@ -34,7 +35,7 @@ def test_load_gives_every_row_with_the_schema(tmp_path):
         ("gcnn", 0.0, 1_000),
         ("gcnn", 20.0, 1_000),
     ]
-    assert rows.columns == [c.name for c in results.TABLES["evaluations"]] + ["flags"]
+    assert rows.columns == [c.name for c in TABLES["evaluations"]] + ["flags"]
     assert rows["flags"].to_list() == [None, None]
     assert analysis.problems(tmp_path) == []
 

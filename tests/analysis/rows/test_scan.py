@@ -11,6 +11,9 @@ from analysis.rows import scan
 from analysis.rows.loading import gather
 from rotgrid import results
 from rotgrid.results import storage
+from rotgrid.results.columns import SCHEMA_VERSION
+from rotgrid.results.parts import encoded
+from rotgrid.results.parts import sealed as seal
 from rotgrid.spec import Probe, Trial
 
 from made_up import PROVENANCE, row, store
@@ -137,7 +140,7 @@ def test_a_part_of_a_newer_version_is_skipped_and_one_of_an_older_is_gather(tmp_
     store(tmp_path, rows_of())
     (part,) = (tmp_path / "evaluations").iterdir()
     table = pq.read_table(part)
-    newer = results.SCHEMA_VERSION + 1
+    newer = SCHEMA_VERSION + 1
     for name, version, lacking in (
         ("older", b"1", ["class_n", "loss"]),
         ("newer", str(newer).encode(), []),
@@ -161,7 +164,7 @@ def rewritten(path, version, *, without=(), change=None):
     table = change(table) if change else table
     meta = {b"rotgrid.schema_version": str(version).encode()}
     table = table.replace_schema_metadata(meta)
-    path.write_bytes(results.sealed(results.encoded([table], table.schema)))
+    path.write_bytes(seal(encoded([table], table.schema)))
 
 
 @pytest.mark.parametrize("sealed", [True, False])
@@ -182,7 +185,7 @@ def test_what_an_earlier_version_did_not_write_is_as_it_was_then(tmp_path, seale
     assert rows.filter(seed=1)["code"].to_list() == ["0123456789ab"] * 2
 
 
-@pytest.mark.parametrize("version", [2, results.SCHEMA_VERSION])
+@pytest.mark.parametrize("version", [2, SCHEMA_VERSION])
 def test_a_column_that_there_always_was_cannot_be_missing(tmp_path, version):
     store(tmp_path, rows_of())
     (path,) = (tmp_path / "evaluations").iterdir()
@@ -199,7 +202,7 @@ def test_other_types_of_the_same_values_are_read(tmp_path):
 
     store(tmp_path, rows_of())
     (path,) = (tmp_path / "evaluations").iterdir()
-    for version in (3, results.SCHEMA_VERSION):
+    for version in (3, SCHEMA_VERSION):
         rewritten(path, version, change=small)
         rows, found = read(tmp_path)
         assert rows["n"].to_list() == [1_000] * 2

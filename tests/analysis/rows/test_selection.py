@@ -2,6 +2,7 @@ import polars as pl
 import pytest
 
 from analysis.rows import selection
+from analysis.rows.notes import LeftOut, OtherVariants
 from rotgrid.spec import Probe, Trial
 
 from made_up import frame, row, study
@@ -27,9 +28,20 @@ def test_main_variants_are_those_of_table_1_or_else_the_most_frequent():
     assert list(selection.main_variants(rows).items()) == list(main.items())
     kept, notes = selection.one_variant(rows)
     assert set(kept.iter_rows()) == set(main.items())
-    assert notes == [
-        "Variants shown: stdcnn doubled and hnet 2018; the first variants were not measured."
-    ]
+    assert notes == [OtherVariants({"stdcnn": "doubled", "hnet": "2018"}, {})]
+
+
+def test_one_row_of_the_first_variant_does_not_hide_another():
+    """A study of `narrow` capsules, and one network of `table`, tested once."""
+    narrow = study([("capsnet", "narrow")], (0, 60), ("none",), (0,), eps=())
+    first = study([("capsnet", "table")], (0,), ("none",), (0, 1), test_rotations=(0,), eps=())
+    kept, notes = selection.one_variant(frame([*narrow, *first]))
+    assert set(kept["variant"]) == {"narrow"}
+    assert notes == [OtherVariants({"capsnet": "narrow"}, {"capsnet": "table"})]
+    half = study([("capsnet", "table")], (0,), ("none",), (0,), eps=())
+    kept, notes = selection.one_variant(frame([*narrow, *half]))
+    assert set(kept["variant"]) == {"table"}
+    assert notes == []
 
 
 def test_comparable_keeps_one_setting_and_says_what_it_left_out():
@@ -37,10 +49,11 @@ def test_comparable_keeps_one_setting_and_says_what_it_left_out():
     few = study(models=[("gcnn", "table1")], seeds=(0,), data="mnist")
     rows, notes = selection.comparable(frame(few + many))
     assert set(rows["data"]) == {"mnist5k"}
-    assert notes == [
-        "Shown: train_size 3500, data mnist5k. "
-        f"Left out: {len(few)} rows with train_size 55000, data mnist."
-    ]
+    kept, left = (
+        dict(zip(("train_size", "data"), values, strict=True))
+        for values in ((3_500, "mnist5k"), (55_000, "mnist"))
+    )
+    assert notes == [LeftOut(len(few), {}, kept, left)]
 
 
 def test_what_a_recipe_sets_for_each_model_does_not_part_them():
@@ -51,9 +64,13 @@ def test_what_a_recipe_sets_for_each_model_does_not_part_them():
     assert rows["model"].to_list() == ["gcnn", "hnet"]
     assert rows["epochs"].to_list() == [8, 16]  # both twice the recipe's
     assert rows["learning_rate"].to_list() == [0.005, 0.001]
-    assert len(notes) == 2
-    assert "Left out: 1 row with epochs 10." in notes[0] + notes[1]
-    assert "Left out: 1 row with learning_rate 0.5." in notes[0] + notes[1]
+    assert [(note.height, note.left) for note in notes] == [
+        (1, {"epochs": 10}),
+        (1, {"learning_rate": 0.5}),
+    ] or [(note.height, note.left) for note in notes] == [
+        (1, {"learning_rate": 0.5}),
+        (1, {"epochs": 10}),
+    ]
 
 
 def test_models_trained_as_their_authors_did_are_comparable():
@@ -67,7 +84,7 @@ def test_a_recipe_stays_what_it_is_called_beside_others_who_follow_it():
     trials = [Trial(model="hnet", recipe="original"), Trial(model="gcnn"), Trial(model="hnet")]
     rows, notes = selection.comparable(frame([row(t, Probe(test_rotation=0.0)) for t in trials]))
     assert rows["recipe"].to_list() == ["paper", "paper"]
-    assert "recipe original" in notes[0]
+    assert notes[0].left["recipe"] == "original"
 
 
 def test_comparable_keeps_one_protocol_per_attack():
@@ -76,7 +93,7 @@ def test_comparable_keeps_one_protocol_per_attack():
     probes += [Probe(attack="pgd", eps=0.1, steps=10), Probe(test_rotation=0.0, n_images=50)]
     rows, notes = selection.comparable(frame([row(trial, probe) for probe in probes]))
     assert sorted(rows["steps"]) == [0, 40, 40]
-    assert notes == ["Shown (attack pgd): steps 40. Left out: 1 row with steps 10."]
+    assert notes == [LeftOut(1, {"attack": "pgd"}, {"steps": 40}, {"steps": 10})]
 
 
 def test_comparable_prefers_more_images_among_equally_frequent_protocols():
@@ -107,11 +124,11 @@ def test_of_equally_frequent_protocols_the_usual_one_is_kept(usual, unusual):
     ((name, value),), (other,) = usual.items(), unusual.values()
     rows, notes = selection.comparable(frame([row(trial, probe) for probe in probes]))
     assert rows[name].to_list() == [value]
-    assert f"Left out: 1 row with {name} {selection._plain(other)}." in notes[0]
+    assert (notes[0].height, notes[0].left) == (1, {name: other})
     probes.append(probes[0].model_copy(update={"eps": 0.2}))
     rows, notes = selection.comparable(frame([row(trial, probe) for probe in probes]))
     assert rows[name].to_list() == [other] * 2
-    assert f"Left out: 1 row with {name} {selection._plain(value)}." in notes[0]
+    assert (notes[0].height, notes[0].left) == (1, {name: value})
 
 
 def test_units_of_eps_are_never_mixed_across_attacks():
@@ -120,7 +137,7 @@ def test_units_of_eps_are_never_mixed_across_attacks():
     probes += [Probe(attack="fgsm", eps=0.1), Probe()]
     rows, notes = selection.comparable(frame([row(trial, probe) for probe in probes]))
     assert sorted(rows["attack"]) == ["none", "pgd", "pgd"]
-    assert notes == ["Shown: eps_unit normalised. Left out: 1 row with eps_unit pixel."]
+    assert notes == [LeftOut(1, {}, {"eps_unit": "normalised"}, {"eps_unit": "pixel"})]
 
 
 def test_shifts_are_never_mixed_across_attacks():
@@ -130,17 +147,3 @@ def test_shifts_are_never_mixed_across_attacks():
     rows, notes = selection.comparable(frame([row(trial, probe) for probe in probes]))
     assert rows["attack"].to_list() == ["pgd", "pgd"]
     assert len(notes) == 2
-
-
-def test_nearest_eps_takes_the_nearest_that_every_attack_was_measured_at(full):
-    rows, eps = selection.nearest_eps(full, 0.3)
-    assert eps == 0.3
-    assert set(rows["eps"]) == {0.0, 0.3}
-    only_fgsm = (full["attack"] == "pgd") & (full["eps"] > 0.15)
-    assert selection.nearest_eps(full.filter(~only_fgsm), 0.3)[1] == 0.1
-    assert selection.nearest_eps(full.filter(pl.col("attack") == "fgsm"), 0.16)[1] == 0.2
-
-
-def test_nearest_eps_needs_an_attack(full):
-    with pytest.raises(selection.NotMeasured, match="attack at eps > 0"):
-        selection.nearest_eps(full.filter(pl.col("attack") == "none"), 0.3)

@@ -1,5 +1,5 @@
 from analysis.rows import vocabulary
-from rotgrid import spec
+from rotgrid.spec.vocabulary import ATTACKS, DATA, MODELS, Adversary, EpsUnit
 
 
 def test_models_come_in_the_fixed_order_and_unknown_ones_last():
@@ -8,11 +8,11 @@ def test_models_come_in_the_fixed_order_and_unknown_ones_last():
 
 
 def test_every_word_of_the_grid_language_has_a_label():
-    assert set(spec.DATA) <= set(vocabulary.DATA)
-    assert set(spec.ATTACKS) <= set(vocabulary.ATTACKS)
-    assert set(spec.MODELS) <= set(vocabulary.LABELS)
-    assert set(spec.Adversary.__args__) <= set(vocabulary.ADVERSARIES)
-    assert set(spec.EpsUnit.__args__) <= set(vocabulary.EPS_UNITS)
+    assert set(DATA) <= set(vocabulary.DATA)
+    assert set(ATTACKS) <= set(vocabulary.ATTACKS)
+    assert set(MODELS) <= set(vocabulary.LABELS)
+    assert set(Adversary.__args__) <= set(vocabulary.ADVERSARIES)
+    assert set(EpsUnit.__args__) <= set(vocabulary.EPS_UNITS)
 
 
 def test_the_quickstart_data_are_never_called_mnist():

@@ -1,7 +1,8 @@
-"""`python tests/faulty.py FAULT ...`: `python -m rotgrid.launch ...` with trials that misbehave.
+"""`python -m rotgrid.launch` with trials that misbehave:
+`python tests/fanout/faulty.py FAULT ...`.
 
-A fault wraps `cluster.run_trial`, so it happens in the actors. `first` faults happen at a trial's
-first attempt only.
+A fault wraps `fanout.attempt.run_trial`, so it happens in the actors. `first` faults happen at a
+trial's first attempt only.
 """
 
 import datetime

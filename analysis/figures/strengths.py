@@ -1,0 +1,128 @@
+"""Figures 9 to 11 of the paper: accuracy under FGSM and PGD against eps."""
+
+import altair as alt
+import polars as pl
+
+from analysis.figures import captions, labels, layers, panels, scales, theme, thinning
+from analysis.figures.panels import against_rotation, figure
+from analysis.rows import phrases, selection, vocabulary
+from analysis.rows.conditions import (
+    ATTACKED,
+    BOTH_X,
+    CLEAN,
+    NO_ADVERSARY,
+    PAPER_EPS,
+    SAME_RANGE,
+    eps_remark,
+    nearest_eps,
+)
+from analysis.rows.notes import Note
+from analysis.rows.selection import NotMeasured, comparable, where
+from analysis.stats.summary import summary
+
+MOST_LINES, MOST_EPS = 12, 30
+"""Of a panel over eps: ranges that have a line, and points of a line."""
+
+
+def figure09(rows: pl.DataFrame) -> alt.ConcatChart:
+    """RotEqNet under FGSM and PGD: against the range of rotations, and against eps."""
+    rows, data, notes = against_strength(rows, "roteqnet")
+    _, eps = nearest_eps(rows, PAPER_EPS)
+    data = data.with_columns(test_rotation="train_rotation")
+    attacks = [name for name in ("fgsm", "pgd") if name in set(data["attack"])]
+    only = {"eps": eps, "attack": attacks}
+    drawn = []
+    shown = panels.within(data, only)
+    if shown["train_rotation"].n_unique() > 1:
+        names = {attack: vocabulary.ATTACKS[attack] for attack in attacks}
+        look = {
+            "color": alt.value(theme.LOOKS["roteqnet"].colour),
+            "strokeDash": layers.dash_encoding("attack", names),
+        }
+        name = f"{phrases.listed(list(names.values()))} at eps {eps:g}"
+        drawn.append(against_rotation(name, shown, look, only=only, title=BOTH_X, width=250))
+    else:
+        notes.append("Not measured: two ranges of rotations at one eps.")
+    drawn += [panel(data, attack, width=250) for attack in attacks]
+    question = "Is RotEqNet robust to FGSM and PGD?"
+    words = [*eps_remark(rows, eps), *notes]
+    return figure(question, rows, words, drawn, data, selectable=False)
+
+
+def figure10(rows: pl.DataFrame) -> alt.ConcatChart:
+    """Accuracy of StdCNN against eps, a line per range of rotations."""
+    return accuracy_against_eps(rows, "stdcnn")
+
+
+def figure11(rows: pl.DataFrame) -> alt.ConcatChart:
+    """Accuracy of GCNN against eps, a line per range of rotations."""
+    return accuracy_against_eps(rows, "gcnn")
+
+
+def accuracy_against_eps(rows: pl.DataFrame, model: str) -> alt.ConcatChart:
+    """FGSM left, PGD right; one line per range that is both trained and tested."""
+    rows, data, words = against_strength(rows, model)
+    drawn = [panel(data, attack) for attack in sorted(set(data["attack"]))]
+    label = vocabulary.LABELS[model]
+    question = f"How does the accuracy of {label} fall with the strength of the attack?"
+    return figure(question, rows, words, drawn, data, selectable=False)
+
+
+def against_strength(
+    rows: pl.DataFrame, model: str
+) -> tuple[pl.DataFrame, pl.DataFrame, list[Note]]:
+    """The rows of one model under FGSM and PGD, what is drawn of them against eps, and words."""
+    needs = f"model {model}, adversary none, train_rotation = test_rotation"
+    shown = pl.col("attack").is_in(["none", "fgsm", "pgd"])
+    rows = where(rows, needs, pl.col("model") == model, SAME_RANGE, NO_ADVERSARY, shown)
+    rows, notes = comparable(rows)
+    attacks = {"fgsm", "pgd"} & set(rows["attack"])
+    if not attacks:
+        raise NotMeasured(f"needs rows with attack fgsm or pgd, {needs}")
+    attacked = pl.concat(with_eps_zero(rows, attack) for attack in sorted(attacks))
+    selection.at_least_two(attacked, "eps", f"attack fgsm or pgd, {needs}")
+    attacked, lines = thinning.thinned(attacked, "train_rotation", MOST_LINES)
+    _, papers = nearest_eps(rows, PAPER_EPS)
+    attacked, points = thinning.thinned(attacked, "eps", MOST_EPS, [papers])
+    data = summary(attacked, ["model", "variant", "train_rotation", *ATTACKED])
+    text = labels.rotation("{0:g}/{0:g}".format)
+    data = labels.end_labels(data, "eps", "accuracy", "train_rotation", text, (0.0, 1.0))
+    notes += [f"Not measured: {vocabulary.ATTACKS[a]}." for a in sorted({"fgsm", "pgd"} - attacks)]
+    words = "Labels x/x: rotations in [-x, x] degrees in training / test. eps 0: no attack."
+    return rows, data, [captions.NO_ADVERSARY, words, *lines, *points, *notes]
+
+
+def with_eps_zero(rows: pl.DataFrame, attack: str) -> pl.DataFrame:
+    """The rows of the attack (there are some); where it was not measured at eps 0, those without
+    attack."""
+    attacked = rows.filter(pl.col("attack") == attack)
+    unit = attacked["eps_unit"][0]
+    clean = rows.filter(CLEAN).with_columns(
+        attack=pl.lit(attack), eps=pl.lit(0.0), eps_unit=pl.lit(unit)
+    )
+    at_zero = attacked.filter(pl.col("eps") == 0)
+    keys = ["trial", "test_rotation"]
+    clean = clean.join(attacked, on=keys, how="semi", maintain_order="left")
+    return pl.concat([attacked, clean.join(at_zero, on=keys, how="anti", maintain_order="left")])
+
+
+def panel(data: pl.DataFrame, attack: str, width: int = theme.WIDTH) -> alt.LayerChart:
+    """Accuracy against eps under one attack, a directly labelled line per range of rotations."""
+    measured = sorted(data.filter(pl.col("attack") == attack)["eps"].unique())
+    x = alt.X(
+        "eps:Q",
+        title=f"eps (L-inf, {vocabulary.EPS_UNITS[data['eps_unit'][0]]})",
+        scale=dict(domain=[0, measured[-1] * 1.2], nice=False),
+        axis=dict(values=scales.thinned(measured), format="~g", grid=False, labelFlush=False),
+    )
+    colour = layers.ordered("train_rotation", data["train_rotation"], None)
+    tips = ["model", "variant", "attack", "eps", "eps_unit", "train_rotation", *panels.COUNTS]
+    label_y = scales.share(alt.Y, "_label_y", scales.FROM_0_TO_1, "Accuracy")
+    marks = layers.accuracy_lines(data, x, scales.FROM_0_TO_1, {"color": colour}, tips)
+    return panels.panel(
+        [*marks, layers.end_labels(x, label_y, colour)],
+        theme.attack(attack),
+        {"attack": attack},
+        subtitle=[scales.starts_at(scales.FROM_0_TO_1)],
+        width=width,
+    )
