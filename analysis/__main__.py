@@ -10,7 +10,7 @@ from typing import TextIO
 import polars as pl
 import vl_convert
 
-from analysis.claims import verdicts
+from analysis.claims import records, verdicts
 from analysis.figures.registry import COLUMNS, FIGURES, Figure
 from analysis.report import pictures, tables, worst
 from analysis.report.page import NOT_DRAWN, Drawn, report
@@ -104,8 +104,8 @@ def draw(locations: Sequence[str], out: str, verbose: bool = False) -> str:
             put_table(out, "worst_case", worst_case.rows)
         except NotMeasured:
             worst_case = None
-        storage.put(out, "claims.json", verdicts.as_json(outcomes).encode())
-        storage.put(out, "claims.md", verdicts.as_markdown(outcomes).encode())
+        storage.put(out, "claims.json", records.as_json(outcomes).encode())
+        storage.put(out, "claims.md", records.as_markdown(outcomes).encode())
         page = report(drawn, missing, loaded, worst_case, outcomes, bundle.result())
         for (name, figure), (pdf, png) in zip(drawn.items(), printed, strict=True):
             put_figure(out, name, figure, pdf, png)

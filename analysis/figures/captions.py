@@ -13,16 +13,17 @@ from analysis.stats.summary import joined_flags
 from rotgrid.spec import LATER
 
 LINES = (
-    "Line: mean over seeds. Whisker: least to greatest seed. Band: 95% Wilson interval of the "
-    "counts of all seeds (test-set sampling only)."
+    "Line: mean over seeds. Whisker: least to greatest seed. Band: 95% interval over seeds and "
+    "images; below three seeds over images, for these networks only."
 )
 POINTS = (
-    "Point: mean over seeds. Whiskers: least to greatest seed. 95% Wilson intervals (test-set "
-    "sampling only) are in the tooltips."
+    "Point: mean over seeds. Whiskers: least to greatest seed. The 95% interval, and what it "
+    "covers, is in the tooltip."
 )
 BOTH = (
-    "Line or point: mean over seeds. Whisker: least to greatest seed. Band: 95% Wilson interval "
-    "of the counts of all seeds (test-set sampling only; of points it is in the tooltip)."
+    "Line or point: mean over seeds. Whisker: least to greatest seed. Band: 95% interval over "
+    "seeds and images (of points it is in the tooltip); below three seeds over images, for these "
+    "networks only."
 )
 MOST_LEFT_OUT = 1
 """Kinds of rows left out that are described; more are summed up."""

@@ -14,7 +14,6 @@ from analysis.stats.summary import SUMMARY
 
 MOST_ROWS = 2_000
 TEST_X = "Test rotation x (uniform in [-x, x])"
-COUNTS = [column for column in SUMMARY if column != "n_correct"]
 LEGEND = "leg"
 """The name of the selection that the legend makes; the report's buttons set it."""
 
@@ -99,10 +98,10 @@ def curves(
     series = [v.shorthand.split(":")[0] for v in dash.values()]
     accuracy, lower, least = (
         scales.share(alt.Y, column, domain, "Accuracy")
-        for column in ("accuracy", "wilson_lower", "accuracy_min")
+        for column in ("accuracy", "lower", "accuracy_min")
     )
     base = alt.Chart().encode(x=x, detail=series, **everywhere)
-    band = base.mark_area(fillOpacity=0.15).encode(lower, alt.Y2("wilson_upper"))
+    band = base.mark_area(fillOpacity=0.15).encode(lower, alt.Y2("upper"))
     whisker = base.mark_rule(strokeWidth=1.5, strokeOpacity=0.7).encode(
         least, alt.Y2("accuracy_max")
     )
@@ -155,7 +154,7 @@ def against_rotation(
     """Accuracy against rotation: the part of the figure's data that `data` and `only` select."""
     shown = within(data, only or {})
     most = float(shown["test_rotation"].max())  # type: ignore[arg-type]
-    ends = ("accuracy_min", "wilson_lower")
+    ends = ("accuracy_min", "lower")
     domain = scales.domain_of(shown, *ends, upper=1.0) if zoom else scales.WHOLE
     series = ("attack", "eps", "eps_unit", "augmentation")
     chart = curves(
@@ -163,7 +162,7 @@ def against_rotation(
         scales.rotation_x("test_rotation", most, title, width),
         domain,
         look,
-        ["model", "variant", "test_rotation", *(c for c in series if c in data.columns), *COUNTS],
+        ["model", "variant", "test_rotation", *(c for c in series if c in data.columns), *SUMMARY],
     )
     chart = filtered(chart, only or {})
     chart = chart.transform_filter(alt.FieldLTEPredicate(field="test_rotation", lte=most))
@@ -184,11 +183,11 @@ def against_size(
 ) -> alt.LayerChart:
     """Accuracy against the number of training images, on a log axis."""
     shown = within(data, only)
-    domain = scales.domain_of(shown, "accuracy_min", "wilson_lower", upper=1.0)
+    domain = scales.domain_of(shown, "accuracy_min", "lower", upper=1.0)
     x = scales.log_x(
         "train_size", sorted(data["train_size"].unique()), "Training images (log axis)"
     )
-    tips = ["model", "variant", "train_size", "train_rotation", "test_rotation", *COUNTS]
+    tips = ["model", "variant", "train_size", "train_rotation", "test_rotation", *SUMMARY]
     chart = filtered(curves(shown, x, domain, look, tips), only)
     heading = alt.TitleParams(name, subtitle=scales.starts_at(domain))
     return chart.properties(width=theme.WIDTH, height=theme.HEIGHT, title=heading)
@@ -210,7 +209,7 @@ def against_eps(data: pl.DataFrame, attack: str, width: int = theme.WIDTH) -> al
         axis=dict(values=scales.thinned(measured), format="~g", grid=False, labelFlush=False),
     )
     colour = ordered("train_rotation", data["train_rotation"], None)
-    tips = ["model", "variant", "attack", "eps", "eps_unit", "train_rotation", *COUNTS]
+    tips = ["model", "variant", "attack", "eps", "eps_unit", "train_rotation", *SUMMARY]
     text = (
         alt.Chart()
         .mark_text(align="left", dx=7, fontSize=10, fontWeight="bold")
