@@ -143,7 +143,7 @@ def _all_hold(parts: Sequence[Part]) -> float:
 def _some(p: Iterable[float]) -> float:
     """The p-value that one of several is small (Bonferroni)."""
     values = list(p)
-    return min(1.0, len(values) * min(values, default=1.0))
+    return min(1.0, len(values) * min(values)) if values else 1.0
 
 
 def evidence(rows: pl.DataFrame, wanted: Sequence[Wanted | Either], remark: str = "") -> Evidence:
@@ -173,7 +173,8 @@ def single(rows: pl.DataFrame, wanted: Wanted) -> Part:
         (weight, wanted.values(cell(rows, **of)), str(of.get("model", "")))
         for weight, of in wanted.terms
     ]
-    return part(wanted, terms)
+    lost = all(np.mean([values.mean() for values in of.values()]) < FLOOR for _, of, _ in terms)
+    return part(wanted, terms)._replace(floor=wanted.unit == "difference" and lost)
 
 
 def part(wanted: Wanted, terms: Sequence[tuple[float, Bits, str]]) -> Part:
@@ -184,11 +185,8 @@ def part(wanted: Wanted, terms: Sequence[tuple[float, Bits, str]]) -> Part:
     if wanted.high is not None:
         tests.append((found.p_below(wanted.high), found.p_above(wanted.high)))
     holds, fails = zip(*tests, strict=True)
-    floor = wanted.unit == "difference" and all(
-        np.mean([values.mean() for values in of.values()]) < FLOOR for _, of, _ in terms
-    )
     measured = found.value, *found.interval(), max(holds), _some(fails), n, found.seeds
-    return Part(wanted.words, *measured, wanted.unit, bool(floor))
+    return Part(wanted.words, *measured, wanted.unit)
 
 
 def either(rows: pl.DataFrame, wanted: Either) -> Part:

@@ -16,7 +16,7 @@ from analysis.claims.contrasts import (
     trained_wide,
     upright_and_turned,
 )
-from analysis.claims.evidence import BEYOND, Claim, Evidence, Wanted, cell, evidence, part
+from analysis.claims.evidence import BEYOND, FLOOR, Claim, Evidence, Wanted, cell, evidence, part
 from analysis.rows.conditions import SMALLER_EPS, TABLE1
 from analysis.rows.selection import NotMeasured, of_variants, where
 from analysis.rows.vocabulary import label
@@ -73,7 +73,9 @@ def widening_where_both_are_right(rows: pl.DataFrame) -> Evidence:
         for sign, x in ((1.0, CIRCLE), (-1.0, 0.0))
     ]
     wanted = Wanted(f"{GAP}, change from ±0° to ±{CIRCLE:g}°", [], high=0.0)
-    return Evidence([part(wanted, terms)], [], chosen)
+    share = pl.col("n_correct") / pl.col("n")
+    lost = chosen.filter(pl.col("attack") != "none", share >= FLOOR).is_empty()
+    return Evidence([part(wanted, terms)._replace(floor=lost)], [], chosen)
 
 
 def where_both_are_right(rows: pl.DataFrame) -> Bits:

@@ -46,7 +46,7 @@ def quantile(probability: float, part: ArrayLike, df: ArrayLike) -> Values:
 def _mixture(t: Values, variances: Values) -> Values:
     from scipy.special import ndtr
 
-    found: Values = ndtr(t[..., None] / np.sqrt(variances)) @ WEIGHTS
+    found: Values = (ndtr(t[..., None] / np.sqrt(variances)) @ WEIGHTS).clip(0, 1)
     return found
 
 

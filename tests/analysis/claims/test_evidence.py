@@ -95,11 +95,3 @@ def test_ranges_are_small_up_to_40_and_large_from_90_degrees():
     assert small_and_large(rows) == ([0, 40], [90, 180])
     only_stdcnn = rows.filter(model="stdcnn", train_rotation=40.0)
     assert small_and_large(rows.join(only_stdcnn, on="trial", how="anti"))[0] == [0]
-
-
-def test_the_setting_with_most_arms_is_kept_not_that_with_most_rows():
-    fast, paper = {"data": "mnist5k", "recipe": "fast"}, {"data": "mnist5k", "recipe": "paper"}
-    trials = [Trial(model="gcnn", seed=seed, **fast) for seed in range(9)]
-    trials += [Trial(model=model, **paper) for model in ("stdcnn", "gcnn")]
-    rows = frame([row(trial, Probe()) for trial in trials])
-    assert set(evidence.together(rows, ["model"])["recipe"]) == {"paper"}
