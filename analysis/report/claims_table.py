@@ -28,7 +28,7 @@ CAPTION = (
 def headline(outcomes: Sequence[Outcome]) -> str:
     """Where recipes or attacks disagree, and how many verdicts there are of each kind."""
     counts = Counter(outcome.verdict for outcome in outcomes)
-    words = [f"{counts[verdict]} {verdict}" for verdict in SIGNS if counts[verdict]]
+    words = [f"{verdict} ({counts[verdict]})" for verdict in SIGNS if counts[verdict]]
     claims = len({outcome.id for outcome in outcomes})
     judged = len(outcomes) - counts["not measured"]
     counted = f"{claims} claims, judged {judged} times by recipe and attack: {', '.join(words)}."
