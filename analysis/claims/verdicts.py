@@ -3,8 +3,8 @@
 `judge(rows)` asks every claim for its evidence (`evidence`) in every setting of training and under
 every attack that it declares (`settings`), adjusts the p-values and gives the outcomes in a fixed
 order. Families are declared, before any row is seen: the paper's sentences on rotations, those on
-pixels, and those beyond the paper. A family is judged once per recipe, and once more under each
-stronger attack; in each, every verdict counts its declared sentences, measured or not.
+pixels, and those beyond the paper. Each recipe is judged by itself; in each, every verdict counts
+all sentences of its family under all attacks that they declare, measured or not.
 """
 
 from collections import defaultdict
@@ -71,7 +71,7 @@ class Measured(NamedTuple):
     recipe: str
     tier: str
     family: tuple[str, ...]
-    """What is judged together: the family, recipe, and way and strength of the attack."""
+    """What is judged together: the family, the recipe, and in what an attack was unusual."""
     evidence: Evidence
 
 
@@ -95,7 +95,7 @@ def judge(rows: pl.DataFrame, claims: Sequence[Claim] = CLAIMS) -> list[Outcome]
         families[one.family].append(one)
     outcomes = {}
     for key, family in families.items():
-        tests = declared(claims, key)
+        tests = sum(len(claim.tiers) for claim in claims if claim.family == key[0])
         adjusted = holm([two_sided(one.evidence) for one in family], tests)
         for one, p in zip(family, adjusted, strict=True):
             outcomes[id(one)] = outcome(one, p, tests)
@@ -130,10 +130,9 @@ def measured(claim: Claim, trained: Mapping[str, pl.DataFrame]) -> Iterator[Meas
     """The evidence in every setting that has any; if none has, why not."""
     reasons, none = [], True
     for recipe, rows in trained.items():
-        for rank, attacks in enumerate(claim.tiers):
-            strength = "" if rank == 0 else " and ".join(attacks)
+        for attacks in claim.tiers:
             for way, tier, part in settings.tiers(rows, attacks):
-                family = claim.family, recipe, strength, way
+                family = claim.family, recipe, way
                 try:
                     evidence = claim.measure(part)
                 except (NotMeasured, ValueError) as error:  # ValueError: mixed rows
@@ -150,13 +149,6 @@ def needs(claim: Claim) -> str:
     attacks = " or ".join(" and ".join(of) for of in claim.tiers)
     setting = f"interpolation {claim.interpolation}, eps in {claim.eps_unit} units"
     return f"needs rows with attack {attacks}, {setting}, and column {claim.needs}"
-
-
-def declared(claims: Sequence[Claim], family: tuple[str, ...]) -> int:
-    """How many sentences a family has: all, or those that are judged under a stronger attack."""
-    name, _, strength, _ = family
-    tiers = [[" and ".join(of) for of in one.tiers[1:]] for one in claims if one.family == name]
-    return len(tiers) if not strength else sum(strength in of for of in tiers)
 
 
 def two_sided(found: Evidence) -> float:
