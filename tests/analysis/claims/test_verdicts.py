@@ -240,6 +240,16 @@ def test_fewer_than_three_seeds_are_described(seeds):
     assert "these networks only" in found.scope
 
 
+@pytest.mark.parametrize("effect", [0.0, 0.3])
+def test_two_seeds_decide_nothing(effect):
+    cells = rotations({"hnet": -effect}) + attacked(TABLE1, RANGES, crossing(effect))
+    for attack in ("pgd", "strong"):
+        cells += attacked(TABLE1, RANGES, falling(effect), attack, 0.1)
+    found = verdicts.judge(planted(cells, seeds=(0, 1), between=0.0))
+    assert {one.verdict for one in found} == {DESCRIBED, UNKNOWN}
+    assert {one.p for one in found} == {None}
+
+
 def test_seeds_that_differ_much_leave_a_claim_open():
     cells = attacked(TABLE1, RANGES, crossing(0.02))
     assert verdict("C6a", planted(cells, between=0.08)).verdict == OPEN
@@ -618,20 +628,35 @@ def test_from_0_to_180_degrees_is_not_to_90():
     assert verdict("B1", rows).verdict == UNKNOWN
 
 
+def far_away(nearer, seeds):
+    rows = []
+    for (model, _), x, seed in itertools.product(TABLE1, (0.0, 180.0), seeds):
+        one = Trial(**PAPER, model=model, train_rotation=x, seed=seed)
+        draw = np.random.default_rng([seed, int(x), len(model)])
+        far = np.abs(draw.normal(0.1 - nearer * (x > 0), 0.03, IMAGES))
+        far[:3] = np.inf  # nothing was found
+        for eps in (0.1, 0.3):
+            probe = Probe(attack="fmn", eps=eps, test_rotation=0.0, n_images=IMAGES)
+            rows.append(row(one, probe, flags="", distances=far.tolist()))
+    return frame(rows)
+
+
 @pytest.mark.parametrize(("nearer", "expected"), [(0.02, HOLDS), (-0.02, FAILS), (0.0, OPEN)])
 def test_b8_distances_to_the_boundary(nearer, expected):
-    rows = []
-    for model, _ in TABLE1:
-        for x in (0.0, 180.0):
-            for seed in SEEDS:
-                one = Trial(**PAPER, model=model, train_rotation=x, seed=seed)
-                draw = np.random.default_rng([seed, int(x), len(model)])
-                far = np.abs(draw.normal(0.1 - nearer * (x > 0), 0.03, IMAGES))
-                far[:3] = np.inf  # nothing was found
-                for eps in (0.1, 0.3):
-                    probe = Probe(attack="fmn", eps=eps, test_rotation=0.0, n_images=IMAGES)
-                    rows.append(row(one, probe, flags="", distances=far.tolist()))
-    assert verdict("B8", frame(rows)).verdict == expected
+    assert verdict("B8", far_away(nearer, SEEDS)).verdict == expected
+
+
+def test_distances_and_ratios_of_one_seed_are_not_taken_for_bits():
+    found = verdict("B8", far_away(0.02, [0]))
+    assert found.verdict == DESCRIBED
+    assert found.lower < -0.02 < found.upper
+    assert found.upper - found.lower < 0.01
+    ratio = verdict(
+        "B4", frame([r for x in (0.0, 180.0) for r in conditional(0, x, falling(0.2))])
+    )
+    assert ratio.verdict == DESCRIBED
+    assert ratio.lower < -0.2 < ratio.upper
+    assert ratio.upper - ratio.lower < 0.2
 
 
 @pytest.mark.parametrize(("loss", "expected"), [(0.1, HOLDS), (-0.1, FAILS), (0.0, OPEN)])
