@@ -22,6 +22,8 @@ BEYOND = "beyond the paper"
 """Instead of a figure."""
 FLOOR = 0.01
 """Accuracy below which all networks of a comparison have lost everything that could differ."""
+ARM = ("model", "train_rotation", "train_size", "adversary")
+"""Columns of terms that tell networks apart."""
 Unit = Literal["share", "difference", "number"]
 Term = tuple[float, Mapping[str, Any]]
 """A weight, and the values of columns that select the rows of one kind of network and test."""
@@ -170,15 +172,27 @@ def single(rows: pl.DataFrame, wanted: Wanted) -> Part:
         NotMeasured: a term has no rows, or the terms have no seed in common.
     """
     terms = [
-        (weight, wanted.values(cell(rows, **of)), str(of.get("model", "")))
-        for weight, of in wanted.terms
+        (weight, wanted.values(cell(rows, **of)), arm)
+        for (weight, of), arm in zip(wanted.terms, arms(wanted.terms), strict=True)
     ]
     lost = all(np.mean([values.mean() for values in of.values()]) < FLOOR for _, of, _ in terms)
     return part(wanted, terms)._replace(floor=wanted.unit == "difference" and lost)
 
 
+def arms(terms: Sequence[Term]) -> list[str]:
+    """What each term was trained as. Networks that are subtracted from each other count as trained
+    apart, unless they are the same: what a common seed makes of both alike only makes the truth
+    surer. Those of a model that are added up count as one training per seed."""
+    trained = [str([of.get(name) for name in ARM]) for _, of in terms]
+    signs: dict[str, set[bool]] = {}
+    for (weight, _), one in zip(terms, trained, strict=True):
+        signs.setdefault(one, set()).add(weight > 0)
+    models = [of.get("model", "") for _, of in terms]
+    return [f"{m} {sorted(signs[one])}" for m, one in zip(models, trained, strict=True)]
+
+
 def part(wanted: Wanted, terms: Sequence[tuple[float, Bits, str]]) -> Part:
-    """The part whose terms have these values per image; the arm of each term is its model."""
+    """The part whose terms have these values per image, and an arm each."""
     n = min((values.size for _, of, _ in terms for values in of.values()), default=0)
     found = paired.contrast(terms)
     tests = [] if wanted.low is None else [(found.p_above(wanted.low), found.p_below(wanted.low))]

@@ -3,8 +3,9 @@
 `judge(rows)` asks every claim for its evidence (`evidence`) in every setting of training and under
 every attack that it declares (`settings`), adjusts the p-values and gives the outcomes in a fixed
 order. Families are declared, before any row is seen: the paper's sentences on rotations, those on
-pixels, and those beyond the paper. Each recipe is judged by itself; in each, every verdict counts
-all sentences of its family under all attacks that they declare, measured or not.
+pixels, and those beyond the paper, each under the attacks that it names; and once more, under each
+stronger attack, those that are judged under it too. Each recipe is judged by itself; in each,
+every verdict counts all sentences that its family declares, measured or not.
 """
 
 from collections import defaultdict
@@ -71,7 +72,7 @@ class Measured(NamedTuple):
     recipe: str
     tier: str
     family: tuple[str, ...]
-    """What is judged together: the family, the recipe, and in what an attack was unusual."""
+    """What is judged together: family, recipe, stronger attack, and what is unusual in it."""
     evidence: Evidence
 
 
@@ -95,7 +96,7 @@ def judge(rows: pl.DataFrame, claims: Sequence[Claim] = CLAIMS) -> list[Outcome]
         families[one.family].append(one)
     outcomes = {}
     for key, family in families.items():
-        tests = sum(len(claim.tiers) for claim in claims if claim.family == key[0])
+        tests = declared(claims, key)
         adjusted = holm([two_sided(one.evidence) for one in family], tests)
         for one, p in zip(family, adjusted, strict=True):
             outcomes[id(one)] = outcome(one, p, tests)
@@ -130,9 +131,10 @@ def measured(claim: Claim, trained: Mapping[str, pl.DataFrame]) -> Iterator[Meas
     """The evidence in every setting that has any; if none has, why not."""
     reasons, none = [], True
     for recipe, rows in trained.items():
-        for attacks in claim.tiers:
+        for rank, attacks in enumerate(claim.tiers):
+            strength = attacks[-1] if rank else ""
             for way, tier, part in settings.tiers(rows, attacks):
-                family = claim.family, recipe, way
+                family = claim.family, recipe, strength, way
                 try:
                     evidence = claim.measure(part)
                 except (NotMeasured, ValueError) as error:  # ValueError: mixed rows
@@ -149,6 +151,13 @@ def needs(claim: Claim) -> str:
     attacks = " or ".join(" and ".join(of) for of in claim.tiers)
     setting = f"interpolation {claim.interpolation}, eps in {claim.eps_unit} units"
     return f"needs rows with attack {attacks}, {setting}, and column {claim.needs}"
+
+
+def declared(claims: Sequence[Claim], family: tuple[str, ...]) -> int:
+    """How many sentences a family has: all, or those that are judged under a stronger attack."""
+    name, _, strength, _ = family
+    stronger = [[of[-1] for of in one.tiers[1:]] for one in claims if one.family == name]
+    return sum(strength in of for of in stronger) if strength else len(stronger)
 
 
 def two_sided(found: Evidence) -> float:

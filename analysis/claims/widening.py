@@ -69,7 +69,7 @@ def widening_where_both_are_right(rows: pl.DataFrame) -> Evidence:
     chosen = where(chosen, needs, pl.lit(True))
     upright_and_turned(chosen, needs)
     terms = [
-        (sign, where_both_are_right(chosen.filter(train_rotation=x)), GAP)
+        (sign, where_both_are_right(chosen.filter(train_rotation=x)), f"{x:g}")
         for sign, x in ((1.0, CIRCLE), (-1.0, 0.0))
     ]
     wanted = Wanted(f"{GAP}, change from ±0° to ±{CIRCLE:g}°", [], high=0.0)

@@ -21,8 +21,7 @@ SIGNS: dict[Verdict, str] = {
 CAPTION = (
     "Sentences of the paper, and some beyond it, judged by the rows of this report, each recipe "
     "and each attack by itself. Described: fewer than three seeds, so that nothing is known of "
-    "other trainings. p is adjusted for all sentences and attacks of a family, measured or not "
-    "(Holm)."
+    "other trainings. p is adjusted for all sentences of a family, measured or not (Holm)."
 )
 
 

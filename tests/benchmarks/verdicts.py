@@ -127,9 +127,12 @@ def main(studies: int, numbers: Sequence[int]) -> None:
     print("| seeds | family | studies in which something that is not there gets a verdict |")
     print("|---|---|---|")
     for seeds in numbers:
-        wrong: Counter[str] = Counter(dict.fromkeys(family.values(), 0))
+        names = dict.fromkeys(family.values())
+        names = [name + tier for name in names for tier in ("", ", strong")]
+        wrong: Counter[str] = Counter(dict.fromkeys(names, 0))
         for outcomes in judged(studies, seeds, 0.0):
-            wrong.update({family[one.id] for one in outcomes if one.verdict in DECIDED})
+            hits = [one for one in outcomes if one.verdict in DECIDED]
+            wrong.update({family[one.id] + stronger(one) for one in hits})
         for name, count in wrong.items():
             print(f"| {seeds} | {name} | {count / studies:.1%} |", flush=True)
     found: dict[str, Counter[str]] = defaultdict(Counter)
@@ -141,6 +144,11 @@ def main(studies: int, numbers: Sequence[int]) -> None:
     for name, counts in found.items():
         right = counts["holds"] / counts.total()
         print(f"| {name} | {right:.0%} | {dict(counts)} |")
+
+
+def stronger(one: verdicts.Outcome) -> str:
+    """What the family of sentences under the strong attacks is called."""
+    return ", strong" if one.tier == "strong" and one.id != "B2" else ""
 
 
 def judged(studies: int, seeds: int, effect: float) -> Iterator[list[verdicts.Outcome]]:

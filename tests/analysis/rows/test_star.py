@@ -180,7 +180,8 @@ def test_the_worst_case_is_the_same_from_the_rows_that_it_reads(everything, apar
     expected = worst.worst_case(everything["rows"])
     for rows in (everything["rows"], apart):
         found = worst.worst_case(star.narrow(rows, worst.READS))
-        assert found.rows.equals(expected.rows)
+        of_bits = pl.selectors.ends_with("lower", "upper", "interval")  # a star has none
+        assert found.rows.drop(of_bits).equals(expected.rows.drop(of_bits))
         assert found.notes == expected.notes
 
 
