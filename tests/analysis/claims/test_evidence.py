@@ -95,3 +95,13 @@ def test_ranges_are_small_up_to_40_and_large_from_90_degrees():
     assert small_and_large(rows) == ([0, 40], [90, 180])
     only_stdcnn = rows.filter(model="stdcnn", train_rotation=40.0)
     assert small_and_large(rows.join(only_stdcnn, on="trial", how="anti"))[0] == [0]
+
+
+def test_what_is_subtracted_was_trained_apart_unless_it_is_the_same_network():
+    wide, upright = ({"model": "gcnn", "train_rotation": x} for x in (180.0, 0.0))
+    one, other = evidence.arms([(1.0, wide), (-1.0, upright)])
+    assert one != other
+    added = evidence.arms([(0.5, wide), (0.5, upright), (-1.0, {"model": "stdcnn"})])
+    assert added[0] == added[1] != added[2]
+    attacks = [(sign, {**wide, "attack": of}) for sign, of in ((1.0, "fgsm"), (-1.0, "pgd"))]
+    assert len(set(evidence.arms(attacks))) == 1
