@@ -12,7 +12,7 @@ import altair as alt
 import polars as pl
 import vl_convert
 
-from analysis.claims import reads, verdicts
+from analysis.claims import reads, records, verdicts
 from analysis.figures.registry import COLUMNS, FIGURES, Figure
 from analysis.report import pictures, tables, worst
 from analysis.report.page import NOT_DRAWN, Drawn, report
@@ -108,8 +108,8 @@ def written(locations: Sequence[str], out: str, verbose: bool) -> tuple[str, lis
         worst_case = worst_turns(loaded)
         if worst_case:
             put_table(out, "worst_case", worst_case.rows)
-        storage.put(out, "claims.json", verdicts.as_json(outcomes).encode())
-        storage.put(out, "claims.md", verdicts.as_markdown(outcomes).encode())
+        storage.put(out, "claims.json", records.as_json(outcomes).encode())
+        storage.put(out, "claims.md", records.as_markdown(outcomes).encode())
         page = report(drawn, missing, loaded, worst_case, outcomes, bundle.result())
         for (name, figure), (pdf, png) in zip(drawn.items(), printed, strict=True):
             put_figure(out, name, figure, pdf, png)

@@ -21,7 +21,7 @@ with app.setup:
     import marimo as mo
     import polars as pl
 
-    from analysis.claims import verdicts
+    from analysis.claims import records, verdicts
     from analysis.figures import layers, panels, theme
     from analysis.figures.registry import FIGURES
     from analysis.rows import vocabulary
@@ -100,7 +100,7 @@ def _(across, table):
         alt.Y("accuracy:Q", title=theme.title("accuracy"), scale=alt.Scale(domain=[0, 1])),
         shape="adversary:N",
         tooltip=layers.tooltip(table.columns),
-    ) + base.mark_rule().encode(alt.Y("wilson_lower:Q", title=""), alt.Y2("wilson_upper"))
+    ) + base.mark_rule().encode(alt.Y("lower:Q", title=""), alt.Y2("upper"))
     mo.ui.altair_chart(chart.properties(width=600, height=360))
     return (chart,)
 
@@ -130,7 +130,7 @@ def _(loaded, name, rows):
 @app.cell
 def _(rows):
     outcomes = verdicts.judge(rows)
-    mo.md(verdicts.as_markdown(outcomes))
+    mo.md(records.as_markdown(outcomes))
     return (outcomes,)
 
 

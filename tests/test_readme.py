@@ -12,7 +12,7 @@ from scipy import stats
 
 import analysis
 from analysis.__main__ import drawings
-from analysis.claims import verdicts
+from analysis.claims import records, verdicts
 from analysis.figures.registry import FIGURES
 from analysis.report import pictures
 from analysis.rows.loading import gather
@@ -124,29 +124,32 @@ def measured_table():
 
 @pytest.fixture(scope="module")
 def outcomes():
-    """What the rows of docs/baseline and docs/architectures say of every claim."""
-    return verdicts.judge(analysis.load(ROOT / "docs/baseline", ROOT / "docs/architectures"))
+    """What the rows of docs/ say of every claim."""
+    places = ("baseline", "architectures", "recipes")
+    return verdicts.judge(analysis.load(*(ROOT / "docs" / place for place in places)))
 
 
 def claims_table(outcomes):
-    """A line per claim that was measured."""
-    lines = []
-    for one in outcomes:
-        if one.verdict != "not measured":
-            numbers = one.words.partition(". ")[0].removesuffix(".")
-            cells = [one.id, one.figure, one.sentence, f"**{one.verdict}**", numbers]
-            lines.append("| " + " | ".join([*cells, f"{one.n:,}", f"{one.seeds}"]) + " |")
+    """A line per claim and setting; the sentence stands in the first of a claim."""
+    lines, last = [], None
+    for one in (one for one in outcomes if one.verdict != "not measured"):
+        numbers = one.words.partition(". ")[0].partition("; missing")[0].removesuffix(".")
+        setting = "; ".join(filter(None, [one.recipe, one.tier]))
+        said = [one.id, one.figure, one.sentence] if one.id != last else [one.id, "", ""]
+        cells = [*said, setting, f"**{one.verdict}**", numbers, f"{one.n:,}", f"{one.seeds}"]
+        lines.append("| " + " | ".join(cells) + " |")
+        last = one.id
     return lines
 
 
 def test_claims_are_judged_by_the_stored_rows(outcomes):
-    head = "| claim | figure | sentence | verdict | numbers | n | seeds |\n"
-    (table,) = README.split(f"{head}|---|---|---|---|---|---|---|\n")[1:]
+    head = "| claim | figure | sentence | recipe; attack | verdict | numbers | n | seeds |\n"
+    (table,) = README.split(f"{head}|---|---|---|---|---|---|---|---|\n")[1:]
     lines = claims_table(outcomes)
     assert len(lines) > 10
     assert table.partition("\n\n")[0].splitlines() == lines
-    assert f"judges {len(outcomes)} sentences" in README
-    assert {one.seeds for one in outcomes if one.seeds} == {1}  # as the words above it say
+    assert f"judges {len({one.id for one in outcomes})} sentences" in README
+    assert records.disagreement(outcomes) in WORDS
 
 
 @pytest.mark.parametrize(

@@ -8,33 +8,29 @@ from analysis.claims.evidence import (
     Evidence,
     Term,
     Wanted,
+    against,
     evidence,
     flagged,
     measured_by_all,
-    together,
 )
 from analysis.rows.conditions import LARGE, PAPER_EPS, SAME_RANGE, SMALL
-from analysis.rows.selection import NotMeasured, comparable, of_variants, where
+from analysis.rows.selection import NotMeasured, of_variants, where
 from analysis.rows.vocabulary import label
 from analysis.stats import trends
 
 GAP = "GCNN - StdCNN"
+CIRCLE = 180.0
+"""Degrees: turned over the whole circle."""
 
 
 def pair_rows(
-    rows: pl.DataFrame,
-    pair: Mapping[str, str],
-    attacks: Sequence[str],
-    eps: float,
-    *which: pl.Expr,
+    rows: pl.DataFrame, pair: Mapping[str, str], eps: float, *which: pl.Expr
 ) -> pl.DataFrame:
-    """Comparable rows of a pair of networks under these attacks."""
+    """Rows of a pair of networks at this eps."""
     kinds = " and ".join(f"{model} {variant}" for model, variant in pair.items())
-    needs = f"{kinds}, attack {' or '.join(attacks)}, eps {eps:g}"
-    attacked = pl.col("attack").is_in(attacks), pl.col("eps") == eps
-    chosen = where(rows, needs, of_variants(pair), *attacked, *which)
-    chosen = where(chosen, needs, pl.col("model").n_unique() == len(pair))
-    return comparable(together(chosen, ["model", "attack"]), all_variants=True).rows
+    needs = f"{kinds}, eps {eps:g}"
+    chosen = where(rows, needs, of_variants(pair), pl.col("eps") == eps, *which)
+    return where(chosen, needs, pl.col("model").n_unique() == len(pair))
 
 
 def plain(*, adversary: str = "none", eps: float | None = None) -> list[pl.Expr]:
@@ -80,11 +76,9 @@ def trend_of_gap(rows: pl.DataFrame) -> str:
     return f"Trend of {GAP}: {found}." if found else ""
 
 
-def crossover(
-    rows: pl.DataFrame, pair: Mapping[str, str], attack: str, which: Sequence[pl.Expr] = ()
-) -> Evidence:
+def crossover(rows: pl.DataFrame, pair: Mapping[str, str]) -> Evidence:
     """GCNN ahead at small ranges, behind at large ones: the mean difference over either."""
-    chosen = pair_rows(rows, pair, [attack], PAPER_EPS, *plain(), *which)
+    chosen = pair_rows(rows, pair, PAPER_EPS, *plain())
     small, large = small_and_large(chosen)
     wanted = [
         Wanted(f"{GAP}, mean over ranges up to ±{SMALL:g}°", gaps(small), low=0.0),
@@ -112,24 +106,36 @@ def degrees(xs: Sequence[float]) -> str:
     return ", ".join(f"{x:g}" for x in xs) or "none"
 
 
-def from_zero_to(chosen: pl.DataFrame, needs: str) -> float:
-    """The widest range of training at which every model was measured; `needs` says how.
+def upright_and_turned(chosen: pl.DataFrame, needs: str) -> None:
+    """Make sure that every model was trained upright and over the whole circle.
 
     Raises:
-        NotMeasured: it is not large, or 0 was not measured.
+        NotMeasured: one was not; `needs` says what was asked for.
     """
     xs = measured_by_all(chosen, "train_rotation")
-    if not xs or xs[0] > 0 or xs[-1] < LARGE:
-        wanted = f"train_rotation 0 and {LARGE:g} or more with {needs}"
+    if not {0.0, CIRCLE} <= set(xs):
+        wanted = f"train_rotation 0 and {CIRCLE:g} with {needs}"
         raise NotMeasured(f"needs {wanted} (measured so: {degrees(xs)})")
-    return xs[-1]
 
 
 def trained_wide(chosen: pl.DataFrame, model: str, needs: str) -> Wanted:
-    """A model's value when trained on the widest range lies below that when trained upright."""
+    """A model's value when trained over the whole circle lies below that when trained upright."""
     of_model = chosen.filter(model=model)
-    widest = from_zero_to(of_model if len(of_model) else chosen, needs)
+    upright_and_turned(of_model if len(of_model) else chosen, needs)
     terms = [
-        (sign, {"model": model, "train_rotation": x}) for sign, x in ((1.0, widest), (-1.0, 0.0))
+        (sign, {"model": model, "train_rotation": x}) for sign, x in ((1.0, CIRCLE), (-1.0, 0.0))
     ]
-    return Wanted(f"{label(model)} trained on ±{widest:g}° less on ±0°", terms, high=0.0)
+    return Wanted(f"{label(model)} trained on ±{CIRCLE:g}° less on ±0°", terms, high=0.0)
+
+
+def loses_more(chosen: pl.DataFrame, model: str, needs: str, **of: object) -> Wanted:
+    """Difference in differences: what a model loses between training upright and over the whole
+    circle, less what StdCNN loses."""
+    upright_and_turned(chosen, needs)
+    terms: list[Term] = [
+        (side * sign, {"model": name, "train_rotation": x, **of})
+        for side, name in ((1.0, model), (-1.0, "stdcnn"))
+        for sign, x in ((1.0, CIRCLE), (-1.0, 0.0))
+    ]
+    words = f"{against(model, 'stdcnn')}, change from ±0° to ±{CIRCLE:g}°"
+    return Wanted(words, terms, high=0.0)

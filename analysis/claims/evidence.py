@@ -6,21 +6,24 @@ for the number of parts (intersection-union test: the largest p counts), the sec
 (Bonferroni: the smallest p times their number).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import polars as pl
 
-from analysis.rows import phrases
-from analysis.rows.selection import FIRST, SETTING, NotMeasured, as_of_first_model, where
+from analysis.claims.settings import most_images
+from analysis.rows.selection import NotMeasured, where
 from analysis.rows.vocabulary import label
 from analysis.stats import paired, seeds
 from analysis.stats.paired import Bits
 
 BEYOND = "beyond the paper"
 """Instead of a figure."""
-FEW_IMAGES = 1_000
-"""Fewer are named beside a verdict."""
+FLOOR = 0.01
+"""Accuracy below which all networks of a comparison have lost everything that could differ."""
+ARM = ("model", "train_rotation", "train_size", "adversary")
+"""Columns of terms that tell networks apart."""
 Unit = Literal["share", "difference", "number"]
 Term = tuple[float, Mapping[str, Any]]
 """A weight, and the values of columns that select the rows of one kind of network and test."""
@@ -58,19 +61,28 @@ class Part(NamedTuple):
 
     words: str
     estimate: float
-    lower: float
-    upper: float
+    lower: float | None
+    upper: float | None
     holds: float
     fails: float
     n: int
     seeds: int
     unit: Unit = "difference"
+    floor: bool = False
+    """Whether every accuracy that is compared lies below `FLOOR`."""
 
     def __str__(self) -> str:
-        """The estimate with its interval."""
+        """The estimate with its interval, if it has one."""
         form, scale, unit = FORMS[self.unit]
-        estimate, *interval = (form.format(scale * value) for value in self[1:4])
-        return f"{self.words}: {estimate}{unit} [{', '.join(interval)}]"
+        estimate, *interval = (
+            form.format(scale * value) for value in self[1:4] if value is not None
+        )
+        ends = f" [{', '.join(interval)}]" if interval else ""
+        return f"{self.words}: {estimate}{unit}{ends}"
+
+    def decides(self) -> bool:
+        """Whether its p-values say anything of other trainings."""
+        return self.seeds >= seeds.FEWEST and not self.floor
 
 
 class Evidence(NamedTuple):
@@ -82,12 +94,21 @@ class Evidence(NamedTuple):
     remark: str = ""
 
     def p_holds(self) -> float:
-        """Small if every part holds; 1 if a part is absent."""
-        return 1.0 if self.absent else _all_hold(self.parts)
+        """Small if every part holds; 1 if a part is absent or decides nothing."""
+        open_parts = self.absent or not all(part.decides() for part in self.parts)
+        return 1.0 if open_parts else _all_hold(self.parts)
 
     def p_fails(self) -> float:
         """Small if some part fails."""
-        return _one_fails(self.parts)
+        return _some(part.fails for part in self.parts if part.decides())
+
+    def p_some_hold(self) -> float:
+        """Small if some part holds."""
+        return _some(part.holds for part in self.parts if part.decides())
+
+    def agree(self) -> int:
+        """How many parts lie on the claim's side, clearly or not."""
+        return sum(part.holds < part.fails for part in self.parts)
 
     def weakest(self) -> Part:
         """The part that says least for the claim."""
@@ -95,11 +116,11 @@ class Evidence(NamedTuple):
 
     def counterexample(self) -> Part:
         """The part that says most against the claim."""
-        return min(self.parts, key=lambda part: (part.fails, -part.holds))
+        return min(self.parts, key=lambda part: (not part.decides(), part.fails, -part.holds))
 
 
 class Claim(NamedTuple):
-    """A sentence, what would refute it, and how it is measured."""
+    """A sentence, what would refute it, and how it is measured in rows of one setting."""
 
     id: str
     figure: str
@@ -107,6 +128,12 @@ class Claim(NamedTuple):
     sentence: str
     refuted_by: str
     measure: Callable[[pl.DataFrame], Evidence]
+    tiers: Sequence[Sequence[str]] = (("none",),)
+    """The attacks that it is judged under, a verdict for each item: those that it names first."""
+    eps_unit: Literal["pixel", "normalised"] = "pixel"
+    interpolation: Literal["bilinear", "nearest"] = "bilinear"
+    free: Sequence[str] = ()
+    """Fields of training that it varies."""
     needs: str = "correct"
     """The column without which a row says nothing: most claims compare image by image."""
 
@@ -115,8 +142,10 @@ def _all_hold(parts: Sequence[Part]) -> float:
     return max(part.holds for part in parts)
 
 
-def _one_fails(parts: Sequence[Part]) -> float:
-    return min(1.0, len(parts) * min(part.fails for part in parts))
+def _some(p: Iterable[float]) -> float:
+    """The p-value that one of several is small (Bonferroni)."""
+    values = list(p)
+    return min(1.0, len(values) * min(values)) if values else 1.0
 
 
 def evidence(rows: pl.DataFrame, wanted: Sequence[Wanted | Either], remark: str = "") -> Evidence:
@@ -125,7 +154,7 @@ def evidence(rows: pl.DataFrame, wanted: Sequence[Wanted | Either], remark: str 
     Raises:
         NotMeasured: they say nothing of any.
     """
-    parts, absent = [], []
+    rows, parts, absent = most_images(rows), [], []
     for one in wanted:
         try:
             parts.append(either(rows, one) if isinstance(one, Either) else single(rows, one))
@@ -143,29 +172,35 @@ def single(rows: pl.DataFrame, wanted: Wanted) -> Part:
         NotMeasured: a term has no rows, or the terms have no seed in common.
     """
     terms = [
-        (weight, wanted.values(cell(rows, **of)), str(of.get("model", "")))
-        for weight, of in wanted.terms
+        (weight, wanted.values(cell(rows, **of)), arm)
+        for (weight, of), arm in zip(wanted.terms, arms(wanted.terms), strict=True)
     ]
-    return part(wanted, terms)
+    lost = all(np.mean([values.mean() for values in of.values()]) < FLOOR for _, of, _ in terms)
+    return part(wanted, terms)._replace(floor=wanted.unit == "difference" and lost)
+
+
+def arms(terms: Sequence[Term]) -> list[str]:
+    """What each term was trained as. Networks that are subtracted from each other count as trained
+    apart, unless they are the same: what a common seed makes of both alike only makes the truth
+    surer. Those of a model that are added up count as one training per seed."""
+    trained = [str([of.get(name) for name in ARM]) for _, of in terms]
+    signs: dict[str, set[bool]] = {}
+    for (weight, _), one in zip(terms, trained, strict=True):
+        signs.setdefault(one, set()).add(weight > 0)
+    models = [of.get("model", "") for _, of in terms]
+    return [f"{m} {sorted(signs[one])}" for m, one in zip(models, trained, strict=True)]
 
 
 def part(wanted: Wanted, terms: Sequence[tuple[float, Bits, str]]) -> Part:
-    """The part whose terms have these values per image; the arm of each term is its model."""
+    """The part whose terms have these values per image, and an arm each."""
     n = min((values.size for _, of, _ in terms for values in of.values()), default=0)
-    if [weight for weight, *_ in terms] == [1, -1] and {wanted.low, wanted.high} == {None, 0.0}:
-        (_, first, arm), (_, second, other) = terms
-        pair = paired.compare(first, second, (arm, other))
-        tests = (pair.p_above, pair.p_below) if wanted.high is None else pair[4:2:-1]
-        return Part(wanted.words, *pair[:3], *tests, n, pair.seeds, wanted.unit)
     found = paired.contrast(terms)
-    low = [] if wanted.low is None else [(found.p_above(wanted.low), found.p_below(wanted.low))]
-    high = (
-        [] if wanted.high is None else [(found.p_below(wanted.high), found.p_above(wanted.high))]
-    )
-    holds, fails = zip(*low, *high, strict=True)
-    failing = min(1.0, len(fails) * min(fails))
-    value, interval = found.value, found.interval()
-    return Part(wanted.words, value, *interval, max(holds), failing, n, found.seeds, wanted.unit)
+    tests = [] if wanted.low is None else [(found.p_above(wanted.low), found.p_below(wanted.low))]
+    if wanted.high is not None:
+        tests.append((found.p_below(wanted.high), found.p_above(wanted.high)))
+    holds, fails = zip(*tests, strict=True)
+    measured = found.value, *found.interval(), max(holds), _some(fails), n, found.seeds
+    return Part(wanted.words, *measured, wanted.unit)
 
 
 def either(rows: pl.DataFrame, wanted: Either) -> Part:
@@ -174,7 +209,7 @@ def either(rows: pl.DataFrame, wanted: Either) -> Part:
     better = min(ways, key=_all_hold)
     shown = max(better, key=lambda part: part.holds)
     holds = min(1.0, 2 * _all_hold(better))
-    fails = max(_one_fails(way) for way in ways)
+    fails = max(_some(part.fails for part in way) for way in ways)
     words = f"{wanted.words}, {shown.words}"
     return shown._replace(words=words, holds=holds, fails=fails)
 
@@ -198,18 +233,6 @@ def flagged() -> pl.Expr:
     return (pl.col("eps") > 0) & (pl.col("flags").fill_null("") != "")
 
 
-def together(
-    rows: pl.DataFrame, arms: Sequence[str], setting: Sequence[str] = SETTING
-) -> pl.DataFrame:
-    """The rows of those settings of training in which most arms (combinations of the columns) were
-    measured: `comparable` alone would take the setting with most rows, whatever it lacks."""
-    compared = as_of_first_model(rows)
-    counts = compared.group_by(setting).agg(_arms=pl.struct(arms).n_unique())
-    most = counts.filter(pl.col("_arms") == pl.col("_arms").max())
-    numbered = compared.with_row_index("_row")
-    return rows[numbered.join(most, on=setting, how="semi")["_row"].sort()]
-
-
 def measured_by_all(rows: pl.DataFrame, column: str) -> list[float]:
     """The values of a column at which every model has a row that can be believed, ascending."""
     usable = where(rows, "networks without flags", ~flagged())
@@ -220,30 +243,3 @@ def measured_by_all(rows: pl.DataFrame, column: str) -> list[float]:
 def against(first: str, second: str) -> str:
     """`GCNN - StdCNN`."""
     return f"{label(first)} - {label(second)}"
-
-
-def scope(found: Evidence) -> str:
-    """How far a verdict reaches: seeds, data, unit of eps, and what was left out, in words."""
-    rows = found.rows
-    words = [seeds.scope([part.seeds for part in found.parts]), _setting(rows)]
-    if "mnist5k" in set(rows["data"]):
-        words.append("quickstart data: no verdict on MNIST")
-    if (few := min(part.n for part in found.parts)) < FEW_IMAGES:
-        words.append(f"few images ({few:,} each)")
-    attacked = rows.filter(pl.col("eps") > 0)
-    words += [f"eps in {unit} units" for unit in attacked["eps_unit"].unique()]
-    if left_out := attacked.filter(flagged())["trial"].n_unique():
-        words.append(f"{left_out} flagged networks left out")
-    if attacked["flags"].null_count():
-        words.append("not all networks checked for masked gradients")
-    return "; ".join(words)
-
-
-def _setting(rows: pl.DataFrame) -> str:
-    """Data, recipe, and variants other than the first."""
-    kinds = rows.select("model", "variant").unique().sort("model", "variant").iter_rows()
-    others = [f"{model} {variant}" for model, variant in kinds if variant != FIRST.get(model)]
-    data = f"{phrases.listed(sorted(set(rows['data'])))}, {phrases.span(rows['train_size'])}"
-    recipe = phrases.listed(sorted(set(rows["recipe"])))
-    variants = f", {phrases.listed(others)}" if others else ""
-    return f"{data} training images, recipe {recipe}{variants}"

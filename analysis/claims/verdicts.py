@@ -1,32 +1,45 @@
 """Claims with verdicts: each sentence that rows can decide, and what would refute it.
 
-`judge(rows)` asks every claim for its evidence (`evidence.py`), adjusts the p-values of each
-family by Holm's method and gives the outcomes in a fixed order. Families are declared here, before
-any row is seen: the paper's sentences on rotations, those on pixels, and those beyond the paper.
+`judge(rows)` asks every claim for its evidence (`evidence`) in every setting of training and under
+every attack that it declares (`settings`), adjusts the p-values and gives the outcomes in a fixed
+order. Families are declared, before any row is seen: the paper's sentences on rotations, those on
+pixels, and those beyond the paper, each under the attacks that it names; and once more, under each
+stronger attack, those that are judged under it too. Each recipe is judged by itself; in each,
+every verdict counts all sentences that its family declares, measured or not.
 """
 
-import json
-import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import polars as pl
 
-from analysis.claims import beyond, pixels, rotations, widening
-from analysis.claims.evidence import Claim, Evidence, scope
+from analysis.claims import beyond, pixels, rotations, settings, widening
+from analysis.claims.evidence import Claim, Evidence
+from analysis.claims.scope import scope
 from analysis.rows.scan import FIELDS
 from analysis.rows.selection import NotMeasured
 from analysis.stats.multiple_testing import holm
+from analysis.stats.seeds import FEWEST
 
 LEVEL = 0.05
 """Of each family: the probability that any of its verdicts is wrong by chance."""
-Verdict = Literal["holds", "does not hold", "too close to call", "not measured"]
+Verdict = Literal[
+    "holds",
+    "does not hold",
+    "mixed",
+    "too close to call",
+    "at the floor",
+    "described",
+    "not measured",
+]
 COLUMNS = ["trial", *FIELDS, "n", "n_correct", "correct", "distances", "flags"]
 
 
 class Outcome(NamedTuple):
-    """What is known of a claim. The estimate is that of the part that decides: the weakest if the
-    claim holds or is open, the strongest counterexample if it does not. Shares are not percent."""
+    """What is known of a claim in one setting. The estimate is that of the part that decides: the
+    weakest if the claim holds or is open, the strongest counterexample if it does not. Shares are
+    not percent."""
 
     id: str
     figure: str
@@ -42,6 +55,25 @@ class Outcome(NamedTuple):
     n: int | None = None
     seeds: int | None = None
     scope: str = ""
+    recipe: str = ""
+    """How the networks were trained: the recipe, and what differs from it."""
+    tier: str = ""
+    """The attack, and what is unusual in it; empty if there is none."""
+    agree: int = 0
+    """Comparisons on the claim's side, clearly or not,"""
+    comparisons: int = 0
+    """of so many."""
+
+
+class Measured(NamedTuple):
+    """The evidence on a claim in one setting."""
+
+    claim: Claim
+    recipe: str
+    tier: str
+    family: tuple[str, ...]
+    """What is judged together: family, recipe, stronger attack, and what is unusual in it."""
+    evidence: Evidence
 
 
 CLAIMS: tuple[Claim, ...] = (
@@ -54,108 +86,146 @@ CLAIMS: tuple[Claim, ...] = (
 
 
 def judge(rows: pl.DataFrame, claims: Sequence[Claim] = CLAIMS) -> list[Outcome]:
-    """The outcome of every claim, in their order. Rows that lack what a claim needs, such as the
-    outcomes of single images, count for the others only."""
-    usable = {one: rows.select(COLUMNS).drop_nulls(one) for one in {c.needs for c in claims}}
-    found = [gathered(claim, usable[claim.needs]) for claim in claims]
-    tested = pl.DataFrame(
-        {"family": [claim.family for claim in claims], "p": [two_sided(one) for one in found]},
-        schema={"family": pl.String, "p": pl.Float64},
-    )
-    adjusted = tested.select(holm().over("family"))["p"]
-    return [outcome(claim, one, p) for claim, one, p in zip(claims, found, adjusted, strict=True)]
+    """The outcomes of every claim, in their order: one per setting that can say anything of it, or
+    one that says what is missing. `claims` are all that are declared. Rows that lack what a claim
+    needs, such as the outcomes of single images, count for the others only."""
+    trained = by_recipe(rows.select(COLUMNS).filter(pl.col("test_translation") == 0), claims)
+    found = [list(measured(claim, trained[_rows_of(claim)])) for claim in claims]
+    families: dict[tuple[str, ...], list[Measured]] = defaultdict(list)
+    for one in (each for of in found for each in of if isinstance(each, Measured)):
+        families[one.family].append(one)
+    outcomes = {}
+    for key, family in families.items():
+        tests = declared(claims, key)
+        adjusted = holm([two_sided(one.evidence) for one in family], tests)
+        for one, p in zip(family, adjusted, strict=True):
+            outcomes[id(one)] = outcome(one, p, tests)
+    return [
+        outcomes[id(each)] if isinstance(each, Measured) else unknown(claim, each)
+        for claim, of in zip(claims, found, strict=True)
+        for each in of
+    ]
 
 
-def gathered(claim: Claim, rows: pl.DataFrame) -> Evidence | str:
-    """The evidence, or why there is none."""
-    try:
-        return claim.measure(rows)
-    except (NotMeasured, ValueError) as error:  # ValueError: mixed rows
-        return str(error)
+def _rows_of(claim: Claim) -> tuple[str, str, str, tuple[str, ...]]:
+    """What decides which rows a claim may see, besides the attack."""
+    return claim.interpolation, claim.eps_unit, claim.needs, tuple(claim.free)
 
 
-def two_sided(found: Evidence | str) -> float | None:
+def by_recipe(
+    rows: pl.DataFrame, claims: Sequence[Claim]
+) -> Mapping[tuple[str, str, str, tuple[str, ...]], Mapping[str, pl.DataFrame]]:
+    """For each kind of claim the rows of every recipe."""
+    found = {}
+    for key in {_rows_of(claim) for claim in claims}:
+        interpolation, eps_unit, needs, free = key
+        unattacked = pl.col("eps") == 0
+        usable = rows.drop_nulls(needs).filter(
+            pl.col("interpolation") == interpolation, unattacked | (pl.col("eps_unit") == eps_unit)
+        )
+        found[key] = settings.recipes(usable, free) or {"": usable}
+    return found
+
+
+def measured(claim: Claim, trained: Mapping[str, pl.DataFrame]) -> Iterator[Measured | str]:
+    """The evidence in every setting that has any; if none has, why not."""
+    reasons, none = [], True
+    for recipe, rows in trained.items():
+        for rank, attacks in enumerate(claim.tiers):
+            strength = attacks[-1] if rank else ""
+            for way, tier, part in settings.tiers(rows, attacks):
+                family = claim.family, recipe, strength, way
+                try:
+                    evidence = claim.measure(part)
+                except (NotMeasured, ValueError) as error:  # ValueError: mixed rows
+                    reasons.append(str(error))
+                else:
+                    none = False
+                    yield Measured(claim, recipe, tier, family, evidence)
+    if none:
+        yield reasons[0] if reasons else needs(claim)
+
+
+def needs(claim: Claim) -> str:
+    """What no setting has, if there are no rows under its attacks."""
+    attacks = " or ".join(" and ".join(of) for of in claim.tiers)
+    setting = f"interpolation {claim.interpolation}, eps in {claim.eps_unit} units"
+    return f"needs rows with attack {attacks}, {setting}, and column {claim.needs}"
+
+
+def declared(claims: Sequence[Claim], family: tuple[str, ...]) -> int:
+    """How many sentences a family has: all, or those that are judged under a stronger attack."""
+    name, _, strength, _ = family
+    stronger = [[of[-1] for of in one.tiers[1:]] for one in claims if one.family == name]
+    return sum(strength in of for of in stronger) if strength else len(stronger)
+
+
+def two_sided(found: Evidence) -> float:
     """Small if either side is clear."""
-    if isinstance(found, str):
-        return None
     return min(1.0, 2 * min(found.p_holds(), found.p_fails()))
 
 
-def outcome(claim: Claim, found: Evidence | str, p: float | None) -> Outcome:
+def verdict_of(found: Evidence, p: float, tests: int) -> Verdict:
+    """What follows from the adjusted p in a family of so many tests."""
+    if p < LEVEL and found.p_fails() < found.p_holds():
+        both = 2 * tests * found.p_some_hold() < LEVEL
+        return "mixed" if both else "does not hold"
+    if min(part.seeds for part in found.parts) < FEWEST:
+        return "described"
+    if found.absent:
+        return "not measured"
+    if any(part.floor for part in found.parts):
+        return "at the floor"
+    return "holds" if p < LEVEL else "too close to call"
+
+
+def outcome(one: Measured, p: float, tests: int) -> Outcome:
     """The verdict and its words."""
-    head = claim.id, claim.figure, claim.sentence
-    if isinstance(found, str) or p is None:
-        return Outcome(*head, "not measured", f"{found}.", claim.refuted_by)
-    refuted = p < LEVEL and found.p_fails() < found.p_holds()
-    verdict: Verdict = "too close to call"
-    if refuted:
-        verdict = "does not hold"
-    elif found.absent:
-        verdict = "not measured"
-    elif p < LEVEL:
-        verdict = "holds"
+    found = one.evidence
+    verdict = verdict_of(found, p, tests)
+    refuted = verdict in ("does not hold", "mixed")
     part = found.counterexample() if refuted else found.weakest()
     return Outcome(
-        *head,
+        *one.claim[:2],
+        one.claim.sentence,
         verdict,
         words(found, verdict),
-        claim.refuted_by,
+        one.claim.refuted_by,
         estimate=part.estimate,
         lower=part.lower,
         upper=part.upper,
-        p=p,
+        p=None if verdict in ("described", "at the floor") else p,
         n=part.n,
         seeds=part.seeds,
         scope=scope(found),
+        recipe=one.recipe,
+        tier=one.tier,
+        agree=found.agree(),
+        comparisons=len(found.parts),
     )
+
+
+def unknown(claim: Claim, reason: str) -> Outcome:
+    """The outcome of a claim of which no setting says anything."""
+    head = claim.id, claim.figure, claim.sentence
+    return Outcome(*head, "not measured", f"{reason}.", claim.refuted_by)
 
 
 def words(found: Evidence, verdict: Verdict) -> str:
     """The numbers in a sentence; intervals are of 95% for each number on its own."""
     count = len(found.parts)
-    agree = sum(part.holds < part.fails for part in found.parts)
-    role, shown = ("strongest against: ", found.counterexample())
-    if verdict != "does not hold":
-        role, shown = "weakest: ", found.weakest()
-    lines = [f"{agree} of {count} comparisons agree", f"{role}{shown}"]
+    role, shown = "weakest: ", found.weakest()
+    if verdict in ("does not hold", "mixed"):
+        role, shown = "strongest against: ", found.counterexample()
+    lines = [f"{found.agree()} of {count} comparisons agree", f"{role}{shown}"]
     if count == 1:
         lines = [str(shown)]
     if verdict == "too close to call" and min(shown.holds, shown.fails) < LEVEL / 2:
         lines.append("clear on its own, but not among all the comparisons of its family")
+    if floors := sum(part.floor for part in found.parts):
+        lines.append(f"in {floors} nothing is left to compare (all below 1%)")
     if found.absent:
         more = f" and {len(found.absent) - 1} more" if len(found.absent) > 1 else ""
         lines.append(f"missing: {found.absent[0]}{more}")
     text = "; ".join(lines)
     return f"{text[0].upper()}{text[1:]}. {found.remark}".strip()
-
-
-def as_json(outcomes: Sequence[Outcome]) -> str:
-    """A list of objects; what is unknown is null."""
-    known = [
-        {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in one._asdict().items()
-        }
-        for one in outcomes
-    ]
-    return json.dumps(known, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def as_markdown(outcomes: Sequence[Outcome]) -> str:
-    """A table: id, figure, sentence, verdict, numbers, how far they reach, what would refute."""
-    titles = "Claim", "Figure", "Sentence", "Verdict", "Numbers", "Scope", "Refuted if"
-    lines = [titles, ("---",) * len(titles)]
-    for one in outcomes:
-        p = "" if one.p is None else f" p {_p(one.p)}."
-        numbers = one.words + p
-        cells = one.id, one.figure, one.sentence, f"**{one.verdict}**", numbers, one.scope
-        lines.append((*cells, one.refuted_by))
-    return "".join("| " + " | ".join(map(_escaped, line)) + " |\n" for line in lines)
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

@@ -17,14 +17,15 @@ LEGEND = (
     "Line: the distance beyond which a share of the images lies, mean over seeds of their "
     "quantiles; a misclassified image lies at 0. Band: least to greatest seed. Distances are "
     "found by an attack, so they are upper bounds: the accuracy under the best attack of size "
-    "eps is no higher than the line at eps. No Wilson interval or whisker is drawn."
+    "eps is no higher than the line at eps. No interval or whisker is drawn."
 )
 CONDITIONS = ("model", "variant", "train_rotation", "test_rotation", "attack")
 
 
 def quantiles(rows: pl.DataFrame) -> pl.DataFrame:
     """A row per kind of network and share of images: the distance beyond which that share lies,
-    over the seeds; without shares whose distance is unknown (no boundary was found)."""
+    over the seeds; without shares whose distance is unknown in any seed (no boundary was found):
+    the mean of the others would be too small."""
     of_seeds = rows.select(
         *CONDITIONS,
         "seed",
@@ -36,15 +37,15 @@ def quantiles(rows: pl.DataFrame) -> pl.DataFrame:
         ),
     ).explode("share", "distance")
     return (
-        of_seeds.filter(pl.col("distance").is_finite())
-        .group_by(*CONDITIONS, "share")
+        of_seeds.group_by(*CONDITIONS, "share")
         .agg(
             distance=pl.col("distance").mean(),
             distance_min=pl.col("distance").min(),
             distance_max=pl.col("distance").max(),
             seeds=pl.col("seed").n_unique(),
-            n=pl.col("n").sum(),
+            n=pl.col("n").min(),
         )
+        .filter(pl.col("distance").is_finite())
         .sort(*CONDITIONS, "share")
     )
 

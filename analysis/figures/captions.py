@@ -14,16 +14,17 @@ from analysis.stats.summary import joined_flags
 from rotgrid.spec import LATER
 
 LINES = (
-    "Line: mean over seeds. Whisker: least to greatest seed. Band: 95% Wilson interval of the "
-    "counts of all seeds (test-set sampling only)."
+    "Line: mean over seeds. Whisker: least to greatest seed. Band: 95% interval over seeds and "
+    "images; below three seeds over images, for these networks only."
 )
 POINTS = (
-    "Point: mean over seeds. Whiskers: least to greatest seed. 95% Wilson intervals (test-set "
-    "sampling only) are in the tooltips."
+    "Point: mean over seeds. Whiskers: least to greatest seed. The 95% interval, and what it "
+    "covers, is in the tooltip."
 )
 BOTH = (
-    "Line or point: mean over seeds. Whisker: least to greatest seed. Band: 95% Wilson interval "
-    "of the counts of all seeds (test-set sampling only; of points it is in the tooltip)."
+    "Line or point: mean over seeds. Whisker: least to greatest seed. Band: 95% interval over "
+    "seeds and images (of points it is in the tooltip); below three seeds over images, for these "
+    "networks only."
 )
 NO_ADVERSARY = "No adversary in training."
 MOST_LEFT_OUT = 1

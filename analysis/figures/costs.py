@@ -27,8 +27,8 @@ TIMES, ACCURACIES = ("seconds_min", "seconds_max"), ("accuracy_min", "accuracy_m
 MOST_LABELS = 8
 """Models that are named beside their points; more are named in the legend only."""
 LEGEND = (
-    "Point: mean over seeds. Whiskers: least to greatest seed. 95% Wilson intervals (test-set "
-    "sampling only) are in the tooltips. Time: clock time of all epochs with their validation; "
+    "Point: mean over seeds. Whiskers: least to greatest seed. The 95% interval, and what "
+    "it covers, is in the tooltip. Time: clock time of all epochs with their validation; "
     "networks that were trained side by side slow each other down."
 )
 

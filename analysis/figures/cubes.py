@@ -21,8 +21,8 @@ from analysis.stats.summary import summary
 ATTACKS = ("pgd", "fgsm")
 """The attack that is shown is the first that was measured."""
 LEGEND = (
-    "Cell: accuracy in percent, mean over seeds; n, least and greatest seed and the 95% Wilson "
-    "interval (test-set sampling only) are in the tooltips. No cell: not measured. Whiskers are "
+    "Cell: accuracy in percent, mean over seeds; n, least and greatest seed and the 95% "
+    "interval, with what it covers, are in the tooltips. No cell: not measured. Whiskers are "
     "left out."
 )
 DARK_INK, LIGHT_INK = "#111", "#fff"

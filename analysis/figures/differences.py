@@ -15,8 +15,8 @@ TIERS = [
 """Attacks that are compared, one panel for each."""
 LEGEND = (
     "Line: mean over the seeds that both have, of the difference on the same images. Whisker: "
-    "least to greatest seed. Band: 95% interval, of one seed Newcombe's for pairs (test-set "
-    "sampling only), of more that over seeds and images. Dashed: 0. Labels: eps."
+    "least to greatest seed. Band: 95% interval over seeds and images; below three "
+    "seeds over images, for these networks only. Dashed: 0. Labels: eps."
 )
 CONDITIONS = ("attack", "eps", "eps_unit", "test_rotation")
 WIDTH, HEIGHT = 250, 190

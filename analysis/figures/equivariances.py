@@ -23,8 +23,8 @@ WIDTH = 250
 LEGEND = (
     "Error: 0 if the logits stay when the image turns, in units of their standard deviation. "
     "Line or point: mean over seeds (right: and over the turns). Whisker: least to greatest seed. "
-    "Labels: train_rotation. 95% Wilson intervals of accuracies (test-set sampling only) are in "
-    "the tooltips."
+    "Labels: train_rotation. The 95% interval of an accuracy, and what it covers, is in "
+    "the tooltip."
 )
 
 
@@ -81,7 +81,7 @@ def over_seeds(errors: pl.DataFrame, conditions: Sequence[str]) -> pl.DataFrame:
             error_min=pl.col("error").min(),
             error_max=pl.col("error").max(),
             seeds=pl.len().cast(pl.Int64),
-            n=pl.col("n").sum(),
+            n=pl.col("n").min(),
         )
         .sort(conditions)
     )

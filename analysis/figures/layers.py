@@ -127,9 +127,9 @@ def accuracy_lines(
     look: Mapping[str, Any],
     tips: Sequence[str],
 ) -> list[alt.Chart]:
-    """Lines of accuracies with the band of their Wilson intervals; failed checks are marked."""
+    """Lines of accuracies with the band of their 95% intervals; failed checks are marked."""
     y = ranged(scales.share, alt.Y, "accuracy", domain, "Accuracy")
-    band = scales.share(alt.Y, "wilson_lower", domain, "Accuracy"), alt.Y2("wilson_upper")
+    band = scales.share(alt.Y, "lower", domain, "Accuracy"), alt.Y2("upper")
     *below, points = lines(x, y, look, tips, band)
     return [*below, *with_flags(data, points, points)]
 

@@ -15,8 +15,8 @@ MOST_MARKS = 1_600
 LEGEND = (
     "Line: mean over seeds. Band: least to greatest seed. Validation images turn like those of "
     "training; with an adversary in training also 10 steps of PGD at its eps. The loss is that of "
-    "training; that of capsules is their own and not comparable. No Wilson interval or whisker "
-    "is drawn."
+    "training; that of capsules is their own and not comparable. No interval or whisker is "
+    "drawn."
 )
 NETWORK = ("model", "variant", "adversary", "train_rotation")
 NAMES = {"loss": "Training loss", "validation": "Validation accuracy"}

@@ -14,7 +14,6 @@ from analysis.stats.summary import SUMMARY
 
 MOST_ROWS = 2_000
 TEST_X = "Test rotation x (uniform in [-x, x])"
-COUNTS = [column for column in SUMMARY if column != "n_correct"]
 
 
 def panel(
@@ -59,12 +58,12 @@ def against_rotation(
     """Accuracy against rotation: the part of the figure's data that `data` and `only` select."""
     shown = within(data, only or {})
     most = float(shown["test_rotation"].max())  # type: ignore[arg-type]
-    ends = ("accuracy_min", "wilson_lower")
+    ends = ("accuracy_min", "lower")
     domain = scales.domain_of(shown, *ends, upper=1.0) if zoom else scales.FROM_0_TO_1
     series = ("attack", "eps", "eps_unit", "augmentation")
     tips = ["model", "variant", "test_rotation", *(c for c in series if c in data.columns)]
     x = scales.rotation_x("test_rotation", most, title, width)
-    marks = layers.accuracy_lines(shown, x, domain, look, [*tips, *COUNTS])
+    marks = layers.accuracy_lines(shown, x, domain, look, [*tips, *SUMMARY])
     subtitle = [*about, scales.starts_at(domain)]
     chart = panel(marks, name, only or {}, subtitle=subtitle, width=width)
     return chart.transform_filter(alt.FieldLTEPredicate(field="test_rotation", lte=most))
@@ -75,10 +74,10 @@ def against_size(
 ) -> alt.LayerChart:
     """Accuracy against the number of training images, on a log axis."""
     shown = within(data, only)
-    domain = scales.domain_of(shown, "accuracy_min", "wilson_lower", upper=1.0)
+    domain = scales.domain_of(shown, "accuracy_min", "lower", upper=1.0)
     sizes = sorted(data["train_size"].unique())
     x = scales.log_x("train_size", sizes, "Training images (log axis)")
-    tips = ["model", "variant", "train_size", "train_rotation", "test_rotation", *COUNTS]
+    tips = ["model", "variant", "train_size", "train_rotation", "test_rotation", *SUMMARY]
     marks = layers.accuracy_lines(shown, x, domain, look, tips)
     return panel(marks, name, only, subtitle=[scales.starts_at(domain)])
 

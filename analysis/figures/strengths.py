@@ -18,7 +18,7 @@ from analysis.rows.conditions import (
 )
 from analysis.rows.notes import Note
 from analysis.rows.selection import NotMeasured, comparable, where
-from analysis.stats.summary import summary
+from analysis.stats.summary import SUMMARY, summary
 
 MOST_LINES, MOST_EPS = 12, 30
 """Of a panel over eps: ranges that have a line, and points of a line."""
@@ -116,7 +116,7 @@ def panel(data: pl.DataFrame, attack: str, width: int = theme.WIDTH) -> alt.Laye
         axis=dict(values=scales.thinned(measured), format="~g", grid=False, labelFlush=False),
     )
     colour = layers.ordered("train_rotation", data["train_rotation"], None)
-    tips = ["model", "variant", "attack", "eps", "eps_unit", "train_rotation", *panels.COUNTS]
+    tips = ["model", "variant", "attack", "eps", "eps_unit", "train_rotation", *SUMMARY]
     label_y = scales.share(alt.Y, "_label_y", scales.FROM_0_TO_1, "Accuracy")
     marks = layers.accuracy_lines(data, x, scales.FROM_0_TO_1, {"color": colour}, tips)
     return panels.panel(

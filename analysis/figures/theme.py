@@ -84,10 +84,8 @@ TITLES = {
     "accuracy_min": "Least accuracy of a seed",
     "accuracy_max": "Greatest accuracy of a seed",
     "seeds": "Seeds",
-    "n": "Images times seeds (n)",
-    "n_correct": "of them correct",
-    "wilson_lower": "95% Wilson, lower (test-set sampling)",
-    "wilson_upper": "95% Wilson, upper (test-set sampling)",
+    "n": "Images of each network (n)",
+    "interval": "What the 95% interval covers",
     "augmentation": "Rotation in training",
     "pair": "Pair of variants",
     "recipe": "Recipe",
@@ -140,8 +138,8 @@ def title(column: str) -> str:
 
 def is_share(column: str) -> bool:
     """Whether the column holds a share between 0 and 1, shown in percent."""
-    words = ("accuracy", "wilson", "difference")
-    return column in ("share", "lower", "upper") or any(word in column for word in words)
+    ends = ("share", "lower", "upper")
+    return column.endswith(ends) or any(word in column for word in ("accuracy", "difference"))
 
 
 def look(model: str, models: Iterable[str] = ()) -> Look:

@@ -1,35 +1,38 @@
-"""The claims of a report as HTML: a line on all, and a row for each."""
+"""The claims of a report as HTML: lines on all, and a row for each setting of one."""
 
 import html
+import itertools
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
+from analysis.claims.records import disagreement
 from analysis.claims.verdicts import Outcome, Verdict
 
 SIGNS: dict[Verdict, str] = {
     "holds": "\u2713",
     "does not hold": "\u2717",
+    "mixed": "\u00b1",
     "too close to call": "\u2248",
+    "at the floor": "\u2581",
+    "described": "\u2026",
     "not measured": "\u2013",
 }
 """Every verdict and its sign."""
 CAPTION = (
-    "Sentences of the paper, and some beyond it, judged by the rows of this report; p is adjusted "
-    "for all claims of a family (Holm)."
+    "Sentences of the paper, and some beyond it, judged by the rows of this report, each recipe "
+    "and each attack by itself. Described: fewer than three seeds, so that nothing is known of "
+    "other trainings. p is adjusted for all sentences of a family, measured or not (Holm)."
 )
 
 
 def headline(outcomes: Sequence[Outcome]) -> str:
-    """How many claims got which verdict."""
+    """Where recipes or attacks disagree, and how many verdicts there are of each kind."""
     counts = Counter(outcome.verdict for outcome in outcomes)
-    plurals: dict[Verdict, str] = {"holds": "hold", "does not hold": "do not hold"}
-    words = []
-    for verdict in SIGNS:
-        alone = verdict if verdict in plurals else f"is {verdict}"
-        several = plurals.get(verdict, f"are {verdict}")
-        if counts[verdict]:
-            words.append(f"{counts[verdict]} {alone if counts[verdict] == 1 else several}")
-    return f"Of {len(outcomes)} claims: {', '.join(words)}."
+    words = [f"{verdict} ({counts[verdict]})" for verdict in SIGNS if counts[verdict]]
+    claims = len({outcome.id for outcome in outcomes})
+    judged = len(outcomes) - counts["not measured"]
+    counted = f"{claims} claims, judged {judged} times by recipe and attack: {', '.join(words)}."
+    return f"{disagreement(outcomes)} {counted}".strip()
 
 
 def tables(outcomes: Sequence[Outcome], figures: Collection[str]) -> dict[str, str]:
@@ -37,33 +40,48 @@ def tables(outcomes: Sequence[Outcome], figures: Collection[str]) -> dict[str, s
     claim links to its figure if that is one of `figures`."""
     parts: dict[str, list[Outcome]] = {"claims": [], "claims that were not measured": []}
     for outcome in outcomes:
-        parts[list(parts)[outcome.verdict == "not measured"]].append(outcome)
+        known = outcome.verdict != "not measured" or outcome.comparisons
+        parts["claims" if known else "claims that were not measured"].append(outcome)
     return {name: _table(part, figures) for name, part in parts.items() if part}
 
 
 def _table(outcomes: Iterable[Outcome], figures: Collection[str]) -> str:
     heads = "".join(
         f'<th scope="col">{head}</th>'
-        for head in ("Claim", "Verdict", "Numbers", "What would refute it")
+        for head in ("Claim", "What would refute it", "Recipe, attack", "Verdict", "Numbers")
     )
-    rows = "\n".join(_row(outcome, figures) for outcome in outcomes)
+    rows = "\n".join(
+        _rows(list(settings), figures)
+        for _, settings in itertools.groupby(outcomes, lambda outcome: outcome.id)
+    )
     return (
         f'<table class="claims"><caption>{CAPTION}</caption><thead><tr>{heads}</tr></thead>\n'
         f"<tbody>{rows}</tbody></table>"
     )
 
 
-def _row(outcome: Outcome, figures: Collection[str]) -> str:
-    """Verdict in a sign and in words, numbers, how far they reach, and what would refute it."""
+def _rows(settings: Sequence[Outcome], figures: Collection[str]) -> str:
+    """A claim, what would refute it, and beside them a row for each setting."""
+    one, span = settings[0], f'rowspan="{len(settings)}"'
+    claim = (
+        f'<th scope="rowgroup" {span}>{html.escape(one.id)}: {html.escape(one.sentence)} '
+        f"({_source(one.figure, figures)})</th><td {span}>{html.escape(one.refuted_by)}</td>"
+    )
+    first, *others = map(_setting, settings)
+    rows = [f'<tr id="{html.escape(one.id)}">{claim}{first}</tr>']
+    return "\n".join([*rows, *(f"<tr>{other}</tr>" for other in others)])
+
+
+def _setting(outcome: Outcome) -> str:
+    """Setting, verdict in a sign and in words, numbers, and how far they reach."""
     sign = f'<span aria-hidden="true">{SIGNS.get(outcome.verdict, "")}</span>'
     scope = f'<span class="muted">{html.escape(outcome.scope)}</span>' if outcome.scope else ""
     parts = html.escape(outcome.words), html.escape(_numbers(outcome)), scope
+    setting = "; ".join(filter(None, [outcome.recipe, outcome.tier]))
     return (
-        f'<tr id="{html.escape(outcome.id)}"><th scope="row">{html.escape(outcome.id)}: '
-        f"{html.escape(outcome.sentence)} ({_source(outcome.figure, figures)})</th>"
+        f"<td>{html.escape(setting)}</td>"
         f'<td class="verdict">{sign} {html.escape(outcome.verdict)}</td>'
-        f"<td>{'<br>'.join(filter(None, parts))}</td>"
-        f"<td>{html.escape(outcome.refuted_by)}</td></tr>"
+        f'<td class="numbers">{"<br>".join(filter(None, parts))}</td>'
     )
 
 

@@ -22,8 +22,9 @@ ALWAYS = [
     "eps is the radius of an L-infinity ball, unless said otherwise in pixel units; pixels lie in "
     "[0, 1].",
     "Accuracy is the mean over seeds. Least and greatest seed show what training varies. The 95% "
-    "Wilson interval of the counts of all seeds covers the sampling of test images only; since "
-    "all seeds are tested on the same images it is, if anything, too narrow.",
+    "interval is over seeds and images from three seeds on; of fewer it is over images, and holds "
+    "for these networks only. Where it is not known which images each network got right, it is "
+    "Wilson's with the images of one network.",
     "Accuracy under attack is an upper bound of robustness: a stronger attack may find more. No "
     "interval covers that.",
 ]

@@ -38,7 +38,7 @@ th, td { padding: .2rem .6rem; border-bottom: 1px solid var(--line); text-align:
 td.number { text-align: right; } thead th { background: var(--tint); } li { margin: .25rem 0; }
 .claims th, .claims td { white-space: normal; font-weight: normal; }
 .claims .verdict { white-space: nowrap; font-weight: bold; }
-.claims th:first-child { min-width: 16rem; } .claims td:nth-child(3) { min-width: 20rem; }
+.claims th:first-child { min-width: 16rem; } .claims .numbers { min-width: 20rem; }
 .vega-embed { padding-right: 38px !important; } .vega-embed summary { opacity: .6 !important; }
 @page { margin: 14mm; }
 @media print { :root { --paper: #ffffff; --text: #1b1b1b; --muted: #555555; --line: #d9d9d9;
@@ -46,7 +46,7 @@ td.number { text-align: right; } thead th { background: var(--tint); } li { marg
   body { max-width: none; padding: 0; font-size: 10pt; }
   .wide { overflow: visible; } table { font-size: 6.5pt; } details:not([open]) { display: none; }
   th, td { padding: .1rem .2rem; white-space: normal; } .claims { font-size: 7.5pt; }
-  .claims th:first-child, .claims td:nth-child(3) { min-width: 0; }
+  .claims th:first-child, .claims .numbers { min-width: 0; }
   .live, .pick, nav, .skip { display: none !important; }
   .still { display: block !important; } figure, tr, .notice { break-inside: avoid; }
   h2, caption, thead { break-after: avoid; } thead { display: table-header-group; } }

@@ -10,12 +10,12 @@ RANGE = ("test_rotation", "test_translation")
 CONDITIONS = ("model", "variant", "adversary", "train_rotation", "attack", *RANGE)
 ATTACKED = pl.col("attack").is_in(SPATIAL)
 READS = ATTACKED | (pl.col("attack") == "none")
-MEASURES = ("accuracy", "wilson_lower", "wilson_upper", "n")
+MEASURES = ("accuracy", "lower", "upper", "interval", "n")
 WORDS = (
     "Average: every image under one random turn and shift, where that was measured. Worst: an "
     "image counts as correct only if no turn or shift that is tried misleads the network. A 6 "
     "that turns by more than 90 degrees may become a 9: the last column leaves both out. Means "
-    "over seeds, with the 95% Wilson intervals of the counts of all seeds."
+    "over seeds, with their 95% intervals."
 )
 
 

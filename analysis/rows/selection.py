@@ -206,7 +206,7 @@ def as_of_first_model(rows: pl.DataFrame) -> pl.DataFrame:
     sets for the first model: settings compare equal if they follow the recipe alike."""
     keys, names = list(AS_OF), ["recipe", *OF_RECIPE]
     kinds = rows.select(keys).unique()
-    replaced = list(map(_as_of_first_model, _as_originals(kinds.to_dicts())))
+    replaced = list(map(kind_as_of_first_model, _as_originals(kinds.to_dicts())))
     table = kinds.with_columns(
         pl.Series(f"_{name}", [kind[name] for kind in replaced], rows.schema[name])
         for name in names
@@ -233,7 +233,8 @@ def _as_originals(kinds: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _as_of_first_model(kind: dict[str, Any]) -> dict[str, Any]:
+def kind_as_of_first_model(kind: dict[str, Any]) -> dict[str, Any]:
+    """A kind of training with what its recipe sets for the model as it is for the first model."""
     if kind["recipe"] not in get_args(RecipeName) or kind["model"] not in ORIGINALS:
         return kind
     own, first = (recipe_of(kind["recipe"], model) for model in (kind["model"], MODELS[0]))

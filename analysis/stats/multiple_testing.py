@@ -1,12 +1,18 @@
 """Several tests at once."""
 
-import polars as pl
+from collections.abc import Sequence
 
 
-def holm(p: str = "p") -> pl.Expr:
-    """The p-values of a family, adjusted: those below 0.05 are together wrong with a probability
-    of at most 0.05 (Holm, Scand. J. Statist. 1979). Null stays null and counts for nothing."""
-    value = pl.col(p)
-    tests = value.count().cast(pl.Int64)
-    steps = value.sort(nulls_last=True) * (tests - pl.int_range(pl.len()))
-    return steps.cum_max().clip(upper_bound=1.0).gather(value.rank("ordinal").cast(pl.Int64) - 1)
+def holm(p: Sequence[float], tests: int | None = None) -> list[float]:
+    """The p-values, adjusted for a family of `tests` (default: these): those below 0.05 are
+    together wrong with a probability of at most 0.05 (Holm, Scand. J. Statist. 1979).
+
+    Tests of the family that are not among them count as undecided, so that when their p-values
+    come, no adjusted one grows.
+    """
+    tests = len(p) if tests is None else tests
+    adjusted, largest = [0.0] * len(p), 0.0
+    for rank, at in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        largest = max(largest, min(1.0, p[at] * (tests - rank)))
+        adjusted[at] = largest
+    return adjusted

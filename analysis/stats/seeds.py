@@ -10,52 +10,52 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import polars as pl
+from numpy.typing import ArrayLike
 
 from analysis.rows.selection import NotMeasured
+from analysis.stats.intervals import Values, cdf, quantile, score
 
 FEWEST = 3
-"""Seeds below which no interval over seeds is given: of two, only their range."""
-RESAMPLES = 10_000
+"""Seeds below which nothing is said of other trainings."""
 
 
 class Estimate(NamedTuple):
-    """A mean over seeds and images, its standard error and the degrees of freedom of both."""
+    """A mean over seeds and images with its standard error, `part` of whose square is Student's
+    with `df` degrees of freedom (see `intervals`)."""
 
     value: float
     error: float
-    df: float
-    """Of the interval."""
     n: int
     seeds: int
-    share: float = 0.0
-    """Part of the error's square that seeds alone could be the cause of."""
-    df_seeds: float = 1.0
-    """Of the spread over seeds."""
+    part: float
+    df: float
+    counts: float | None = None
+    """Of a share: of how many images, each with its own luck, it tells as much. The error is then
+    another at every bound, as in Wilson's interval."""
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Student's interval."""
-        from scipy.special import stdtrit
-
-        half = float(stdtrit(self.df, (1 + confidence) / 2)) * self.error
-        return self.value - half, self.value + half
+        """Every bound that the tests below do not refute at half of what is left, either side."""
+        z = float(quantile((1 + confidence) / 2, self.part, self.df))
+        if self.counts is None:
+            return self.value - z * self.error, self.value + z * self.error
+        lower, upper = score(self.value, self.counts, z)
+        return float(lower), float(upper)
 
     def p_above(self, bound: float = 0.0) -> float:
         """The one-sided p of "at most `bound`": small if the truth lies above."""
-        return self._tail((bound - self.value) / self.error)
+        return self._tail(bound - self.value, bound)
 
     def p_below(self, bound: float = 0.0) -> float:
         """The one-sided p of "at least `bound`": small if the truth lies below."""
-        return self._tail((self.value - bound) / self.error)
+        return self._tail(self.value - bound, bound)
 
-    def _tail(self, t: float) -> float:
-        """The mean of Student's tails with the degrees of freedom of seeds and of images, weighed
-        by their shares, as Cochran (Biometrics 1964) weighs quantiles. Far out, where Holm's
-        method looks, one tail with degrees of freedom in between (Satterthwaite's) is too thin."""
-        from scipy.special import stdtr
-
-        of_seeds, of_images = stdtr(self.df_seeds, t), stdtr(self.n - 1, t)
-        return float(self.share * of_seeds + (1 - self.share) * of_images)
+    def _tail(self, difference: float, bound: float) -> float:
+        error = self.error
+        if self.counts is not None:
+            error = (bound * (1 - bound) / self.counts) ** 0.5
+        if error == 0:
+            return 0.5 + 0.5 * float(np.sign(difference))
+        return float(cdf(difference / error, self.part, self.df))
 
 
 def crossed(
@@ -65,25 +65,56 @@ def crossed(
     those of other arms (default: all are one) were trained apart, whatever their seeds are called.
 
     The variance is that of crossed random effects: of the means of seeds, plus of the means of
-    images, less what both contain (Cameron, Gelbach and Miller, J. Bus. Econ. Stat. 2011), and no
-    less than that of images. Seeds that differ no more than their images explain tell nothing
-    about training: the degrees of freedom are then those of images, else those of Welch and
-    Satterthwaite. `pseudo` adds the variance of one image that differs by so much, as Agresti and
-    Min (Biometrics 2005) do for pairs: no error is 0 because no image happened to differ.
+    images, less what both contain (Cameron, Gelbach and Miller, J. Bus. Econ. Stat. 2011). The
+    part of seeds has Welch's degrees of freedom. With fewer than `FEWEST` seeds the variance is
+    that of the images alone. `pseudo` adds the variance of one image that differs by so much, as
+    Agresti and Min (Biometrics 2005) do for pairs: no error is 0 because no image happened to
+    differ.
     """
     seeds, value = len(tables[0]), sum(float(table.mean()) for table in tables)
     means = _summed([table.mean(0) for table in tables], [table.shape[1] for table in tables])
     n, images = sum(map(len, means)), sum(_of_images(each, pseudo) for each in means)
     if seeds < FEWEST:
-        return Estimate(value, images**0.5, n - 1, n, seeds)
+        return Estimate(value, images**0.5, n, seeds, 1.0, max(n - 1, 1))
     trained = _summed([table.mean(1) for table in tables], arms or [""] * len(tables))
-    of_seeds = [float(each.var(ddof=1)) / seeds for each in trained]
-    both = sum(_of_both(table) for table in tables)
-    variance = max(sum(of_seeds), images, sum(of_seeds) + images - both)
-    squares = sum(each**2 for each in of_seeds) / (seeds - 1)
-    df = n - 1.0 if sum(of_seeds) <= both else variance**2 / (squares + images**2 / (n - 1))
-    df_seeds = sum(of_seeds) ** 2 / squares if squares else 1.0
-    return Estimate(value, variance**0.5, df, n, seeds, sum(of_seeds) / variance, df_seeds)
+    each = [float(of.var(ddof=1)) / seeds for of in trained]
+    of_seeds, squares = sum(each), sum(one**2 for one in each) / (seeds - 1)
+    variance = of_seeds + max(images - sum(map(_of_both, tables)), 0)
+    df = of_seeds**2 / squares if squares else seeds - 1
+    return Estimate(value, variance**0.5, n, seeds, of_seeds / variance if variance else 0, df)
+
+
+def share(table: np.ndarray) -> Estimate:
+    """The mean of bits (seeds, images) as a share: of one network this is Wilson's interval."""
+    seeds, n = table.shape
+    of_images = float(table.mean(0).var()) / n
+    of_seeds = float(table.mean(1).var(ddof=1)) / seeds if seeds >= FEWEST else 0.0
+    value, both = float(table.mean()), _of_both(table) if seeds >= FEWEST else 0.0
+    counts, part = map(float, informative(value, n, seeds, of_seeds, of_images, both))
+    error = (value * (1 - value) / counts) ** 0.5
+    return Estimate(value, error, n, seeds, part, max(seeds - 1, 1), counts)
+
+
+def informative(
+    value: ArrayLike,
+    n: int,
+    seeds: int,
+    of_seeds: ArrayLike,
+    of_images: ArrayLike,
+    both: ArrayLike,
+) -> tuple[Values, Values]:
+    """Of how many images a share tells as much, and the part of its variance that is of seeds.
+
+    All variances are of the mean. A share of 0 or 1 tells as much as `n` images, though every
+    seed has seen them; no share tells more than `n` images of every seed.
+    """
+    value, of_seeds, of_images, both = map(np.asarray, (value, of_seeds, of_images, both))
+    single = value * (1 - value)
+    variance = np.maximum(of_seeds + np.maximum(of_images - both, 0), single / (n * seeds))
+    mixed = (single > 0) & (variance > 0)
+    variance = np.where(mixed, variance, 1.0)
+    part = np.where(mixed, np.minimum(of_seeds / variance, 1), 0.0)
+    return np.where(mixed, single / variance, float(n)), part
 
 
 def _summed(arrays: Sequence[np.ndarray], keys: Sequence[Hashable]) -> list[np.ndarray]:
@@ -97,66 +128,14 @@ def _summed(arrays: Sequence[np.ndarray], keys: Sequence[Hashable]) -> list[np.n
 def _of_images(means: np.ndarray, pseudo: float) -> float:
     """The variance of the mean over images, the networks being given."""
     n = len(means)
-    return float(((means - means.mean()) ** 2).sum() + pseudo**2) / (n * (n - 1))
+    return float(((means - means.mean()) ** 2).sum() + pseudo**2) / (n * max(n - 1, 1))
 
 
 def _of_both(table: np.ndarray) -> float:
     """The part of the variance that differs from image to image and from seed to seed."""
     seeds, n = table.shape
     rest = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
-    return float((rest**2).sum()) / ((seeds - 1) * (n - 1) * seeds * n)
-
-
-def bootstrap(
-    table: np.ndarray, *, confidence: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
-) -> tuple[float, float]:
-    """The percentile interval of a table's mean if seeds, then images are drawn again.
-
-    It needs no normal distribution; but with fewer than about ten seeds it is too narrow (of S
-    seeds, a resample has only (S-1)/S of the variance), where `crossed` is not. Images that are
-    alike at all seeds are drawn together, which changes nothing but the time (multinomial).
-    """
-    draw = np.random.default_rng(seed)
-    seeds, n = table.shape
-    kinds, counts = np.unique(table, axis=1, return_counts=True)
-    of_seeds = draw.multinomial(seeds, [1 / seeds] * seeds, size=resamples) / seeds
-    of_images = draw.multinomial(n, counts / n, size=resamples) / n
-    means = ((of_seeds @ kinds) * of_images).sum(1)
-    lower, upper = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(lower), float(upper)
-
-
-def spread(rows: pl.DataFrame, conditions: Sequence[str], value: pl.Expr) -> pl.DataFrame:
-    """Per condition the mean of `value` over its seeds, their number, the range, and Student's 95%
-    interval of the mean: null below three seeds."""
-    return (
-        rows.group_by(conditions)
-        .agg(
-            mean=value.mean(),
-            least=value.min(),
-            greatest=value.max(),
-            deviation=value.std(),
-            seeds=pl.col("seed").n_unique(),
-        )
-        .with_columns(_half=_half_width())
-        .with_columns(
-            lower=pl.col("mean") - pl.col("_half"), upper=pl.col("mean") + pl.col("_half")
-        )
-        .drop("_half")
-        .sort(conditions)
-    )
-
-
-def _half_width() -> pl.Expr:
-    from scipy.special import stdtrit
-
-    def quantiles(seeds: pl.Series) -> pl.Series:
-        return pl.Series(stdtrit(seeds.to_numpy() - 1.0, 0.975))
-
-    seeds = pl.col("seeds")
-    enough = pl.when(seeds >= FEWEST).then(seeds)
-    t = enough.fill_null(FEWEST).map_batches(quantiles, return_dtype=pl.Float64)
-    return pl.when(seeds >= FEWEST).then(t * pl.col("deviation") / seeds.sqrt())
+    return float((rest**2).sum()) / ((seeds - 1) * max(n - 1, 1) * seeds * n)
 
 
 def scope(seeds: Collection[int]) -> str:

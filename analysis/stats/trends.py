@@ -1,16 +1,17 @@
-"""Does a number rise or fall with the range of rotations? Slopes, ranks and tests, by scipy."""
+"""Does a number rise or fall with another? Slopes, rank correlations and tests by permutation."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
-from analysis.stats.seeds import FEWEST, spread
+from analysis.stats.seeds import FEWEST
 
-TESTS = ("theil_sen", "theil_sen_lower", "theil_sen_upper", "p_rises", "p_falls", "blocks")
 FEWEST_VALUES = 3
 """Values of x below which nothing is said of a trend."""
+PERMUTATIONS = 50_000
+"""Beyond so many orders (more than eight values) so many are drawn."""
 
 
 def slope_weights(x: Sequence[float]) -> list[float]:
@@ -19,57 +20,50 @@ def slope_weights(x: Sequence[float]) -> list[float]:
     return [float(weight) for weight in centred / (centred**2).sum()]
 
 
-def trend(rows: pl.DataFrame, x: str, y: str, conditions: Sequence[str]) -> pl.DataFrame:
-    """Per condition the least-squares slope of y against x, a mean over the seeds with its
-    `spread`; of the means of y over seeds `rank`, Spearman's correlation with x, and the slope of
-    Theil and Sen with its 95% interval (of x, not of seeds); and Page's test that y rises, or
-    falls, with x, one-sided, over `blocks` seeds that have every x: null below two."""
-    slopes = rows.group_by(*conditions, "seed").agg(slope=pl.cov(x, y) / pl.col(x).var())
-    found = spread(slopes, conditions, pl.col("slope")).rename({"mean": "slope"})
-    means = rows.group_by(*conditions, x).agg(pl.col(y).mean())
-    ranks = means.group_by(conditions).agg(rank=pl.corr(x, y, method="spearman"))
-    tested = [[*key, *_tested(part, x, y)] for key, part in rows.group_by(conditions)]
-    schema = {name: rows.schema[name] for name in conditions}
-    schema |= dict.fromkeys(TESTS[:-1], pl.Float64()) | {"blocks": pl.Int64()}
-    tests = pl.DataFrame(tested, schema=schema, orient="row")
-    for table in (ranks, tests):
-        found = found.join(table, on=conditions, how="left", maintain_order="left")
-    return found
+def rank_correlation(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, float]:
+    """Spearman's correlation, and the one-sided p-values that it is below and above 0: the share
+    of the orders of y in which it is as low, or as high. 0 and 1, 1 if x or y is constant."""
+    from scipy.stats import permutation_test, rankdata
 
+    ranks, others = rankdata(x), rankdata(y)
+    if np.ptp(ranks) == 0 or np.ptp(others) == 0:
+        return 0.0, 1.0, 1.0
 
-def _tested(rows: pl.DataFrame, x: str, y: str) -> list[float | None]:
-    """The values of `TESTS`."""
-    from scipy.stats import page_trend_test, theilslopes
+    def correlation(order: Any, axis: int = -1) -> Any:  # noqa: ANN401  # as scipy calls it
+        return ((order - order.mean()) * (others - others.mean())).sum(axis) / (
+            len(others) * ranks.std() * others.std()
+        )
 
-    means = rows.group_by(x).agg(pl.col(y).mean()).sort(x)
-    if means.height < FEWEST_VALUES:
-        return [None] * (len(TESTS) - 1) + [0]
-    line = theilslopes(means[y].to_numpy(), means[x].to_numpy())
-    slopes = [float(line.slope), float(line.low_slope), float(line.high_slope)]
-    table = rows.sort(x).pivot(x, index="seed", values=y).drop_nulls().drop("seed").to_numpy()
-    if len(table) < 2:
-        return [*slopes, None, None, len(table)]
-    tests = [float(page_trend_test(sign * table).pvalue) for sign in (1, -1)]
-    return [*slopes, *tests, len(table)]
+    below, above = (
+        permutation_test(
+            (ranks,),
+            correlation,
+            permutation_type="pairings",
+            vectorized=True,
+            n_resamples=PERMUTATIONS,
+            alternative=side,
+            rng=np.random.default_rng(0),
+        )
+        for side in ("less", "greater")
+    )
+    return float(below.statistic), float(below.pvalue), float(above.pvalue)
 
 
 def words(rows: pl.DataFrame, y: str, which: Literal["rises", "falls"]) -> str:
-    """A sentence on the trend of a share against the range of training, in points from 0 to 180
-    degrees; empty if there are too few ranges."""
-    together = trend(rows.with_columns(_all=0), "train_rotation", y, ["_all"])
-    found = together.row(0, named=True)
-    if found["theil_sen"] is None:
+    """A phrase on the trend of `y` against the range of training: the rank correlation of its
+    means over seeds and, from three seeds that have every range, Page's test (which permutes the
+    ranges of each seed); empty if there are too few ranges."""
+    from scipy.stats import page_trend_test
+
+    x = "train_rotation"
+    means = rows.group_by(x).agg(pl.col(y).mean()).sort(x)
+    if means.height < FEWEST_VALUES:
         return ""
-    slope, lower, upper = (18_000 * found[name] for name in TESTS[:3])
-    line = f"Theil-Sen {slope:+.1f} points from 0 to 180° [{lower:+.1f}, {upper:+.1f}]"
-    rank = f"rank correlation {found['rank']:+.2f}"
-    return f"{line}, {rank}, {page(found[f'p_{which}'], found['blocks'], which)}"
-
-
-def page(p: float | None, blocks: int, which: str) -> str:
-    """Page's test in words, with what its number of seeds is worth."""
-    if p is None:
-        return "one seed: no test over seeds"
+    rank, *_ = rank_correlation(means[x].to_list(), means[y].to_list())
+    table = rows.sort(x).pivot(x, index="seed", values=y).drop_nulls().drop("seed").to_numpy()
+    found = f"rank correlation with the range {rank:+.2f}"
+    if len(table) < FEWEST:
+        return found
+    p = float(page_trend_test(table if which == "rises" else -table).pvalue)
     number = "p < 0.001" if p < 0.001 else f"p {p:.3f}"
-    few = ", these networks only" if blocks < FEWEST else ""
-    return f"Page's test that it {which} {number} ({blocks} seeds{few})"
+    return f"{found}, Page's test that it {which} {number} ({len(table)} seeds)"

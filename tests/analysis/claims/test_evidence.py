@@ -97,9 +97,11 @@ def test_ranges_are_small_up_to_40_and_large_from_90_degrees():
     assert small_and_large(rows.join(only_stdcnn, on="trial", how="anti"))[0] == [0]
 
 
-def test_the_setting_with_most_arms_is_kept_not_that_with_most_rows():
-    fast, paper = {"data": "mnist5k", "recipe": "fast"}, {"data": "mnist5k", "recipe": "paper"}
-    trials = [Trial(model="gcnn", seed=seed, **fast) for seed in range(9)]
-    trials += [Trial(model=model, **paper) for model in ("stdcnn", "gcnn")]
-    rows = frame([row(trial, Probe()) for trial in trials])
-    assert set(evidence.together(rows, ["model"])["recipe"]) == {"paper"}
+def test_what_is_subtracted_was_trained_apart_unless_it_is_the_same_network():
+    wide, upright = ({"model": "gcnn", "train_rotation": x} for x in (180.0, 0.0))
+    one, other = evidence.arms([(1.0, wide), (-1.0, upright)])
+    assert one != other
+    added = evidence.arms([(0.5, wide), (0.5, upright), (-1.0, {"model": "stdcnn"})])
+    assert added[0] == added[1] != added[2]
+    attacks = [(sign, {**wide, "attack": of}) for sign, of in ((1.0, "fgsm"), (-1.0, "pgd"))]
+    assert len(set(evidence.arms(attacks))) == 1

@@ -1,6 +1,6 @@
 """Planted truths: bits are drawn from known probabilities, so that every verdict is known."""
 
-import json
+import itertools
 import re
 from pathlib import Path
 
@@ -8,14 +8,17 @@ import numpy as np
 import polars as pl
 import pytest
 
-from analysis.claims import evidence, verdicts
+import analysis
+from analysis.claims import evidence, records, verdicts
 from rotgrid.spec import Probe, Trial
+from rotgrid.spec.vocabulary import VARIANTS
 
 from made_up import frame, row
 
 SEEDS = (0, 1, 2, 3, 4)
 IMAGES = 2_000
 HOLDS, FAILS, OPEN, UNKNOWN = "holds", "does not hold", "too close to call", "not measured"
+MIXED, FLOOR, DESCRIBED = "mixed", "at the floor", "described"
 TABLE1 = (("stdcnn", "table1"), ("gcnn", "table1"))
 PAPERS_PAIR = (("stdcnn", "doubled"), ("gcnn", "halved"))
 PAPER = {"data": "mnist", "recipe": "paper"}
@@ -105,7 +108,7 @@ def test_c1_every_equivariant_network_ahead():
 
 def test_c1_one_network_behind_refutes():
     found = verdict("C1", planted(rotations({"hnet": -0.05})))
-    assert found.verdict == FAILS
+    assert found.verdict == MIXED
     assert "strongest against: H-Net - StdCNN" in found.words
     assert found.upper < 0
 
@@ -120,10 +123,12 @@ def test_c1_a_missing_network_can_refute_nothing_and_is_needed():
     assert found.verdict == UNKNOWN
     assert "missing: H-Net - StdCNN at ±10°" in found.words
     cells = [cell for cell in rotations({"ptn": -0.05}) if cell[0]["model"] != "hnet"]
+    assert verdict("C1", planted(cells)).verdict == MIXED
+    cells = [cell for cell in cells if cell[0]["model"] in ("stdcnn", "ptn")]
     assert verdict("C1", planted(cells)).verdict == FAILS
 
 
-@pytest.mark.parametrize(("level", "expected"), [(0.99, HOLDS), (0.96, FAILS), (0.9802, OPEN)])
+@pytest.mark.parametrize(("level", "expected"), [(0.99, HOLDS), (0.96, MIXED), (0.9802, OPEN)])
 @pytest.mark.parametrize("name", ["C2", "C4"])
 def test_c2_and_c4_accuracy_above_98_percent(name, level, expected):
     train = 0.0 if name == "C2" else None
@@ -134,12 +139,20 @@ def test_c2_and_c4_accuracy_above_98_percent(name, level, expected):
 
 @pytest.mark.parametrize(
     ("ptn", "gcnn", "expected"),
-    [(0.70, 0.45, HOLDS), (0.55, 0.45, FAILS), (0.70, 0.75, FAILS), (0.60, 0.45, OPEN)],
+    [(0.70, 0.45, HOLDS), (0.55, 0.45, MIXED), (0.70, 0.75, MIXED), (0.60, 0.45, OPEN)],
 )
 def test_c3_most_robust_and_above_60_percent(ptn, gcnn, expected):
     levels = {"ptn": ptn, "roteqnet": 0.72, "gcnn": gcnn, "stdcnn": 0.4, "hnet": 0.45}
     cells = clean(levels, (60.0, 180.0), lambda m, x: levels[m])
     assert verdict("C3", planted(cells)).verdict == expected
+
+
+def test_c3_is_about_the_entire_range_and_not_its_end_alone():
+    levels = {"ptn": 0.7, "roteqnet": 0.72, "gcnn": 0.45, "stdcnn": 0.4, "hnet": 0.45}
+    cells = clean(levels, (60.0, 180.0), lambda m, x: 0.8 if (m, x) == ("hnet", 60) else levels[m])
+    found = verdict("C3", planted(cells))
+    assert found.verdict == MIXED
+    assert "H-Net at ±60°" in found.words
 
 
 @pytest.mark.parametrize(("gain", "expected"), [(0.0, HOLDS), (0.02, FAILS), (0.003, OPEN)])
@@ -164,8 +177,17 @@ def test_c5_best_with_30_000_images(gain, expected):
 def test_c13_between_whichever_is_above(capsnet, gcnn, hnet, expected):
     levels = {"capsnet": capsnet, "gcnn": gcnn, "hnet": hnet}
     assert (
-        verdict("C13", planted(clean(levels, SMALL, lambda m, x: levels[m]))).verdict == expected
+        verdict("C13a", planted(clean(levels, SMALL, lambda m, x: levels[m]))).verdict == expected
     )
+
+
+def test_c13b_is_about_narrow_capsules():
+    levels = {"capsnet": 0.9, "gcnn": 0.95, "hnet": 0.8}
+    cells = clean(levels, SMALL, lambda m, x: levels[m])
+    for trial, *_ in cells:
+        trial["variant"] = {"capsnet": "narrow", "gcnn": "table1", "hnet": "fixed"}[trial["model"]]
+    rows = planted(cells)
+    assert (verdict("C13a", rows).verdict, verdict("C13b", rows).verdict) == (UNKNOWN, HOLDS)
 
 
 @pytest.mark.parametrize(("lead", "expected"), [(0.1, HOLDS), (-0.1, FAILS), (0.0, OPEN)])
@@ -187,7 +209,7 @@ def test_c6_and_c10_the_crossover(name, pair, attack, lead, expected):
 def test_c6_ahead_everywhere_is_no_crossover():
     always = attacked(TABLE1, RANGES, lambda m, x: 0.5 + 0.1 * (m == "gcnn"))
     found = verdict("C6a", planted(always))
-    assert found.verdict == FAILS
+    assert found.verdict == MIXED
     assert "mean over ranges from ±90°" in found.words
 
 
@@ -210,19 +232,46 @@ def test_what_the_sentence_is_not_about_decides_nothing(cells):
     assert "needs" in found.words
 
 
-def test_one_seed_speaks_of_these_networks_only():
-    found = verdict("C6a", planted(attacked(TABLE1, RANGES, crossing(0.1)), seeds=(3,)))
-    assert found.seeds == 1
-    assert found.scope.startswith("one seed: these networks only")
+@pytest.mark.parametrize("seeds", [(3,), (3, 4)])
+def test_fewer_than_three_seeds_are_described(seeds):
+    found = verdict("C6a", planted(attacked(TABLE1, RANGES, crossing(0.1)), seeds=seeds))
+    assert (found.verdict, found.p, found.seeds) == (DESCRIBED, None, len(seeds))
+    assert (found.agree, found.comparisons) == (2, 2)
+    assert found.lower < 0.1 < found.upper or found.lower < -0.1 < found.upper
+    assert "these networks only" in found.scope
 
 
-def test_seeds_that_differ_much_leave_a_claim_open_that_one_seed_would_decide():
+@pytest.mark.parametrize("effect", [0.0, 0.3])
+def test_two_seeds_decide_nothing(effect):
+    cells = rotations({"hnet": -effect}) + attacked(TABLE1, RANGES, crossing(effect))
+    for attack in ("pgd", "strong"):
+        cells += attacked(TABLE1, RANGES, falling(effect), attack, 0.1)
+    found = verdicts.judge(planted(cells, seeds=(0, 1), between=0.0))
+    assert {one.verdict for one in found} == {DESCRIBED, UNKNOWN}
+    assert {one.p for one in found} == {None}
+
+
+def test_seeds_that_differ_much_leave_a_claim_open():
     cells = attacked(TABLE1, RANGES, crossing(0.02))
     assert verdict("C6a", planted(cells, between=0.08)).verdict == OPEN
-    decided = [
-        verdict("C6a", planted(cells, seeds=(seed,), between=0.08)).verdict for seed in range(8)
-    ]
-    assert FAILS in decided  # wrong about other trainings, as its scope says
+
+
+@pytest.mark.parametrize("name", ["C9", "C10a"])
+def test_where_nothing_is_left_there_is_nothing_to_compare(name):
+    """Both at 0 over large ranges."""
+    cells = attacked(TABLE1, RANGES, lambda m, x: 0.4 + 0.1 * (m == "gcnn"))
+    cells += attacked(
+        TABLE1, RANGES, lambda m, x: 0.0 if x > 40 else 0.3 + 0.1 * (m == "gcnn"), "pgd"
+    )
+    gone = [(t, p, 0.0 if t["train_rotation"] > 40 else a) for t, p, a in cells]
+    found = verdict(name, planted(gone, between=0.0))
+    assert (found.verdict, found.p) == (FLOOR, None)
+    assert "nothing is left to compare" in found.words
+
+
+def test_at_the_floor_what_is_left_can_still_refute():
+    cells = attacked(TABLE1, RANGES, lambda m, x: 0.0 if x > 40 else 0.4 - 0.1 * (m == "gcnn"))
+    assert verdict("C6a", planted(cells, between=0.0)).verdict == FAILS
 
 
 def test_a_missing_seed_leaves_those_in_common():
@@ -308,22 +357,81 @@ def test_a_pair_that_was_attacked_in_different_ways_is_not_compared():
     assert (found.verdict, found.p) == (UNKNOWN, None)
 
 
-def test_recipes_are_not_mixed():
-    usual = attacked(TABLE1, RANGES, crossing(0.1))
-    other = attacked(TABLE1, RANGES[::4], crossing(-0.4), recipe="fast")
-    found = verdict("C6a", planted(usual + other))
-    assert found.verdict == HOLDS
-    assert "recipe paper" in found.scope
-    assert "fast" not in found.scope
+def judged(rows, name):
+    (claim,) = [one for one in verdicts.CLAIMS if one.id == name]
+    return verdicts.judge(rows, [claim])
 
 
-def test_a_setting_that_lacks_a_model_is_passed_over():
-    """Though it has more rows."""
-    lonely = attacked(
-        TABLE1[:1], (*RANGES, 15.0, 45.0, 120.0, 150.0), crossing(0.1), recipe="fast"
+def test_every_recipe_is_judged_by_itself_and_where_they_disagree_it_is_said():
+    """However many rows each has."""
+    usual = planted(attacked(TABLE1, RANGES[::2], crossing(0.1)))
+    other = planted(attacked(TABLE1, RANGES, crossing(-0.1), recipe="fast"))
+    short = planted(attacked(TABLE1, RANGES, crossing(-0.1), recipe="fast", epochs=1), (0, 1))
+    alone = [one for rows in (usual, other, short) for one in judged(rows, "C6a")]
+    together = judged(pl.concat([short, other, usual]), "C6a")
+    assert together == alone
+    said = [(one.recipe, one.verdict) for one in together]
+    assert said == [("paper", HOLDS), ("fast", FAILS), ("fast, 1 epochs", DESCRIBED)]
+    assert records.disagreement(together) == (
+        "Recipes or attacks disagree on C6a (for: recipe paper under fgsm; against: recipe fast "
+        "under fgsm, recipe fast, 1 epochs under fgsm, described by 2 seeds)."
     )
+    assert records.disagreement(together[1:]) == ""
+
+
+def test_a_setting_that_lacks_a_model_says_nothing():
+    lonely = attacked(TABLE1[:1], RANGES, crossing(0.1), recipe="fast")
     both = attacked(TABLE1, (0.0, 180.0), crossing(0.1))
-    assert verdict("C6a", planted(lonely + both)).verdict == HOLDS
+    assert [one.recipe for one in judged(planted(lonely + both), "C6a")] == ["paper"]
+
+
+def test_stronger_attacks_and_unusual_ways_are_judged_beside_the_papers():
+    cells = attacked(TABLE1, RANGES, crossing(0.1), "pgd")
+    cells += attacked(TABLE1, RANGES, crossing(-0.1), "strong")
+    cells += attacked(TABLE1, RANGES, crossing(0.0), "pgd", probe={"steps": 20})
+    said = [(one.tier, one.verdict) for one in judged(planted(cells), "C10a")]
+    assert said == [("pgd", HOLDS), ("pgd (20 steps)", OPEN), ("strong", FAILS)]
+
+
+def test_other_units_interpolations_and_shifts_are_other_sentences():
+    rows = planted(attacked(TABLE1, RANGES, crossing(0.1)))
+    others = [
+        planted(attacked(TABLE1, RANGES, crossing(-0.1), probe=probe, **trial))
+        for probe, trial in (
+            ({"eps_unit": "normalised"}, {}),
+            ({}, {"interpolation": "nearest"}),
+            ({"test_translation": 4.0}, {}),
+        )
+    ]
+    assert judged(pl.concat([*others, rows]), "C6a") == judged(rows, "C6a")
+
+
+def test_networks_whose_authors_used_the_papers_recipe_belong_to_both():
+    cells = clean(["stdcnn", "gcnn"], SMALL, lambda m, x: 0.9 + 0.05 * (m != "stdcnn"))
+    cells += clean(["hnet"], SMALL, lambda m, x: 0.95, recipe="original")
+    for trial, *_ in cells[:6]:
+        trial["recipe"] = "original"  # stored as `paper`
+    said = {one.recipe: one.comparisons for one in judged(planted(cells), "C1")}
+    assert said == {"paper": 3, "original": 6}
+
+
+def by_setting(*places):
+    rows = analysis.load(*(Path(__file__).parents[3] / "docs" / place for place in places))
+    return {(one.id, one.recipe, one.tier): one for one in verdicts.judge(rows) if one.recipe}
+
+
+def test_the_rows_of_docs_say_the_same_of_each_setting_however_they_are_joined():
+    """What is described for want of seeds may get a verdict where another place has more of them;
+    no verdict changes."""
+    places = ["architectures", "baseline", "recipes"]
+    alone = {place: by_setting(place) for place in places}
+    for some in [*itertools.combinations(places, 2), places]:
+        joined = by_setting(*some)
+        assert joined.keys() == set().union(*(alone[place].keys() for place in some))
+        for setting, one in joined.items():
+            for before in (alone[place][setting] for place in some if setting in alone[place]):
+                more = before.verdict == DESCRIBED and one.seeds > before.seeds
+                assert one.verdict == before.verdict or more
 
 
 @pytest.mark.parametrize(
@@ -334,7 +442,7 @@ def test_a_setting_that_lacks_a_model_is_passed_over():
         ("C7a", TABLE1, "none", 0.0, OPEN),
         ("C7b", PAPERS_PAIR, "none", 0.0, HOLDS),
         ("C7b", PAPERS_PAIR, "none", 0.05, FAILS),
-        ("C7b", PAPERS_PAIR, "none", -0.05, FAILS),
+        ("C7b", PAPERS_PAIR, "none", -0.05, HOLDS),
         ("C7b", PAPERS_PAIR, "none", 0.02, OPEN),
         ("C8a", TABLE1, "fgsm", 0.05, HOLDS),
         ("C8a", TABLE1, "fgsm", -0.05, FAILS),
@@ -365,7 +473,7 @@ def test_c9_pgd_is_stronger(pgd, expected):
 
 @pytest.mark.parametrize(
     ("start", "end", "expected"),
-    [(0.42, 0.58, HOLDS), (0.42, 0.42, FAILS), (0.1, 0.6, FAILS), (0.50, 0.62, OPEN)],
+    [(0.42, 0.58, HOLDS), (0.42, 0.42, MIXED), (0.1, 0.6, MIXED), (0.50, 0.62, OPEN)],
 )
 def test_c11_roteqnet_rises_from_40_to_60_percent(start, end, expected):
     cells = attacked(
@@ -378,7 +486,7 @@ def test_c11_roteqnet_rises_from_40_to_60_percent(start, end, expected):
 
 @pytest.mark.parametrize(
     ("gcnn", "stdcnn", "expected"),
-    [(-0.3, -0.1, HOLDS), (-0.3, -0.5, FAILS), (0.2, 0.1, FAILS), (-0.2, -0.2, OPEN)],
+    [(-0.3, -0.1, HOLDS), (-0.3, -0.5, MIXED), (0.2, 0.1, FAILS), (-0.2, -0.2, OPEN)],
 )
 def test_c12_accuracy_falls_with_range(gcnn, stdcnn, expected):
     slopes = {"gcnn": gcnn, "stdcnn": stdcnn}
@@ -389,8 +497,8 @@ def test_c12_accuracy_falls_with_range(gcnn, stdcnn, expected):
     assert found.verdict == expected
     falls = "p < 0.001" if gcnn < 0 else "p 1.000"
     assert found.words.count(f"Page's test that it falls {falls} (5 seeds)") == 2
-    slopes = [float(slope) for slope in re.findall(r"Theil-Sen ([+-][0-9.]+) points", found.words)]
-    assert slopes == pytest.approx([100 * gcnn] * 2, abs=3)
+    sign = "-" if gcnn < 0 else "+"
+    assert found.words.count(f"rank correlation with the range {sign}") == 2
 
 
 @pytest.mark.parametrize(
@@ -423,7 +531,7 @@ def test_difference_in_differences(name, attack, trial, extra, expected):
 
 @pytest.mark.parametrize(
     ("extras", "expected"),
-    [((0.2, 0.2), HOLDS), ((0.2, -0.2), FAILS), ((0.2, 0.0), OPEN), ((0.2,), UNKNOWN)],
+    [((0.2, 0.2), HOLDS), ((0.2, -0.2), MIXED), ((0.2, 0.0), OPEN), ((0.2,), UNKNOWN)],
 )
 def test_b3_both_matched_pairs_count(extras, expected):
     matched = (
@@ -486,26 +594,70 @@ def test_b6_says_which_networks_were_not_tested_on_upright_digits():
 
 
 def test_rows_that_are_mixed_leave_a_claim_unmeasured():
-    cells = clean(["stdcnn", *EQUIVARIANT], (0.0, 20.0), lambda model, x: 0.9)
-    rows = planted(cells)
+    rows = planted(rotations({}))
     found = verdict("C1", pl.concat([rows, rows]))
     assert (found.verdict, found.words) == (UNKNOWN, "rows differ in more than the seed.")
 
 
+@pytest.mark.parametrize(("edge", "expected"), [(0.1, HOLDS), (-0.1, FAILS), (0.0, OPEN)])
+def test_c14_augmentation_helps(edge, expected):
+    xs = (60.0, 180.0)
+    cells = clean(EQUIVARIANT, xs, lambda m, x: 0.8)
+    cells += clean(EQUIVARIANT, xs, lambda m, x: 0.8 + edge, None)
+    assert verdict("C14", planted(cells)).verdict == expected
+
+
+@pytest.mark.parametrize(("extra", "expected"), [(0.2, HOLDS), (-0.2, FAILS), (0.0, OPEN)])
+@pytest.mark.parametrize(("name", "model"), [("C15", "hnet"), ("C16", "ptn"), ("C17", "roteqnet")])
+def test_c15_to_c17_the_abstract_on_other_networks(name, model, extra, expected):
+    kinds = (("stdcnn", "table1"), (model, VARIANTS[model][0]))
+    cells = []
+    for attack in ("fgsm", "pgd"):
+        cells += attacked(
+            kinds,
+            (0.0, 180.0),
+            lambda m, x: 0.7 - (0.2 + extra * (m == model)) * x / 180,
+            attack,
+            0.1,
+        )
+    found = verdict(name, planted(cells))
+    assert (found.verdict, found.tier) == (expected, "fgsm and pgd")
+
+
+def test_from_0_to_180_degrees_is_not_to_90():
+    rows = planted(attacked(TABLE1, (0.0, 60.0, 90.0), falling(0.2), "pgd", 0.1))
+    assert verdict("B1", rows).verdict == UNKNOWN
+
+
+def far_away(nearer, seeds):
+    rows = []
+    for (model, _), x, seed in itertools.product(TABLE1, (0.0, 180.0), seeds):
+        one = Trial(**PAPER, model=model, train_rotation=x, seed=seed)
+        draw = np.random.default_rng([seed, int(x), len(model)])
+        far = np.abs(draw.normal(0.1 - nearer * (x > 0), 0.03, IMAGES))
+        far[:3] = np.inf  # nothing was found
+        for eps in (0.1, 0.3):
+            probe = Probe(attack="fmn", eps=eps, test_rotation=0.0, n_images=IMAGES)
+            rows.append(row(one, probe, flags="", distances=far.tolist()))
+    return frame(rows)
+
+
 @pytest.mark.parametrize(("nearer", "expected"), [(0.02, HOLDS), (-0.02, FAILS), (0.0, OPEN)])
 def test_b8_distances_to_the_boundary(nearer, expected):
-    rows = []
-    for model, _ in TABLE1:
-        for x in (0.0, 180.0):
-            for seed in SEEDS:
-                one = Trial(**PAPER, model=model, train_rotation=x, seed=seed)
-                draw = np.random.default_rng([seed, int(x), len(model)])
-                far = np.abs(draw.normal(0.1 - nearer * (x > 0), 0.03, IMAGES))
-                far[:3] = np.inf  # nothing was found
-                for eps in (0.1, 0.3):
-                    probe = Probe(attack="fmn", eps=eps, test_rotation=0.0, n_images=IMAGES)
-                    rows.append(row(one, probe, flags="", distances=far.tolist()))
-    assert verdict("B8", frame(rows)).verdict == expected
+    assert verdict("B8", far_away(nearer, SEEDS)).verdict == expected
+
+
+def test_distances_and_ratios_of_one_seed_are_not_taken_for_bits():
+    found = verdict("B8", far_away(0.02, [0]))
+    assert found.verdict == DESCRIBED
+    assert found.lower < -0.02 < found.upper
+    assert found.upper - found.lower < 0.01
+    ratio = verdict(
+        "B4", frame([r for x in (0.0, 180.0) for r in conditional(0, x, falling(0.2))])
+    )
+    assert ratio.verdict == DESCRIBED
+    assert ratio.lower < -0.2 < ratio.upper
+    assert ratio.upper - ratio.lower < 0.2
 
 
 @pytest.mark.parametrize(("loss", "expected"), [(0.1, HOLDS), (-0.1, FAILS), (0.0, OPEN)])
@@ -577,26 +729,24 @@ def test_p_is_adjusted_within_each_family():
     )
     tested = [one for one in together.values() if one.p is not None]
     assert {one.id for one in tested} == {"C6a", "C9", "C10a"}
-    assert together["C6a"].p == pytest.approx(3 * alone["C6a"].p)
+    family = sum(one.family == "pixels" for one in verdicts.CLAIMS)
+    assert together["C6a"].p == alone["C6a"].p  # whatever else was measured
+    (single,) = judged(rows, "C6a")
+    assert alone["C6a"].p == pytest.approx(family * single.p)
     assert together["C6a"].estimate == alone["C6a"].estimate
-
-
-def test_no_difference_is_rarely_called_one():
-    """Of each family; here that of pixels, with nothing true in it."""
-    wrong = 0
-    for study in range(60):
-        cells = attacked(TABLE1, (0.0, 180.0), crossing(0.0), probe={"n_images": 200})
-        cells += attacked(PAPERS_PAIR, (0.0, 180.0), crossing(0.0), probe={"n_images": 200})
-        found = verdicts.judge(planted(cells, seeds=range(3 * study, 3 * study + 3), between=0.02))
-        wrong += any(one.verdict in (HOLDS, FAILS) for one in found)
-    assert wrong <= 8  # 3 expected; more than 8 in less than 1% of such tests
 
 
 def test_words_explain_an_interval_that_excludes_0_and_decides_nothing():
     rows = planted(attacked(TABLE1, (0.0,), crossing(0.1)))
     part = evidence.Part("A - B", 0.02, 0.001, 0.039, 0.02, 0.98, 1_000, 3)
     open_claim = verdicts.Claim(
-        "X", "1", "rotations", "s", "r", lambda given: evidence.Evidence([part], [], given)
+        "X",
+        "1",
+        "rotations",
+        "s",
+        "r",
+        lambda given: evidence.Evidence([part], [], given),
+        [["fgsm"]],
     )
     (found,) = verdicts.judge(rows, [open_claim])
     assert (found.verdict, found.p) == (HOLDS, pytest.approx(0.04))
@@ -608,27 +758,15 @@ def test_words_explain_an_interval_that_excludes_0_and_decides_nothing():
     )
 
 
-def test_json_and_markdown_carry_the_same_outcomes():
-    found = verdicts.judge(planted(attacked(TABLE1, RANGES, crossing(0.1))))
-    read = json.loads(verdicts.as_json(found))
-    assert [verdicts.Outcome(**one) for one in read] == found
-    lines = verdicts.as_markdown(found).splitlines()
-    assert len(lines) == len(found) + 2
-    assert {line.replace("\\|", "").count("|") for line in lines} == {8}
-    (line,) = [line for line in lines if line.startswith("| C6a |")]
-    assert "**holds**" in line
-    assert " p < 0.001." in line
-    assert "mean over ranges" in line
-
-
-def test_json_knows_no_nan():
-    odd = verdicts.Outcome("X", "1", "s", UNKNOWN, "w", "r", estimate=float("nan"))
-    assert json.loads(verdicts.as_json([odd]))[0]["estimate"] is None
+def test_claims_are_readable_alone():
+    for one in verdicts.CLAIMS:
+        assert not one.sentence.startswith("So it does")
+        assert one.sentence.endswith((".", '."'))
 
 
 def test_every_claim_of_the_paper_quotes_it():
     paper = [one for one in verdicts.CLAIMS if one.figure != evidence.BEYOND]
-    assert {one.id.rstrip("ab") for one in paper} == {f"C{number}" for number in range(1, 14)}
+    assert {one.id.rstrip("ab") for one in paper} == {f"C{number}" for number in range(1, 18)}
     assert all('"' in one.sentence for one in paper)
 
 

@@ -141,7 +141,9 @@ def page(full, tmp_path_factory):
     with ThreadPoolExecutor() as pool:
         drawn, *_ = drawings(loaded, pool, {name: FIGURES[name] for name in SHOWN})
     path = tmp_path_factory.mktemp("page") / "report.html"
-    wide = pl.DataFrame({f"{of}_wilson_{end}": [0.95] * 3 for of in "abcdefgh" for end in "xy"})
+    wide = pl.DataFrame(
+        {f"{of}_{end}": [0.95] * 3 for of in "abcdefgh" for end in ("lower", "upper")}
+    )
     bundle = vl_convert.javascript_bundle()
     path.write_text(report(drawn, {}, loaded, Comparable(wide, []), OUTCOMES, bundle=bundle))
     return path.as_uri()

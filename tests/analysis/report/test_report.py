@@ -21,7 +21,7 @@ from rotgrid.spec import Trial
 from made_up import checks, table_of
 
 SHOWN = ("overview", "figure01", "figure10")
-MEASURED = (0.1234, 0.1, 0.15, 0.021, 3_000, 3, "Reaches this far.")
+MEASURED = (0.1234, 0.1, 0.15, 0.021, 3_000, 3, "Reaches this far.", "fast", "pgd")
 OUTCOMES = [
     Outcome("C1", "1 left", "A <sentence>", "holds", "Words.", "Refuted if not.", *MEASURED),
     Outcome("C2", "10, 11", "Another", "holds", "More words.", "Never."),
@@ -119,7 +119,7 @@ def test_everything_that_scrolls_or_is_a_part_has_a_name(elements):
 
 
 def test_claims_stand_with_their_numbers_and_what_would_refute_them(page):
-    assert "Of 3 claims: 2 hold, 1 is not measured." in page
+    assert "3 claims, judged 2 times by recipe and attack: holds (2), not measured (1)." in page
     assert page.count('<table class="claims">') == 2
     tables = re.findall(r'<table class="claims">(.*?)</table>', page, re.DOTALL)
     first, second, third = [row for table in tables for row in table.split("<tr id=")[1:]]
@@ -129,8 +129,9 @@ def test_claims_stand_with_their_numbers_and_what_would_refute_them(page):
         assert text in first
     scope = '<span class="muted">Reaches this far.</span>'
     assert f"Words.<br>p 0.021, n 3,000, seeds 3<br>{scope}" in first
+    assert "<td>fast; pgd</td>" in first
     assert '<a href="#figure10">Figures 10, 11</a>' in second
-    assert "<td>No rows.</td>" in third
+    assert '<td class="numbers">No rows.</td>' in third
     signs = re.findall(r'<span aria-hidden="true">(.)</span> ([^<]+)</td>', "".join(tables))
     assert signs == [("\u2713", "holds"), ("\u2713", "holds"), ("\u2013", "not measured")]
 

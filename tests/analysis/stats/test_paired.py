@@ -1,25 +1,14 @@
 import numpy as np
 import polars as pl
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, ttest_1samp
 
 from analysis.stats import paired
-from analysis.stats.intervals import CELLS, newcombe
 from rotgrid.spec import Probe, Trial
 
 from made_up import frame, row
 
 GCNN, STDCNN = pl.col("model") == "gcnn", pl.col("model") == "stdcnn"
-
-
-@pytest.mark.parametrize(("b", "c"), [(0, 0), (5, 0), (3, 9), (120, 90), (1, 1)])
-def test_mcnemar_is_the_exact_binomial_test(b, c):
-    tests = paired.mcnemar(b, c)
-    if b + c:
-        sides = [binomtest(b, b + c, alternative=side).pvalue for side in ("greater", "less")]
-        assert tests == pytest.approx(tuple(sides))
-    else:
-        assert tests == (1, 1)
 
 
 def measured(model, correct, seed=0, **probe):
@@ -44,20 +33,16 @@ def test_bits_come_back_in_test_order_by_seed():
         paired.bits(pl.concat([rows, rows]))
 
 
-def test_a_single_pair_has_newcombes_interval_and_mcnemars_test():
+def test_a_single_pair_is_described_by_the_interval_over_its_images():
     draw = np.random.default_rng(2)
     first, second = draw.random(400) < 0.9, draw.random(400) < 0.8
-    cells = (sum(first & second), sum(first & ~second), sum(~first & second))
-    cells = tuple(int(cell) for cell in cells)
     rows = frame([measured("gcnn", first), measured("stdcnn", second)])
     (found,) = paired.differences(rows, GCNN, STDCNN, ["test_rotation"]).iter_rows(named=True)
-    counts = pl.DataFrame([(*cells, 400 - sum(cells))], schema=CELLS, orient="row")
-    lower, upper = newcombe()
-    interval = counts.select(lower=lower, upper=upper).row(0)
-    assert (found["lower"], found["upper"]) == pytest.approx(interval)
-    assert found["p"] == pytest.approx(binomtest(cells[1], cells[1] + cells[2]).pvalue)
-    assert found["difference"] == pytest.approx(first.mean() - second.mean())
-    assert (found["n"], found["seeds"]) == (400, 1)
+    each = first.astype(float) - second
+    theirs = ttest_1samp(each, 0).confidence_interval(0.95)
+    assert (found["lower"], found["upper"]) == pytest.approx((theirs.low, theirs.high), abs=5e-4)
+    assert found["difference"] == pytest.approx(each.mean())
+    assert (found["n"], found["seeds"], found["p"]) == (400, 1, None)
 
 
 def test_differences_are_of_the_seeds_that_both_have():
@@ -75,7 +60,24 @@ def test_differences_are_of_the_seeds_that_both_have():
 
 def test_networks_tested_on_other_numbers_of_images_are_not_paired():
     first, second = np.arange(300) < 240, np.arange(100) < 50
-    found = paired.compare(*(paired.bits(frame([measured("gcnn", of)])) for of in (first, second)))
+    one, other = (paired.bits(frame([measured("gcnn", of)])) for of in (first, second))
+    found = paired.contrast([(1.0, one, "a"), (-1.0, other, "b")])
     error = (0.8 * 0.2 / 299 + 1 / 299 / 300 + 0.25 / 99 + 1 / 99 / 100) ** 0.5
-    assert found.difference == pytest.approx(0.3)
-    assert found.lower == pytest.approx(0.3 - 1.9659 * error, abs=1e-3)
+    assert found.value == pytest.approx(0.3)
+    assert found.error == pytest.approx(error)
+
+
+def test_one_term_of_bits_is_a_share():
+    values = {0: np.arange(50) < 40.0}
+    found = paired.contrast([(1.0, {s: of.astype(float) for s, of in values.items()}, "a")])
+    wilson = binomtest(40, 50).proportion_ci(method="wilson")
+    assert found.interval() == pytest.approx((wilson.low, wilson.high))
+
+
+def test_the_image_that_is_added_is_measured_in_the_unit_of_the_values():
+    far = np.random.default_rng(0).random(40)
+    errors = {
+        unit: paired.contrast([(1.0, {0: unit * far}, "a"), (-1.0, {0: 0 * far}, "b")]).error
+        for unit in (0.1, 1.0)
+    }
+    assert errors[0.1] == pytest.approx(0.1 * errors[1.0])

@@ -1,14 +1,17 @@
+import numpy as np
 import polars as pl
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import norm
 
+from analysis.stats import seeds
+from analysis.stats.intervals import score
 from analysis.stats.summary import SUMMARY, of_classes, summary
 from rotgrid.spec import Probe, Trial
 
 from made_up import frame, row
 
 
-def test_summary_is_the_mean_over_seeds_with_spread_counts_and_interval():
+def test_summary_is_the_mean_over_seeds_with_spread_and_interval():
     rows = pl.DataFrame(
         {
             "model": ["b", "a", "a"],
@@ -21,21 +24,46 @@ def test_summary_is_the_mean_over_seeds_with_spread_counts_and_interval():
     )
     first, second = summary(rows, ["model"]).iter_rows(named=True)
     assert list(first) == ["model", *SUMMARY]
-    interval = binomtest(200, 300).proportion_ci(method="wilson")
+    lower, upper = score(0.625, 100, norm.ppf(0.975))
     assert first == {
         "model": "a",
         "accuracy": pytest.approx(0.625),
         "accuracy_min": 0.5,
         "accuracy_max": 0.75,
         "seeds": 2,
-        "n": 300,
-        "n_correct": 200,
-        "wilson_lower": pytest.approx(interval.low, abs=1e-12),
-        "wilson_upper": pytest.approx(interval.high, abs=1e-12),
+        "n": 100,
+        "lower": pytest.approx(lower),
+        "upper": pytest.approx(upper),
+        "interval": "images of one network",
         "flags": "repeat",
     }
     assert (second["model"], second["accuracy"], second["seeds"]) == ("b", 0.5, 1)
-    assert second["flags"] == ""
+    assert (second["flags"], second["interval"]) == ("", "images")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_intervals_of_many_conditions_are_those_of_each_alone(count):
+    draw = np.random.default_rng(count)
+    levels = [0.0, 0.02, 0.6, 0.97, 1.0]
+    table = draw.random((5, count, 45)) < np.array(levels)[:, None, None]
+    rows = pl.DataFrame(
+        [
+            (level, seed, 45, int(bits.sum()), np.packbits(bits).tobytes(), 0.0, "")
+            for level, of in zip(levels, table, strict=True)
+            for seed, bits in enumerate(of)
+        ],
+        schema=["level", "seed", "n", "n_correct", "correct", "eps", "flags"],
+        orient="row",
+    )
+    found = summary(rows, ["level"])
+    for bits, lower, upper in zip(table, found["lower"], found["upper"], strict=True):
+        assert (lower, upper) == pytest.approx(seeds.share(bits.astype(float)).interval())
+    covers = {"seeds and images"} if count >= seeds.FEWEST else {"images"}
+    assert set(found["interval"]) == covers
+    bare = rows.with_columns(correct=pl.when(pl.col("seed") > 0).then("correct"))
+    assert set(summary(bare, ["level"])["interval"]) == (
+        {"images"} if count == 1 else {"images of one network"}
+    )
 
 
 def test_summary_joins_the_flags_of_all_seeds_where_pixels_were_attacked():

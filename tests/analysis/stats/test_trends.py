@@ -1,5 +1,7 @@
 """Trends with known answers, and that of scipy for everything."""
 
+import itertools
+
 import numpy as np
 import polars as pl
 import pytest
@@ -13,77 +15,54 @@ X = [0.0, 15.0, 30.0, 60.0, 180.0]
 def long(table, x=X):
     """Rows of a table (seeds, x)."""
     cells = [(s, x[i], float(v)) for s, line in enumerate(table) for i, v in enumerate(line)]
-    schema = ["seed", "train_rotation", "y"]
-    return pl.DataFrame(cells, schema=schema, orient="row").with_columns(model=pl.lit("gcnn"))
+    return pl.DataFrame(cells, schema=["seed", "train_rotation", "y"], orient="row")
 
 
-def found(rows):
-    return trends.trend(rows, "train_rotation", "y", ["model"]).row(0, named=True)
+def test_slope_weights_are_least_squares():
+    line = 0.9 - 0.001 * np.array(X) + np.random.default_rng(0).normal(0, 0.05, 5)
+    assert line @ trends.slope_weights(X) == pytest.approx(stats.linregress(X, line).slope)
 
 
-def test_slopes_and_ranks_are_scipys():
-    draw = np.random.default_rng(0)
-    table = 0.9 - 0.001 * np.array(X) + draw.normal(0, 0.05, (4, 5))
-    one = found(long(table))
-    slopes = [stats.linregress(X, line).slope for line in table]
-    theirs = stats.ttest_1samp(slopes, 0).confidence_interval(0.95)
-    assert one["slope"] == pytest.approx(np.mean(slopes))
-    assert (one["lower"], one["upper"]) == pytest.approx((theirs.low, theirs.high))
-    assert one["rank"] == pytest.approx(stats.spearmanr(X, table.mean(0)).statistic)
-    assert table[0] @ trends.slope_weights(X) == pytest.approx(slopes[0])
+def test_a_perfect_order_of_six_is_one_of_720():
+    rank, below, above = trends.rank_correlation(range(6), [9, 7, 5, 4, 2, 1])
+    assert rank == pytest.approx(-1)
+    assert below == pytest.approx(1 / 720)
+    assert above == pytest.approx(1)
 
 
-def test_theil_sen_and_page_are_scipys():
-    table = np.random.default_rng(0).normal(size=(4, 5)) - 0.02 * np.array(X)
-    one = found(long(table))
-    line = stats.theilslopes(table.mean(0), X)
-    for name, theirs in zip(
-        trends.TESTS, (line.slope, line.low_slope, line.high_slope), strict=False
-    ):
-        assert one[name] == pytest.approx(theirs)
-    assert one["p_rises"] == pytest.approx(stats.page_trend_test(table).pvalue)
-    falling = stats.page_trend_test(table, predicted_ranks=[5, 4, 3, 2, 1]).pvalue
-    assert one["p_falls"] == pytest.approx(falling)
-    assert one["blocks"] == 4
+@pytest.mark.parametrize("y", [[3, 1, 2, 5, 4], [1, 1, 2, 2, 3], [2, 2, 2, 2, 1]])
+def test_the_test_is_over_all_orders(y):
+    rank, below, above = trends.rank_correlation(range(5), y)
+    all_orders = [stats.spearmanr(range(5), of).statistic for of in itertools.permutations(y)]
+    assert rank == pytest.approx(stats.spearmanr(range(5), y).statistic)
+    assert below == pytest.approx(np.mean([of <= rank + 1e-9 for of in all_orders]))
+    assert above == pytest.approx(np.mean([of >= rank - 1e-9 for of in all_orders]))
 
 
-def test_of_two_seeds_that_rise_alike_one_order_in_36_does():
-    one = found(long([[1, 2, 3], [4, 5, 9]], X[:3]))
-    assert one["p_rises"] == pytest.approx(1 / 36)
-    assert one["p_falls"] == pytest.approx(1)
-    assert one["rank"] == pytest.approx(1)
+def test_of_many_values_orders_are_drawn():
+    _, below, above = trends.rank_correlation(range(14), range(14))
+    assert (below, above) == (1, pytest.approx(1 / (trends.PERMUTATIONS + 1)))
 
 
-def test_one_wild_range_does_not_move_the_slope_of_theil_and_sen():
-    line = 0.9 - 0.001 * np.array(X)
-    wild = line.copy()
-    wild[2] = 0.1
-    assert found(long([line, line]))["theil_sen"] == pytest.approx(-0.001)
-    assert found(long([wild, wild]))["theil_sen"] == pytest.approx(-0.001)
-    assert found(long([wild, wild]))["slope"] != pytest.approx(-0.001, rel=0.05)
-
-
-def test_seeds_that_lack_a_range_are_no_blocks():
-    rows = long(np.random.default_rng(0).normal(size=(4, 5)))
-    lacking = rows.filter((pl.col("seed") != 2) | (pl.col("train_rotation") != 30))
-    assert found(lacking)["blocks"] == 3
-    assert found(lacking.filter(pl.col("seed") >= 2))["p_falls"] is None
+def test_what_is_constant_goes_with_nothing():
+    assert trends.rank_correlation([1, 2, 3], [5, 5, 5]) == (0, 1, 1)
 
 
 @pytest.mark.parametrize(
     ("seeds", "said"),
-    [
-        (1, "one seed: no test over seeds"),
-        (2, "Page's test that it falls p < 0.001 (2 seeds, these networks only)"),
-        (3, "Page's test that it falls p < 0.001 (3 seeds)"),
-    ],
+    [(1, ""), (2, ""), (3, ", Page's test that it falls p < 0.001 (3 seeds)")],
 )
-def test_words_say_what_few_seeds_are_worth(seeds, said):
+def test_words_test_nothing_below_three_seeds(seeds, said):
     line = 0.9 - 0.001 * np.array(X)
     words = trends.words(long([line] * seeds), "y", "falls")
-    assert words == (
-        f"Theil-Sen -18.0 points from 0 to 180° [-18.0, -18.0], rank correlation -1.00, {said}"
-    )
+    assert words == f"rank correlation with the range -1.00{said}"
+
+
+def test_seeds_that_lack_a_range_are_not_tested():
+    table = np.random.default_rng(0).normal(size=(4, 5))
+    lacking = long(table).filter((pl.col("seed") != 2) | (pl.col("train_rotation") != 30))
+    theirs = stats.page_trend_test(table[[0, 1, 3]]).pvalue
+    assert f"rises p {theirs:.3f} (3 seeds)" in trends.words(lacking, "y", "rises")
 
 
 def test_two_ranges_are_no_trend():

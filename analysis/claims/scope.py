@@ -1,0 +1,37 @@
+"""How far a verdict reaches, in words."""
+
+import polars as pl
+
+from analysis.claims.evidence import Evidence, flagged
+from analysis.rows import phrases
+from analysis.rows.selection import FIRST
+from analysis.stats import seeds
+
+FEW_IMAGES = 1_000
+"""Fewer are named beside a verdict."""
+
+
+def scope(found: Evidence) -> str:
+    """How far a verdict reaches: seeds, data, unit of eps, and what was left out, in words."""
+    rows = found.rows
+    words = [seeds.scope([part.seeds for part in found.parts]), _setting(rows)]
+    if "mnist5k" in set(rows["data"]):
+        words.append("quickstart data: no verdict on MNIST")
+    if (few := min(part.n for part in found.parts)) < FEW_IMAGES:
+        words.append(f"few images ({few:,} each)")
+    attacked = rows.filter(pl.col("eps") > 0)
+    words += [f"eps in {unit} units" for unit in attacked["eps_unit"].unique()]
+    if left_out := attacked.filter(flagged())["trial"].n_unique():
+        words.append(f"{left_out} flagged networks left out")
+    if attacked["flags"].null_count():
+        words.append("not all networks checked for masked gradients")
+    return "; ".join(words)
+
+
+def _setting(rows: pl.DataFrame) -> str:
+    """Data, training images, and variants other than the first."""
+    kinds = rows.select("model", "variant").unique().sort("model", "variant").iter_rows()
+    others = [f"{model} {variant}" for model, variant in kinds if variant != FIRST.get(model)]
+    data = f"{phrases.listed(sorted(set(rows['data'])))}, {phrases.span(rows['train_size'])}"
+    variants = f", {phrases.listed(others)}" if others else ""
+    return f"{data} training images{variants}"
