@@ -169,7 +169,7 @@ def test_pictures_are_as_large_as_what_the_stored_rows_give(picture, figure, pla
     assert (ROOT / f"docs/{picture}.png").read_bytes()[size] == drawn[size]
     if picture == "architectures":
         assert "![Accuracy of the six architectures" in WORDS
-        assert found[figure].table["model"].n_unique() == 6
+        assert found.drawn[figure].table["model"].n_unique() == 6
 
 
 def test_every_fault_has_a_test():

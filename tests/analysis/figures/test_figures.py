@@ -11,6 +11,7 @@ from analysis.figures import panels
 from analysis.figures.registry import FIGURES
 from analysis.report import methods
 from analysis.rows import selection
+from analysis.rows.overview import overview
 from analysis.rows.selection import NotMeasured
 from analysis.stats import paired
 from rotgrid.spec import Probe
@@ -533,7 +534,7 @@ def test_words_of_another_version_are_shown_as_they_are(full, name):
         with contextlib.suppress(NotMeasured):
             drawn.append(json.dumps(figure.draw(rows, *empty).to_dict(validate=False)))
     assert drawn
-    notes = "".join(methods.notes(rows))
+    notes = "".join(methods.notes(overview(rows)))
     verdicts.judge(rows)
     assert STRANGE in notes
 
