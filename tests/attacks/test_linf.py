@@ -77,11 +77,15 @@ def test_other_errors_are_not_tried_again():
 
 
 TRIAL = Trial(model="stdcnn", data="mnist5k")
+ROUNDING = 1e-6
+"""In pixel units: some processors add up a batch of another size in another order."""
 
 
 def rows(net, digits, probes):
     found = evaluation.measure(net, digits, TRIAL, probes, lambda name: models.build(name))
-    return {row["probe"]: (row["correct"], row["distances"]) for part in found for row in part}
+    every = [row for part in found for row in part]
+    distances = [distance for row in every for distance in row["distances"] or []]
+    return {row["probe"]: row["correct"] for row in every}, distances
 
 
 @pytest.mark.parametrize("attack", sorted({*ATTACKS} - {"equivariance"}))
@@ -102,14 +106,18 @@ def test_rows_of_every_attack_are_the_same_where_memory_is_short(
         for rule in (("true", "predicted") if attack in PREDICTED else ("true",))
     ]  # fmt: skip
     cramped = Cramped(trained, 16)
-    assert rows(cramped, digits, probes) == rows(trained, digits, probes)
+    correct, distances = rows(cramped, digits, probes)
+    expected_correct, expected_distances = rows(trained, digits, probes)
+    assert correct == expected_correct
+    assert distances == pytest.approx(expected_distances, abs=ROUNDING)
     assert max(cramped.asked) > 16
 
 
 def test_what_is_asked_alone_fits_too(trained, test_set):
     cramped = Cramped(trained, 16)
     for found in (first_order, distances):
-        assert torch.equal(found(cramped, *test_set), found(trained, *test_set))
+        in_parts, at_once = found(cramped, *test_set), found(trained, *test_set)
+        assert torch.allclose(in_parts, at_once, rtol=0, atol=ROUNDING)
     assert torch.equal(
         attacks.predicted(cramped, test_set[0]), attacks.predicted(trained, test_set[0])
     )
@@ -119,4 +127,4 @@ def test_what_is_asked_alone_fits_too(trained, test_set):
 def test_the_attack_batch_changes_no_distance(trained, test_set, batch, monkeypatch):
     whole = distances(trained, *test_set, steps=5)
     monkeypatch.setitem(linf.ATTACK_BATCH, "cpu", batch)
-    assert torch.equal(distances(trained, *test_set, steps=5), whole)
+    assert torch.allclose(distances(trained, *test_set, steps=5), whole, rtol=0, atol=ROUNDING)
