@@ -378,3 +378,26 @@ def test_prices_of_the_grids(name):
     text = (ROOT / "docs/grids.md").read_text().partition(f"## `grids/{name}.yaml`")[2]
     table = text.partition("## `grids/")[0]
     assert [line for line in table.splitlines() if line.startswith("| ")][1:] == prices(name)
+
+
+def reached():
+    """The table of docs/study: what a recipe reaches without attack, rotated as in training."""
+    rows = analysis.load(ROOT / "docs/study").filter(
+        pl.col("attack") == "none", pl.col("test_rotation") == pl.col("train_rotation")
+    )
+    lines = []
+    for (model, variant, recipe, x), own in rows.sort("model", "train_rotation").group_by(
+        "model", "variant", "recipe", "train_rotation", maintain_order=True
+    ):
+        own = own.sort("seed")
+        shares = ", ".join(f"{share:.2%}" for share in own["n_correct"] / own["n"])
+        lines.append(
+            f"| `{model}` | `{variant}` | `{recipe}` | ±{x:g}° | {own['n'][0]:,} | {shares} |"
+        )
+    return lines
+
+
+def test_what_recipes_reach_is_what_the_stored_rows_say():
+    """If this fails: the table in docs/study/README.md should have these lines."""
+    text = (ROOT / "docs/study/README.md").read_text()
+    assert [line for line in text.splitlines() if line.startswith("| `")] == reached()
