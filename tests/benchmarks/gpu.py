@@ -59,8 +59,8 @@ def same_as_cpu(images, labels, gpu):
     images = (images + 0.1 * noise).clamp(0, 1)
     for model in PAPER:
         net = models.build(model, VARIANT.get(model)).eval()
-        on_cpu = attacks.threat.input_gradient(net, images, labels, "margin")
-        on_gpu = attacks.threat.input_gradient(
+        on_cpu = attacks.linf.input_gradient(net, images, labels, "margin")
+        on_gpu = attacks.linf.input_gradient(
             net.to(gpu), images.to(gpu), labels.to(gpu), "margin"
         )
         check(f"{model}: logits against the CPU", relative(on_gpu[0], on_cpu[0]), 1e-4)
@@ -188,12 +188,12 @@ def attack_speeds(digits, seconds):
     for model in PAPER:
         net = models.build(model, VARIANT.get(model)).cuda().eval()
         found = []
-        for network in (net, attacks.threat.lowered(net)):
-            with attacks.threat.frozen(net):
-                attacks.threat.input_gradient(network, images, labels, "ce")
+        for network in (net, attacks.linf.lowered(net)):
+            with attacks.linf.frozen(net):
+                attacks.linf.input_gradient(network, images, labels, "ce")
                 start, done = time.perf_counter(), 0
                 while (took := time.perf_counter() - start) < seconds:
-                    attacks.threat.input_gradient(network, images, labels, "ce")
+                    attacks.linf.input_gradient(network, images, labels, "ce")
                     done += len(images)
             found.append(done / took)
         print(f"| `{model}` | {found[0]:,.0f} | {found[1]:,.0f} |", flush=True)
