@@ -22,5 +22,3 @@ READS = (
     CLEAN | pl.col("attack").is_in(WITHOUT_EPS) | (ATTACKED & (SAME_RANGE | NO_ADVERSARY))
 ) & TURNED
 """Whether a claim may read a row."""
-IMAGES = ("correct", "distances")
-"""The columns of single images that claims compare."""

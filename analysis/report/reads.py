@@ -17,20 +17,18 @@ ROWS = ATTACK.is_in(WHOLE) | PLAIN
 """Every row that a figure or claim reads, and more: one simple question is answered faster than
 those of all figures."""
 
-
-IMAGES = claims.READS | pl.any_horizontal(
+DISTANCES = claims.READS | pl.any_horizontal(
     pl.all_horizontal(*figure.reads) for figure in FIGURES.values() if figure.images
 )
-"""Every row of which a figure or claim reads the distances of single images; the outcomes are read
-of all, since intervals over seeds need them."""
-
+"""Every row of which a figure or claim reads the distances of single images. Their outcomes are
+read of all rows: intervals over seeds need them."""
 
 WANTED = Wanted(
     ROWS,
     [*COLUMNS, "class_n", "class_n_correct"],
     {
-        "correct": ROWS,
-        "distances": IMAGES,
+        "correct": ROWS,  # all that are read; named so that they are copied, and little is held
+        "distances": DISTANCES,
         **dict.fromkeys(("class_n", "class_n_correct"), worst.ATTACKED),
     },
 )

@@ -60,9 +60,7 @@ def same_as_cpu(images, labels, gpu):
     for model in PAPER:
         net = models.build(model, VARIANT.get(model)).eval()
         on_cpu = attacks.linf.input_gradient(net, images, labels, "margin")
-        on_gpu = attacks.linf.input_gradient(
-            net.to(gpu), images.to(gpu), labels.to(gpu), "margin"
-        )
+        on_gpu = attacks.linf.input_gradient(net.to(gpu), images.to(gpu), labels.to(gpu), "margin")
         check(f"{model}: logits against the CPU", relative(on_gpu[0], on_cpu[0]), 1e-4)
         check(f"{model}: input gradient against the CPU", relative(on_gpu[1], on_cpu[1]), 1e-3)
     angles = draw_angles(len(images), 180.0, "test")
