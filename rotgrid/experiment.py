@@ -23,8 +23,8 @@ from rotgrid.results.failures import MachineError
 from rotgrid.results.provenance import provenance
 from rotgrid.results.storage import Root
 from rotgrid.spec import Probe, Trial, digest
-from rotgrid.spec.recipes import recipe_of
-from rotgrid.spec.vocabulary import VARIANTS, DataName, ModelName
+from rotgrid.spec.datasets import DataName
+from rotgrid.spec.models import MODELS, ModelName, recipe_of
 from rotgrid.training import fit, ignore
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -223,7 +223,7 @@ def source_of(trial: Trial, model: ModelName) -> Trial:
     seed is the same, or the next one if the model and variant are the same.
     """
     own, other = recipe_of(trial.recipe, trial.model), recipe_of(trial.recipe, model)
-    variant = VARIANTS[model][0]
+    variant = MODELS[model].default
 
     def longer(amount: int) -> int:
         return max(1, round(amount * other.epochs / own.epochs)) if amount else 0

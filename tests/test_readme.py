@@ -22,7 +22,8 @@ from rotgrid.cost import speed, tables
 from rotgrid.grid.problems import GridError
 from rotgrid.results import storage
 from rotgrid.results.columns import column_table
-from rotgrid.spec.vocabulary import ATTACK_REVISIONS, VARIANTS
+from rotgrid.spec.attacks import ATTACKS
+from rotgrid.spec.models import MODELS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -44,7 +45,9 @@ def test_columns_are_those_of_the_schema():
     assert lines == [line for line in evaluations if line in lines]
 
 
-@pytest.mark.parametrize(("model", "variant"), [(m, v) for m, vs in VARIANTS.items() for v in vs])
+@pytest.mark.parametrize(
+    ("model", "variant"), [(name, v) for name, model in MODELS.items() for v in model.variants]
+)
 def test_parameter_counts_are_true(model, variant):
     count = models.count_parameters(models.build(model, variant))
     assert f"| `{model}` | `{variant}` | {count:,} |" in README
@@ -247,7 +250,7 @@ def test_stored_rows_are_those_of_the_grid(name):
         for file in storage.names(ROOT / "docs" / name, "grids", ".yaml")
     ]
     revised = [
-        sum(p.attack in ATTACK_REVISIONS for ps in plan.trials.values() for p in ps)
+        sum(ATTACKS[p.attack].revision > 1 for ps in plan.trials.values() for p in ps)
         for plan in grids
     ]
     problems = analysis.problems(ROOT / "docs" / name)

@@ -9,7 +9,7 @@ from analysis.claims.evidence import Claim, Either, Evidence, Wanted, against, e
 from analysis.rows.conditions import NO_ADVERSARY, SAME_RANGE, SMALL, UPRIGHT
 from analysis.rows.selection import FIRST, NotMeasured, of_variants, where
 from analysis.rows.vocabulary import label
-from rotgrid.spec.vocabulary import DATA
+from rotgrid.spec.datasets import DATA
 
 EQUIVARIANT = ("gcnn", "hnet", "ptn", "roteqnet")
 """The rotation-equivariant networks of the paper."""

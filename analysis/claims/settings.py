@@ -3,14 +3,15 @@ how they were attacked (tier). A setting's name and rows depend on no other sett
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any
 
 import polars as pl
 
 from analysis.rows.selection import OF_RECIPE, kind_as_of_first_model
 from rotgrid.spec import Probe
-from rotgrid.spec.recipes import ORIGINALS, RecipeName, canonical, recipe_of
-from rotgrid.spec.vocabulary import DATA, MODELS
+from rotgrid.spec.datasets import DATA
+from rotgrid.spec.models import MODELS, canonical, recipe_of
+from rotgrid.spec.recipes import RECIPE_NAMES
 
 TRAINED = (
     "data",
@@ -63,7 +64,7 @@ def recipes(rows: pl.DataFrame, free: Sequence[str] = ()) -> dict[str, pl.DataFr
 def _recipes_of(kind: Mapping[str, Any], originals: bool) -> list[str]:
     """The recipe that is stored, and `original` if it is the same for this model."""
     stored = str(kind["recipe"])
-    known = kind["model"] in ORIGINALS and stored in get_args(RecipeName)
+    known = kind["model"] in MODELS and stored in RECIPE_NAMES
     if originals and known and canonical("original", kind["model"]) == stored != "original":
         return [stored, "original"]
     return [stored]
@@ -74,8 +75,8 @@ def recipe_name(kind: Mapping[str, Any], free: Sequence[str] = ()) -> str:
     that a recipe sets for a model by itself are those of the first model that follows it alike."""
     followed = kind_as_of_first_model(dict(kind))
     usual: dict[str, object] = {"data": "mnist", "train_steps": 0, "precision": "float32"}
-    if kind["recipe"] in get_args(RecipeName):
-        recipe = recipe_of(kind["recipe"], MODELS[0])
+    if kind["recipe"] in RECIPE_NAMES:
+        recipe = recipe_of(kind["recipe"], next(iter(MODELS)))
         usual |= {name: getattr(recipe, name) for name in OF_RECIPE}
     if kind["data"] in DATA:
         usual["train_size"] = DATA[kind["data"]].train
@@ -110,7 +111,7 @@ def tiers(rows: pl.DataFrame, attacks: Sequence[str]) -> Iterator[tuple[str, str
 
 def unusual(attack: str, values: Sequence[object]) -> str:
     """How an attack was run (`ATTACKED`), as far as that is not its usual way."""
-    probe = Probe(attack=attack)  # type: ignore[arg-type]  # a word of rows that were read
+    probe = Probe(attack=attack)
     return ", ".join(
         WORDS.get(name, "{}").format(value)
         for name, value in zip(ATTACKED, values, strict=True)

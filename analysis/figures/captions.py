@@ -12,6 +12,7 @@ from analysis.rows.phrases import listed, plural, span
 from analysis.rows.selection import CONDITIONS
 from analysis.stats.summary import joined_flags
 from rotgrid.spec import LATER
+from rotgrid.spec.attacks import ATTACKS
 
 LINES = (
     "Line: mean over seeds. Whisker: least to greatest seed. Band: 95% interval over seeds and "
@@ -147,39 +148,19 @@ def _settings(rows: pl.DataFrame) -> str:
 
 def _effort(attack: str, rows: pl.DataFrame) -> list[str]:
     """How much the attack tries."""
-    steps, restarts = plural(rows["steps"], "step"), rows["restarts"]
-    turns = f"[-x, x] degrees, x = {span(rows['test_rotation'])}"
-    shifts = f"[-t, t] pixels, t = {span(rows['test_translation'])}"
-    climb = [steps, _starts(restarts)]
-    match attack:
-        case "noise" | "sign-noise":
-            return [plural(restarts.clip(lower_bound=1), "draw")]
-        case "fgsm":
-            return ["1 step"]
-        case "bim":
-            return ["steps of 1/255 from the image itself"]
-        case "pgd" | "fmn-pgd" | "apgd" | "transfer":
-            return climb
-        case "square":
-            return [f"{span(rows['steps'])} queries", _starts(restarts.clip(lower_bound=1))]
-        case "fmn":
-            return [steps]
-        case "strong":
-            return [f"{steps}; Fast minimum norm, Auto-PGD without and with targets, Square"]
-        case "rotation-grid":
-            return [f"over all whole degrees in {turns}"]
-        case "translation-grid":
-            return [f"over all whole pixels in {shifts}, along both axes"]
-        case "spatial-grid":
-            return [f"over 31 turns in {turns}, times 5 x 5 shifts in {shifts}"]
-        case "worst-of-10":
-            return [f"drawn from {turns}, and {shifts}"]
-        case "spatial-pgd":
-            around = f"around the worst whole degree in {turns}"
-            return [*climb, around, f"around 10 draws of such turns and of shifts in {shifts}"]
-        case "diagnostics":
-            return [f"of PGD with {climb[0]}", climb[1]]
-    return []
+    entry = ATTACKS.get(attack)
+    if entry is None or not entry.settings:
+        return []
+    restarts = rows["restarts"]
+    words = {
+        "steps": plural(rows["steps"], "step"),
+        "queries": f"{span(rows['steps'])} queries",
+        "starts": _starts(restarts),
+        "draws": plural(restarts, "draw"),
+        "rotations": f"[-x, x] degrees, x = {span(rows['test_rotation'])}",
+        "shifts": f"[-t, t] pixels, t = {span(rows['test_translation'])}",
+    }
+    return [entry.settings.format(**words)]
 
 
 def _starts(restarts: pl.Series) -> str:

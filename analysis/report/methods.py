@@ -7,10 +7,11 @@ from analysis.rows import phrases, vocabulary
 from analysis.rows.conditions import SPATIAL
 from analysis.rows.loading import Loaded
 from analysis.rows.overview import Overview
+from rotgrid.spec.attacks import ATTACKS
+from rotgrid.spec.models import MODELS
 from rotgrid.spec.recipes import RECIPES
-from rotgrid.spec.vocabulary import VARIANTS
 
-SEARCHES = ("pgd", "apgd", "square", "fmn", "fmn-pgd", "strong", "spatial-pgd")
+SEARCHES = tuple(name for name, attack in ATTACKS.items() if attack.searches)
 """Attacks that find the eps at which an image breaks."""
 NETWORK = ("model", "variant", "train_rotation", "adversary", "adversary_eps", "seed")
 QUICKSTART = "quickstart data: numbers are not MNIST test accuracy"
@@ -121,7 +122,7 @@ def _data(rows: pl.DataFrame) -> str:
 def _networks(rows: pl.DataFrame) -> list[str]:
     kinds = rows.group_by("model", "variant").agg("parameters").sort("model", "variant")
     sizes = {(model, variant): pl.Series(sizes) for model, variant, sizes in kinds.iter_rows()}
-    known = [(model, variant) for model, variants in VARIANTS.items() for variant in variants]
+    known = [(model, variant) for model in MODELS for variant in MODELS[model].variants]
     order = [kind for kind in known if kind in sizes]
     order += [kind for kind in sizes if kind not in known]
     return [

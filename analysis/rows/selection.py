@@ -1,15 +1,15 @@
 """Which rows a figure shows: comparable ones only, with words for every choice that was made."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from analysis.rows import vocabulary
 from analysis.rows.notes import LeftOut, Note, OtherVariants
 from rotgrid.spec import LATER
-from rotgrid.spec.recipes import ORIGINALS, RecipeName, canonical, recipe_of
-from rotgrid.spec.vocabulary import MODELS, VARIANTS
+from rotgrid.spec.models import MODELS, canonical, recipe_of
+from rotgrid.spec.recipes import RECIPE_NAMES
 
 SETTING = (
     "train_size",
@@ -52,7 +52,7 @@ CONDITIONS = (
 )
 """How networks were trained and tested, however often: what a variant was measured under."""
 
-FIRST: dict[str, str] = {model: variants[0] for model, variants in VARIANTS.items()}
+FIRST: dict[str, str] = {name: model.default for name, model in MODELS.items()}
 
 
 class NotMeasured(LookupError):
@@ -221,7 +221,7 @@ def _as_originals(kinds: list[dict[str, Any]]) -> list[dict[str, Any]]:
     Beside models trained as their authors did, such networks are called so again, unless other
     models were trained by that other recipe, too.
     """
-    named = [k for k in kinds if k["model"] in ORIGINALS and k["recipe"] in get_args(RecipeName)]
+    named = [k for k in kinds if k["model"] in MODELS and k["recipe"] in RECIPE_NAMES]
     others = {k["recipe"] for k in named if k["recipe"] != canonical("original", k["model"])}
     if "original" not in {kind["recipe"] for kind in kinds}:
         return kinds
@@ -235,9 +235,11 @@ def _as_originals(kinds: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def kind_as_of_first_model(kind: dict[str, Any]) -> dict[str, Any]:
     """A kind of training with what its recipe sets for the model as it is for the first model."""
-    if kind["recipe"] not in get_args(RecipeName) or kind["model"] not in ORIGINALS:
+    if kind["recipe"] not in RECIPE_NAMES or kind["model"] not in MODELS:
         return kind
-    own, first = (recipe_of(kind["recipe"], model) for model in (kind["model"], MODELS[0]))
+    own, first = (
+        recipe_of(kind["recipe"], model) for model in (kind["model"], next(iter(MODELS)))
+    )
     followed = {n: getattr(first, n) for n in OF_RECIPE if kind[n] == getattr(own, n)}
     times, rest = divmod(kind["epochs"], own.epochs)
     if not rest:  # as many times the recipe's epochs

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from rotgrid.spec import adversaries, attacks, datasets, models
+
 
 class Names(dict[str, str]):
     """What readers are shown of stored words; a word of another version is shown as it is."""
@@ -10,61 +12,12 @@ class Names(dict[str, str]):
         return word
 
 
-LABELS = {
-    "stdcnn": "StdCNN",
-    "gcnn": "GCNN",
-    "hnet": "H-Net",
-    "ptn": "PTN",
-    "roteqnet": "RotEqNet",
-    "capsnet": "CapsNet",
-    "z2cnn": "Z2CNN",
-    "p4cnn": "P4CNN",
-    "tipooling": "TI-Pooling",
-    "cyclic": "Cyclic",
-    "dren": "DREN",
-    "steerable": "Steerable (e2cnn)",
-    "emcaps": "EM capsules",
-    "madrycnn": "Madry CNN",
-}
+LABELS = {name: model.label for name, model in models.MODELS.items()}
 """Models in the order of legends, the paper's six first."""
-DATA = {"mnist": "MNIST", "mnist5k": "MNIST-5k subset (not MNIST test accuracy)"}
-ATTACKS = Names(
-    {
-        "none": "no attack",
-        "noise": "random noise",
-        "sign-noise": "random sign noise",
-        "class-means": "difference of class means",
-        "fgsm": "FGSM",
-        "bim": "Basic iterative method",
-        "pgd": "PGD",
-        "apgd": "Auto-PGD",
-        "square": "Square",
-        "fmn": "Fast minimum norm",
-        "fmn-pgd": "Fast minimum norm and PGD",
-        "strong": "Ensemble of attacks",
-        "transfer": "transferred PGD",
-        "rotation-grid": "worst turn",
-        "translation-grid": "worst shift",
-        "spatial-grid": "worst turn and shift",
-        "worst-of-10": "worst of 10 turns and shifts",
-        "spatial-pgd": "PGD at the worst turns",
-        "equivariance": "class unchanged by a turn",
-        "diagnostics": "all checks",
-    }
-)
+DATA = {name: data.label for name, data in datasets.DATA.items()}
+ATTACKS = Names({name: attack.label for name, attack in attacks.ATTACKS.items()})
 EPS_UNITS = Names({"pixel": "pixel units", "normalised": "deviations of MNIST's pixels"})
-ADVERSARIES = Names(
-    {
-        "none": "No adversarial training",
-        "fgsm": "Trained with FGSM",
-        "fgsm-mix": "Trained with FGSM and clean images",
-        "fgsm-rs": "Trained with FGSM from random starts",
-        "n-fgsm": "Trained with N-FGSM",
-        "pgd": "Trained with PGD",
-        "trades": "Trained with TRADES",
-        "cusp": "Trained with CuSP",
-    }
-)
+ADVERSARIES = Names({name: adversary.label for name, adversary in adversaries.ADVERSARIES.items()})
 
 
 def in_order(words: Iterable[str], known: Iterable[str] = LABELS) -> list[str]:

@@ -11,7 +11,7 @@ images; `sweep` measures any attack on pixels over a grid of eps.
 from rotgrid.attacks.apgd import apgd
 from rotgrid.attacks.bim import bim
 from rotgrid.attacks.class_means import class_means
-from rotgrid.attacks.dispatch import SWEEPS, predicted, sweep
+from rotgrid.attacks.dispatch import predicted, sweep
 from rotgrid.attacks.fgsm import fgsm
 from rotgrid.attacks.fmn import fmn
 from rotgrid.attacks.noise import noise, sign_noise
@@ -21,7 +21,6 @@ from rotgrid.attacks.square import square
 from rotgrid.attacks.strong import strong
 
 __all__ = [
-    "SWEEPS",
     "apgd",
     "bim",
     "class_means",

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rotgrid.attacks.case import Case, searched
 from rotgrid.attacks.checks import checked
 from rotgrid.attacks.linf import (
     Model,
@@ -18,7 +19,7 @@ from rotgrid.attacks.linf import (
     project,
     split,
 )
-from rotgrid.attacks.starts import draw_starts, require_starts
+from rotgrid.attacks.starts import Picked, draw_starts, require_starts
 from rotgrid.spec import known
 
 ApgdLoss = Literal["ce", "dlr"]
@@ -273,3 +274,21 @@ def measured(
 
     logits, gradient = input_gradient(model, points, labels, total)
     return logits.argmax(1) != labels, climbed(logits, labels, targets), gradient
+
+
+def survival(
+    case: Case,
+    *,
+    steps: int = 100,
+    restarts: int = 1,
+    loss: ApgdLoss = "ce",
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """`apgd`."""
+    require_starts(steps, restarts, generator)
+    offsets = draw_starts(case.images, restarts, generator)
+
+    def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
+        return apgd_from(*case.batch(at), eps, steps, loss, Picked(offsets, at))
+
+    return searched(case, attack, once_more=True)

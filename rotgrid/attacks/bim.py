@@ -1,11 +1,13 @@
 """The basic iterative method (Kurakin, Goodfellow & Bengio 2017, section 2.2)."""
 
+import functools
 import math
 
 from torch import Tensor
 
+from rotgrid.attacks.case import Case, at_each
 from rotgrid.attacks.checks import checked
-from rotgrid.attacks.linf import Model, frozen
+from rotgrid.attacks.linf import Model, frozen, in_batches, indices
 from rotgrid.attacks.pgd import ascend
 
 STEP = 1 / 255
@@ -27,3 +29,23 @@ def steps_for(eps: float) -> int:
     """min(eps + 4, 1.25 eps) with eps in levels of a pixel, rounded up; 0 for eps 0."""
     levels = 255 * eps
     return math.ceil(min(levels + 4, 1.25 * levels) - 1e-9)
+
+
+def survival(case: Case) -> Tensor:
+    """`bim` at each eps; images leave the batch once they are broken."""
+
+    def move(at: Tensor, eps: float) -> Tensor:
+        model, x, y = case.batch(at)
+        return ascend(model, x, y, x, eps, steps_for(eps), STEP, "ce", stop_early=True)[0]
+
+    return at_each(case, lambda at: functools.partial(move, at))
+
+
+def perturb(model: Model, images: Tensor, labels: Tensor, eps: float) -> Tensor:
+    """`bim`, a batch at a time."""
+
+    def moved(at: Tensor) -> Tensor:
+        x, y = images[at], labels[at]
+        return ascend(model, x, y, x, eps, steps_for(eps), STEP, "ce")[0]
+
+    return in_batches(moved, indices(images), images.dtype)

@@ -9,6 +9,7 @@ import functools
 import torch
 from torch import Tensor
 
+from rotgrid.attacks.case import Case, at_each
 from rotgrid.attacks.checks import checked
 from rotgrid.attacks.linf import Model, project
 
@@ -46,3 +47,8 @@ def nearest(means: Tensor) -> Tensor:
     """(classes,): the class with the nearest mean, in L2, other than itself."""
     apart = torch.cdist(means.flatten(1), means.flatten(1))
     return apart.fill_diagonal_(torch.inf).argmin(1)
+
+
+def survival(case: Case, *, means: Tensor) -> Tensor:
+    """`class_means` at each eps."""
+    return at_each(case, lambda at: lambda eps: class_means(*case.batch(at), eps=eps, means=means))

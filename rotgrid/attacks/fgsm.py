@@ -5,8 +5,9 @@ from typing import Literal
 
 from torch import Tensor
 
+from rotgrid.attacks.case import Case, at_each
 from rotgrid.attacks.checks import checked
-from rotgrid.attacks.linf import Model, frozen, input_gradient
+from rotgrid.attacks.linf import Model, frozen, in_batches, indices, input_gradient
 
 GradientOf = Callable[[Model, Tensor, Tensor, Literal["ce"]], tuple[Tensor, Tensor]]
 """`input_gradient`, or one that does not look whether it is finite."""
@@ -43,3 +44,23 @@ def ascent_direction(
 def step_along(images: Tensor, direction: Tensor, eps: float) -> Tensor:
     """One step of length eps, kept within [0, 1]."""
     return (images + eps * direction).clamp(0, 1)
+
+
+def survival(case: Case) -> Tensor:
+    """`fgsm` at each eps, from one gradient."""
+
+    def moves(at: Tensor) -> Callable[[float], Tensor]:
+        direction = ascent_direction(*case.batch(at))
+        return lambda eps: step_along(case.images[at], direction, eps)
+
+    return at_each(case, moves)
+
+
+def perturb(model: Model, images: Tensor, labels: Tensor, eps: float) -> Tensor:
+    """`fgsm`, a batch at a time."""
+
+    def moved(at: Tensor) -> Tensor:
+        x = images[at]
+        return step_along(x, ascent_direction(model, x, labels[at]), eps)
+
+    return in_batches(moved, indices(images), images.dtype)

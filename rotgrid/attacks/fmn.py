@@ -19,6 +19,7 @@ import math
 import torch
 from torch import Tensor
 
+from rotgrid.attacks.case import Case
 from rotgrid.attacks.checks import checked
 from rotgrid.attacks.linf import (
     TOLERANCE,
@@ -134,3 +135,18 @@ def soft_margin(logits: Tensor, labels: Tensor) -> Tensor:
     temperature = temperature.clamp(min=torch.finfo(logits.dtype).tiny)[:, None]
     weights = ((wrong - highest[:, None]) / temperature).softmax(1)
     return (weights * logits).sum() - logits.gather(1, labels[:, None]).sum()
+
+
+def minimal_distances(case: Case, steps: int) -> Tensor:
+    """FMN's distances of the chosen images, a batch at a time."""
+    return in_batches(
+        lambda at: fmn_from(*case.batch(at), steps)[1], case.chosen, case.images.dtype
+    )
+
+
+def survival(case: Case, *, steps: int = 50) -> Tensor:
+    """`fmn`: one computation for all eps."""
+    require_steps(steps)
+    distance = minimal_distances(case, steps)
+    grid = torch.tensor(case.eps_grid, dtype=distance.dtype, device=distance.device)
+    return distance[None] > grid[:, None] + TOLERANCE

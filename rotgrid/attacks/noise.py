@@ -5,8 +5,16 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from rotgrid.attacks.case import Case, no_attack
 from rotgrid.attacks.checks import checked
-from rotgrid.attacks.linf import Model, frozen, misclassified, project, require_restarts
+from rotgrid.attacks.linf import (
+    Model,
+    frozen,
+    in_batches,
+    misclassified,
+    project,
+    require_restarts,
+)
 from rotgrid.attacks.starts import uniform_offsets
 
 Draw = Callable[[Tensor, torch.Generator], Tensor]
@@ -76,3 +84,38 @@ def worst_draw(
             taken = misclassified(model, moved, labels) | (drawn == 0)
             worst = torch.where(taken[:, None, None, None], moved, worst)
     return worst
+
+
+def noise_survival(
+    case: Case, *, restarts: int = 1, generator: torch.Generator | None = None
+) -> Tensor:
+    """`noise` at each eps, by the same draws."""
+    return survival(case, restarts, generator, uniform_offsets)
+
+
+def sign_noise_survival(
+    case: Case, *, restarts: int = 1, generator: torch.Generator | None = None
+) -> Tensor:
+    """`sign_noise` at each eps, by the same draws."""
+    return survival(case, restarts, generator, sign_offsets)
+
+
+def survival(case: Case, restarts: int, generator: torch.Generator | None, draw: Draw) -> Tensor:
+    """Survival of all draws. One that breaks an image at an eps is its last one there."""
+    require_restarts(restarts)
+    survived = no_attack(case)
+    for offset in draws(draw, case.images, restarts, generator):
+        for row, eps in enumerate(case.eps_grid):
+            left = survived[row].nonzero().squeeze(1)
+            survived[row, left] = ~broken_by(case, offset, eps, case.chosen[left])
+    return survived
+
+
+def broken_by(case: Case, offset: Tensor, eps: float, chosen: Tensor) -> Tensor:
+    """Which of the chosen images eps times the offset breaks: bool (len(chosen),)."""
+
+    def broken(at: Tensor) -> Tensor:
+        model, x, y = case.batch(at)
+        return misclassified(model, project(x + eps * offset[at], x, eps), y)
+
+    return in_batches(broken, chosen, torch.bool)

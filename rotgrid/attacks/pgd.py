@@ -1,21 +1,27 @@
 """PGD: projected gradient ascent in the eps-ball (Madry et al. 2018, section 2.1)."""
 
 from collections.abc import Iterable
+from typing import get_args
 
 import torch
 from torch import Tensor
 
+from rotgrid.attacks.case import Case, searched
 from rotgrid.attacks.checks import checked
 from rotgrid.attacks.linf import (
     Loss,
     Model,
     Radius,
     frozen,
+    in_batches,
+    indices,
     input_gradient,
+    lowered,
     misclassified,
     project,
 )
-from rotgrid.attacks.starts import draw_starts, require_starts
+from rotgrid.attacks.starts import Picked, draw_starts, require_starts
+from rotgrid.spec.vocabulary import Precision
 
 
 @checked
@@ -147,3 +153,62 @@ def confirmed(model: Model, images: Tensor, labels: Tensor, suspected: Tensor) -
     if suspected.any():
         wrong[suspected] = misclassified(model, images[suspected], labels[suspected])
     return wrong
+
+
+def survival(
+    case: Case,
+    *,
+    steps: int = 40,
+    step_size: float | None = None,
+    restarts: int = 1,
+    loss: Loss = "ce",
+    generator: torch.Generator | None = None,
+    precision: Precision = "float32",
+    known_distances: Tensor | None = None,
+    once_more: bool = False,
+) -> Tensor:
+    """`pgd`; in `bfloat16` the way is searched, and in float32 what is broken is decided."""
+    require_starts(steps, restarts, generator)
+    offsets = draw_starts(case.images, restarts, generator)
+    scout = scout_of(case.model, precision)
+
+    def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
+        size = eps / 30 if step_size is None else step_size
+        starts = Picked(offsets, at)
+        return restart_from(*case.batch(at), eps, steps, size, loss, starts, True, scout)
+
+    return searched(case, attack, known_distances, once_more)
+
+
+def scout_of(model: Model, precision: Precision) -> Model | None:
+    """What searches the way; None: the model itself.
+
+    Raises:
+        ValueError: an unknown precision.
+    """
+    if precision not in (choices := get_args(Precision)):
+        raise ValueError(f"precision {precision!r}: choose from {', '.join(choices)}")
+    return None if precision == "float32" else lowered(model)
+
+
+def perturb(
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    eps: float,
+    *,
+    steps: int = 40,
+    step_size: float | None = None,
+    restarts: int = 1,
+    loss: Loss = "ce",
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """`pgd`, a batch at a time."""
+    offsets = draw_starts(images, restarts, generator)
+    size = eps / 30 if step_size is None else step_size
+
+    def moved(at: Tensor) -> Tensor:
+        x, y, starts = images[at], labels[at], Picked(offsets, at)
+        return restart_from(model, x, y, eps, steps, size, loss, starts)[0]
+
+    return in_batches(moved, indices(images), images.dtype)

@@ -5,16 +5,12 @@ order. A set of them is a tensor (k, 3), or (n, k, 3) where each of n images has
 on the CPU. The images are unrotated ones.
 """
 
-from collections.abc import Iterable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from rotgrid.attacks.checks import checked, require_valid
-from rotgrid.attacks.linf import Loss, Model, finite_logits, frozen, in_batches, indices
-from rotgrid.attacks.pgd import restart_from
-from rotgrid.attacks.starts import Picked
+from rotgrid.attacks.linf import Model, finite_logits, frozen, in_batches, indices
 from rotgrid.rotation import draw_angles, draw_shifts, transform
 from rotgrid.spec.vocabulary import Interpolation
 
@@ -198,58 +194,3 @@ def spread(k: int) -> list[int]:
     """
     golden = (5**0.5 - 1) / 2
     return sorted(range(k), key=lambda index: index * golden % 1)
-
-
-def views(
-    model: Model,
-    images: Tensor,
-    labels: Tensor,
-    grid: Tensor,
-    draws: Tensor,
-    interpolation: Interpolation = "bilinear",
-) -> Tensor:
-    """Where the joint attack starts: the worst of the grid, then each draw: (1 + k, n, 1, h, w).
-
-    Args:
-        model: as in `spatial`, and so are the errors.
-        images: (n, 1, size, size) in [0, 1], unrotated.
-        labels: (n,) true labels.
-        grid: (k', 3) or (n, k', 3), such as `rotation_grid(30)`.
-        draws: (n, k, 3), such as `worst_of_k(n, 10, 30, 0)`.
-        interpolation: how images are resampled.
-    """
-    worst = worst_transform(model, images, labels, grid, interpolation)
-    return torch.stack([moved(images, at, interpolation) for at in (worst, *draws.unbind(1))])
-
-
-def spatial_pgd_from(
-    model: Model,
-    views: Tensor,
-    labels: Tensor,
-    eps: Tensor,
-    steps: int,
-    offsets: Iterable[Tensor],
-    loss: Loss = "ce",
-) -> Tensor:
-    """Whether PGD around any view of an image breaks it, with its usual step eps / 30: bool (m,).
-
-    Args:
-        model: as in `spatial`.
-        views: (number, m, 1, height, width), see `views`; the eps-ball is around each of them.
-        labels: (m,) true labels.
-        eps: (m, 1, 1, 1), L-infinity radii in pixel units.
-        steps: of PGD.
-        offsets: the start of each restart in units of eps, the same around every view.
-        loss: `ce` or `margin`.
-    """
-    broken = torch.zeros(len(labels), dtype=torch.bool, device=labels.device)
-    for view in views:
-        left = (~broken).nonzero().squeeze(1)
-        if not len(left):
-            break
-        radius, starts = eps[left], Picked(offsets, left)
-        _, broken[left] = restart_from(
-            model, view[left], labels[left], radius, steps, radius / 30, loss, starts,
-            stop_early=True,
-        )  # fmt: skip
-    return broken

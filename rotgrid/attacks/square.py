@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from rotgrid.attacks.case import Case, searched
 from rotgrid.attacks.checks import checked
 from rotgrid.attacks.linf import (
     Model,
@@ -141,3 +142,24 @@ def judged(model: Model, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor
     """The margin of each image, and whether it is misclassified."""
     logits = finite_logits(model, images)
     return margins(logits, labels), logits.argmax(1) != labels
+
+
+def survival(
+    case: Case,
+    *,
+    steps: int = 1000,
+    restarts: int = 1,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """`square`, with the same draws at every eps."""
+    require_steps(steps, least=0)
+    require_restarts(restarts)
+    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    state = generator.get_state()
+
+    def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
+        again = torch.Generator(generator.device)
+        again.set_state(state)
+        return square_from(*case.batch(at), eps, steps, restarts, again)
+
+    return searched(case, attack, once_more=True)

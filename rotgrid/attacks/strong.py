@@ -18,8 +18,10 @@ import torch
 from torch import Tensor
 
 from rotgrid.attacks.apgd import TARGETS, apgd_from
+from rotgrid.attacks.case import Case, From, attempt_of, located, note_check
 from rotgrid.attacks.checks import checked
-from rotgrid.attacks.fmn import fmn_from
+from rotgrid.attacks.eps_search import Brackets, survived
+from rotgrid.attacks.fmn import fmn_from, minimal_distances
 from rotgrid.attacks.linf import (
     TOLERANCE,
     Model,
@@ -59,7 +61,7 @@ class Offsets(NamedTuple):
     targeted: Iterable[Tensor]
     """Of each target its own."""
 
-    def of(self, at: Tensor) -> "Offsets":
+    def batch(self, at: Tensor) -> "Offsets":
         """Those of some of the images."""
         return Offsets(*(Picked(offsets, at) for offsets in self))
 
@@ -94,7 +96,7 @@ def strong(
         broken, by_square = distance <= eps + TOLERANCE, torch.zeros_like(labels).bool()
         left = (~broken).nonzero().squeeze(1)
         found[left], broken[left], by_square[left] = strong_from(
-            model, images[left], labels[left], radius[left], steps, offsets.of(left)
+            model, images[left], labels[left], radius[left], steps, offsets.batch(left)
         )
         due = masked(without_gradient(model, images, labels), by_square)
         left = (~broken & due).nonzero().squeeze(1)
@@ -173,3 +175,57 @@ def false_gradient(model: Model, images: Tensor, labels: Tensor) -> Tensor:
         error = error + (above - below - expected) ** 2
         total = total + (above - below) ** 2
     return error > FALSE**2 * total
+
+
+def survival(case: Case, *, steps: int = 100, generator: torch.Generator | None = None) -> Tensor:
+    """`strong`: FMN once, just below what it found the rest, and all of Square where it is due.
+
+    Notes how many images have no true gradient, and how many Square broke and nothing before it.
+    If it broke any at any eps of the grid, all of Square is due to all images; else to those
+    without one, whatever the other images and eps are.
+    """
+    require_steps(steps)
+    offsets = draw_offsets(case.images, generator)
+    by_square = torch.zeros_like(case.labels, dtype=torch.bool)
+
+    def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
+        found, broken, squared = strong_from(*case.batch(at), eps, steps, offsets.batch(at))
+        by_square[at] |= squared
+        return found, broken
+
+    known = located(case, attempt_of(case, attack), minimal_distances(case, steps), True)
+    no_gradient = torch.zeros_like(by_square)
+    no_gradient[case.chosen] = without_gradient(*case.batch(case.chosen))
+    case.notes["no_gradient"] = [int(no_gradient.sum())] * len(case.eps_grid)
+    case.notes["square_only"] = [int(by_square.sum())] * len(case.eps_grid)
+    due = masked(no_gradient, by_square)
+    search_again(case, known, due, steps)
+    note_check(case, attempt_of(case, everything(case, due, steps, offsets)), known)
+    return survived(known, case.eps_grid)
+
+
+def search_again(case: Case, known: Brackets, due: Tensor, steps: int) -> None:
+    """Search with all of Square below what is known to break; due: bool, one of every image."""
+    at = due[case.chosen].nonzero().squeeze(1)
+    again = case._replace(chosen=case.chosen[at])
+
+    def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
+        return square_from(*case.batch(at), eps, queries(steps), 1, None)
+
+    ends = torch.cat([known.levels, known.levels.new_full((1,), torch.inf)])
+    found = located(again, attempt_of(again, attack), ends[known.broken[at]], True)
+    known.broken[at] = found.broken
+
+
+def everything(case: Case, due: Tensor, steps: int, offsets: Offsets) -> From:
+    """All of `strong` on some of the images, but for FMN."""
+
+    def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
+        found, broken, _ = strong_from(*case.batch(at), eps, steps, offsets.batch(at))
+        left = (~broken & due[at]).nonzero().squeeze(1)
+        found[left], broken[left] = square_from(
+            *case.batch(at[left]), eps[left], queries(steps), 1, None
+        )
+        return found, broken
+
+    return attack

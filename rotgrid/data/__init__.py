@@ -21,7 +21,7 @@ from torch import Tensor
 
 from rotgrid.results.failures import MachineError
 from rotgrid.spec import known
-from rotgrid.spec.vocabulary import DATA, DataName
+from rotgrid.spec.datasets import DATA, DataName
 
 EMBEDDED = Path(__file__).parents[1] / "mnist5k.npz"
 EMBEDDED_SHA256 = "0ff9037cec50993a3e8682a82ee65a5f11eca0511fc79b91a43ed1d042e0107e"

@@ -7,46 +7,34 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from rotgrid import deadline
 from rotgrid.attacks import sweep
-from rotgrid.attacks.class_means import means_of
-from rotgrid.attacks.dispatch import Notes
+from rotgrid.attacks.case import Notes
 from rotgrid.attacks.fmn import distances
 from rotgrid.attacks.linf import TOLERANCE, frozen
-from rotgrid.attacks.spatial import (
-    rotation_grid,
-    spatial_grid,
-    survives,
-    translation_grid,
-    views,
-    worst_of_k,
-)
+from rotgrid.attacks.spatial import survives
 from rotgrid.data import Dataset, pixels, subset
 from rotgrid.evaluation import equivariance, gradient_masking
+from rotgrid.evaluation.settings import (
+    Sources,
+    Subject,
+    angle_of,
+    attack_settings,
+    transforms_of,
+)
 from rotgrid.results.failures import MachineError
 from rotgrid.results.storage import StoreError
-from rotgrid.rotation import draw_angles, draw_shifts, rotate, transform
+from rotgrid.rotation import draw_angles, draw_shifts, transform
 from rotgrid.spec import Probe, Trial
-from rotgrid.spec.sweeps import UNTURNED, grouped, same_images, same_sweep
-from rotgrid.spec.vocabulary import ModelName
+from rotgrid.spec.attacks import ATTACKS
+from rotgrid.spec.sweeps import grouped, same_images, same_sweep
 from rotgrid.training import ignore
 
 LOG = logging.getLogger(__name__)
 
-ATTACK_SEED = 20190
-"""Of the random starts of attacks: the same for every model, range and eps, so that differences
-between models are paired, and a probe measured alone equals one measured among others."""
-
-DRAWS = 10
-"""Of `worst-of-10`, and of `spatial-pgd` besides the worst turn."""
-
 Row = dict[str, Any]
-Sources = Callable[[ModelName], nn.Module]
-"""The network on which `transfer` makes its images, by model."""
-
 Failed = Callable[[Probe, Exception], object]
 
 
@@ -87,11 +75,12 @@ def measure(
     with frozen(model):  # filters are built once for all
         for group in grouped(list(dict.fromkeys(probes)), same_images):
             test = test_images(dataset, trial, group[0])
+            subject = Subject(model, dataset, trial, *test, sources)
             for same in grouped(group, same_sweep):
                 deadline.check(until, f"attack {same[0].attack}, probe {same[0].key()}")
                 progress(f"attack {same[0].attack}")
-                work = functools.partial(measured, model, dataset, trial, test, sources=sources)
-                yield timed(work, same, failed)
+                measuring = MEASURES.get(same[0].attack, measure_sweep)
+                yield timed(functools.partial(measuring, subject), same, failed)
 
 
 def timed(
@@ -114,11 +103,11 @@ def timed(
 
 
 def test_images(dataset: Dataset, trial: Trial, probe: Probe) -> tuple[Tensor, Tensor]:
-    """The probe's test images and their labels; each turned and shifted by its own frozen draw,
+    """The probe's test images and their labels; each rotated and shifted by its own frozen draw,
     unless the attack does that."""
     chosen = subset(dataset.test_labels, probe.n_images)
     images, labels = pixels(dataset.test_images[chosen]), dataset.test_labels[chosen]
-    if probe.attack in UNTURNED:
+    if ATTACKS[probe.attack].transforms:
         return images, labels
     n = len(dataset.test_labels)
     angles = draw_angles(n, angle_of(probe), "test")[chosen.cpu()]
@@ -126,48 +115,85 @@ def test_images(dataset: Dataset, trial: Trial, probe: Probe) -> tuple[Tensor, T
     return transform(images, angles, shifts, trial.interpolation), labels
 
 
-def measured(
-    model: nn.Module,
-    dataset: Dataset,
-    trial: Trial,
-    test: tuple[Tensor, Tensor],
-    probes: Sequence[Probe],
-    sources: Sources | None,
-) -> list[Row]:
-    """A row per probe; they differ in eps alone."""
-    (images, labels), probe = test, probes[0]
-    grid = [probe.pixel_eps() for probe in probes]
-    match probe.attack:
-        case "equivariance":
-            turned = equivariance.measure(model, images, angle_of(probe))
-            return [{**row_of(probe, turned.unchanged, labels), "layers": turned.errors}]
-        case "diagnostics":
-            return [diagnosed(model, trial, images, labels, probe) for probe in probes]
-        case "fmn":
-            near = distances(model, images, labels, steps=probe.steps)
-            return [
-                {**row_of(p, near > eps + TOLERANCE, labels), "distances": near.tolist()}
-                for p, eps in zip(probes, grid, strict=True)
-            ]
-        case "rotation-grid" | "translation-grid" | "spatial-grid" | "worst-of-10":
-            transforms = transforms_of(probe, dataset)
-            kept = survives(model, images, labels, transforms, trial.interpolation)
-            return [row_of(probe, kept, labels)]
-        case "spatial-pgd":
-            settings = joint_settings(model, dataset, trial, images, labels, probe)
-        case "class-means":
-            settings = {"means": class_means_of(dataset, trial, probe)}
-        case _:
-            settings = attack_settings(probe, sources)
+def measure_sweep(subject: Subject, probes: Sequence[Probe]) -> list[Row]:
+    """A row per probe of an attack on pixels; they differ in eps alone."""
     notes: Notes = {}
     correct = sweep(
-        model, images, labels, attack=probe.attack, eps_grid=grid, notes=notes, **settings
+        subject.model,
+        subject.images,
+        subject.labels,
+        attack=probes[0].attack,
+        eps_grid=[probe.pixel_eps() for probe in probes],
+        label_rule=probes[0].label_rule,
+        notes=notes,
+        **attack_settings(subject, probes[0]),
     )
-    warn_where_gradients_fail(trial, probes, notes)
+    warn_where_gradients_fail(subject.trial, probes, notes)
     return [
-        {**row_of(probe, kept, labels), **{name: counts[at] for name, counts in notes.items()}}
-        for at, (probe, kept) in enumerate(zip(probes, correct, strict=True))
+        {
+            **row_of(probe, survived, subject.labels),
+            **{name: counts[at] for name, counts in notes.items()},
+        }
+        for at, (probe, survived) in enumerate(zip(probes, correct, strict=True))
     ]
+
+
+def measure_distances(subject: Subject, probes: Sequence[Probe]) -> list[Row]:
+    """A row per probe of `fmn`, with the distance of each image."""
+    model, images, labels = subject.model, subject.images, subject.labels
+    near = distances(model, images, labels, steps=probes[0].steps)
+    return [
+        {
+            **row_of(probe, near > probe.pixel_eps() + TOLERANCE, labels),
+            "distances": near.tolist(),
+        }
+        for probe in probes
+    ]
+
+
+def measure_transforms(subject: Subject, probes: Sequence[Probe]) -> list[Row]:
+    """The row of a spatial attack."""
+    (probe,) = probes
+    transforms = transforms_of(subject, probe)
+    model, images, labels = subject.model, subject.images, subject.labels
+    survived = survives(model, images, labels, transforms, subject.trial.interpolation)
+    return [row_of(probe, survived, labels)]
+
+
+def measure_equivariance(subject: Subject, probes: Sequence[Probe]) -> list[Row]:
+    """The row of an `equivariance` probe: which classes stay the same, and errors by layer."""
+    (probe,) = probes
+    rotated = equivariance.measure(subject.model, subject.images, angle_of(probe))
+    return [{**row_of(probe, rotated.unchanged, subject.labels), "layers": rotated.errors}]
+
+
+def measure_gradient_masking(subject: Subject, probes: Sequence[Probe]) -> list[Row]:
+    """The checks of `diagnostics`; an image is correct if it survives all that they try."""
+    rows = []
+    for probe in probes:
+        found = gradient_masking.measure(
+            subject.model,
+            subject.images,
+            subject.labels,
+            eps=probe.pixel_eps(),
+            steps=probe.steps,
+            restarts=probe.restarts,
+            adversary=subject.trial.adversary != "none",
+        )
+        rows.append({**row_of(probe, found.survived, subject.labels), "checks": found.checks})
+    return rows
+
+
+MEASURES: dict[str, Callable[[Subject, Sequence[Probe]], list[Row]]] = {
+    "fmn": measure_distances,
+    "rotation-grid": measure_transforms,
+    "translation-grid": measure_transforms,
+    "spatial-grid": measure_transforms,
+    "worst-of-10": measure_transforms,
+    "equivariance": measure_equivariance,
+    "diagnostics": measure_gradient_masking,
+}
+"""How probes are measured that are no sweep of an attack on pixels, or more than one."""
 
 
 def warn_where_gradients_fail(trial: Trial, probes: Sequence[Probe], notes: Notes) -> None:
@@ -199,108 +225,3 @@ def row_of(probe: Probe, correct: Tensor, labels: Tensor) -> Row:
         "class_n_correct": labels[correct].bincount(minlength=10).tolist(),
         "distances": None,
     }
-
-
-def diagnosed(model: nn.Module, trial: Trial, images: Tensor, labels: Tensor, probe: Probe) -> Row:
-    """The checks; an image counts as correct if it survives all that they try."""
-    found = gradient_masking.measure(
-        model,
-        images,
-        labels,
-        eps=probe.pixel_eps(),
-        steps=probe.steps,
-        restarts=probe.restarts,
-        adversary=trial.adversary != "none",
-    )
-    return {**row_of(probe, found.survived, labels), "checks": found.checks}
-
-
-def transforms_of(probe: Probe, dataset: Dataset) -> Tensor:
-    """The turns and shifts that a spatial attack tries."""
-    rotation, shift = angle_of(probe), probe.test_translation
-    match probe.attack:
-        case "translation-grid":
-            return translation_grid(shift)
-        case "spatial-grid":
-            return spatial_grid(rotation, shift)
-        case "worst-of-10":
-            chosen = subset(dataset.test_labels, probe.n_images).cpu()
-            return worst_of_k(len(dataset.test_labels), DRAWS, rotation, shift)[chosen]
-    return rotation_grid(rotation)
-
-
-def joint_settings(
-    model: nn.Module, dataset: Dataset, trial: Trial, images: Tensor, labels: Tensor, probe: Probe
-) -> dict[str, Any]:
-    """Of `spatial-pgd`: the images under their worst turn and under ten random transforms."""
-    n, chosen = len(dataset.test_labels), subset(dataset.test_labels, probe.n_images).cpu()
-    rotation, shift = angle_of(probe), probe.test_translation
-    found = views(
-        model,
-        images,
-        labels,
-        rotation_grid(rotation),
-        worst_of_k(n, DRAWS, rotation, shift)[chosen],
-        trial.interpolation,
-    )
-    return {**attack_settings(probe, None), "views": found}
-
-
-def class_means_of(dataset: Dataset, trial: Trial, probe: Probe) -> Tensor:
-    """The mean image of each class in training, turned as the probe turns test images."""
-    chosen = subset(dataset.train_labels, trial.train_size)
-    angles = draw_angles(len(chosen), angle_of(probe), "train")
-    parts = [
-        rotate(pixels(dataset.train_images[at]), angle, trial.interpolation)
-        for at, angle in zip(chosen.split(5_000), angles.split(5_000), strict=True)
-    ]
-    return means_of(torch.cat(parts), dataset.train_labels[chosen])
-
-
-def attack_settings(probe: Probe, sources: Sources | None) -> dict[str, Any]:
-    """What `sweep` needs to know of the probe's attack.
-
-    Raises:
-        ValueError: a `transfer` without `sources`.
-    """
-    generator = torch.Generator().manual_seed(ATTACK_SEED)
-    starts: dict[str, Any] = {"restarts": probe.restarts, "generator": generator}
-    if not probe.restarts:  # one start, at the image
-        starts = {"restarts": 1, "generator": None}
-    climb = {"steps": probe.steps, "loss": probe.loss, **starts}
-    match probe.attack:
-        case "noise" | "sign-noise":
-            return {"restarts": max(1, probe.restarts), "generator": generator}
-        case "fgsm" | "bim":
-            return {"label_rule": probe.label_rule}
-        case "pgd":
-            precision = {"precision": probe.attack_precision, "label_rule": probe.label_rule}
-            return {**climb, **precision}
-        case "fmn-pgd":
-            return {**climb, "precision": probe.attack_precision}
-        case "apgd" | "spatial-pgd":
-            return climb
-        case "square":
-            return {
-                "steps": probe.steps,
-                "restarts": max(1, probe.restarts),
-                "generator": generator,
-            }
-        case "strong":
-            return {"steps": probe.steps, "generator": generator}
-        case "transfer":
-            if sources is None or not probe.source:
-                raise ValueError("transfer needs sources")
-            return {**climb, "source": sources(probe.source)}
-    return {}
-
-
-def angle_of(probe: Probe) -> float:
-    """The probe's rotation in degrees.
-
-    Raises:
-        ValueError: it is not resolved.
-    """
-    if probe.test_rotation == "same":
-        raise ValueError("resolve the probe first: probe.resolve(trial)")
-    return probe.test_rotation

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from rotgrid.attacks import fgsm, predicted, sweep
 from rotgrid.attacks.linf import frozen, in_batches, indices, input_gradient
 from rotgrid.models.layers import without_cached_filters
-from rotgrid.spec.vocabulary import Attack
+from rotgrid.spec.attacks import AttackName
 
 SEED = 20191
 """Of all random starts here; other ones than those of the rows."""
@@ -106,7 +106,7 @@ def measure(
     """
     settings = {"steps": steps, "restarts": restarts}
 
-    def survivors(attack: Attack, radius: float = eps, **more: Any) -> Tensor:  # noqa: ANN401
+    def survivors(attack: AttackName, radius: float = eps, **more: Any) -> Tensor:  # noqa: ANN401
         everything = torch.ones(len(images), dtype=torch.bool, device=images.device)
         return kept(model, images, labels, everything, radius, attack, **more)
 
@@ -160,7 +160,7 @@ def kept(
     labels: Tensor,
     among: Tensor,
     eps: float,
-    attack: Attack,
+    attack: AttackName,
     **settings: Any,  # noqa: ANN401
 ) -> Tensor:
     """Which of the images `among` survive an attack: bool (n,)."""

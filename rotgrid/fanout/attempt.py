@@ -100,4 +100,4 @@ class Messenger(logging.Handler):
 @functools.lru_cache(maxsize=1)
 def provide(name: str, content: ray.ObjectRef) -> None:
     """Take a data set from the object store, in the place of the one before."""
-    data.provide(name, ray.get(content, timeout=NODE_SECONDS))  # type: ignore[arg-type]
+    data.provide(name, ray.get(content, timeout=NODE_SECONDS))

@@ -23,8 +23,7 @@ from rotgrid.grid.expand import Axes, axes_of, check_size, combine, known_keys, 
 from rotgrid.grid.positions import Dumper, Tree, Where, parse_tree
 from rotgrid.grid.problems import GridError, Problem
 from rotgrid.spec import Probe, Record, Trial
-from rotgrid.spec.sweeps import UNTURNED as MOVING
-from rotgrid.spec.vocabulary import Attack, reads
+from rotgrid.spec.attacks import ATTACKS
 
 
 class Resources(Record):
@@ -262,11 +261,11 @@ def probe_axes_of(tree: Tree, value: object, at: Where) -> list[tuple[Axes, Wher
             continue
         known_keys(tree, block, where, tuple(Probe.model_fields))
         axes = axes_of(tree, block, where, Probe)
-        attacks: list[Attack] = [a for a, _ in axes.get("attack", [])]  # type: ignore[misc]
+        attacks: list[str] = [a for a, _ in axes.get("attack", [])]  # type: ignore[misc]
         if "attack" not in block:
             attacks = ["none"]
         for field in axes:
-            if attacks and not any(reads(attack, field) for attack in attacks):
+            if attacks and all(field in ATTACKS[attack].unread() for attack in attacks):
                 unread(tree, (*where, field), "attack", attacks)
         found.append((axes, where))
     return found
@@ -280,7 +279,9 @@ def adversarial(axes: Axes) -> bool:
 def resampled(axes: Axes, probes: Iterable[Probe]) -> bool:
     """Whether any training or probe rotates or shifts images."""
     return any(rotation for rotation, _ in axes.get("train_rotation", [])) or any(
-        probe.attack in MOVING or probe.test_rotation not in ("same", 0) or probe.test_translation
+        ATTACKS[probe.attack].transforms
+        or probe.test_rotation not in ("same", 0)
+        or probe.test_translation
         for probe in probes
     )
 

@@ -1,44 +1,17 @@
 """The architectures, one a file. Every model takes pixels in [0, 1] and returns logits."""
 
+import importlib
 from collections.abc import Callable
 
 import torch
 from torch import nn
 
-from rotgrid.models import (
-    capsnet,
-    cyclic,
-    dren,
-    emcaps,
-    gcnn,
-    hnet,
-    madrycnn,
-    p4cnn,
-    ptn,
-    roteqnet,
-    stdcnn,
-    steerable,
-    tipooling,
-    z2cnn,
-)
 from rotgrid.spec import known
-from rotgrid.spec.vocabulary import VARIANTS, ModelName
+from rotgrid.spec.models import MODELS as ENTRIES
+from rotgrid.spec.models import ModelName
 
 MODELS: dict[ModelName, Callable[[str], nn.Module]] = {
-    "stdcnn": stdcnn.build,
-    "gcnn": gcnn.build,
-    "hnet": hnet.build,
-    "ptn": ptn.build,
-    "roteqnet": roteqnet.build,
-    "capsnet": capsnet.build,
-    "z2cnn": z2cnn.build,
-    "p4cnn": p4cnn.build,
-    "tipooling": tipooling.build,
-    "cyclic": cyclic.build,
-    "dren": dren.build,
-    "steerable": steerable.build,
-    "emcaps": emcaps.build,
-    "madrycnn": madrycnn.build,
+    name: importlib.import_module(f"rotgrid.models.{name}").build for name in ENTRIES
 }
 
 
@@ -50,14 +23,15 @@ def build(name: ModelName, variant: str | None = None, seed: int = 0) -> nn.Modu
     Raises:
         ValueError: there is no such model or variant.
     """
-    variants = known(name, VARIANTS)
-    if variants is None:
+    entry = known(name, ENTRIES)
+    if entry is None:
         raise ValueError(f"no model {name!r}; choose from {', '.join(MODELS)}")
-    if variant is not None and variant not in variants:
-        raise ValueError(f"no variant {variant!r} of {name}; choose from {', '.join(variants)}")
+    if variant is not None and variant not in entry.variants:
+        choices = ", ".join(entry.variants)
+        raise ValueError(f"no variant {variant!r} of {name}; choose from {choices}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return MODELS[name](variant or variants[0])
+        return MODELS[name](variant or entry.default)
 
 
 def count_parameters(model: nn.Module) -> int:

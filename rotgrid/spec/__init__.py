@@ -9,7 +9,7 @@ radius in pixel units (pixels lie in [0, 1]). Nothing here imports torch.
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -21,29 +21,12 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from rotgrid.spec.recipes import RecipeName, canonical, recipe_of
-from rotgrid.spec.vocabulary import (
-    AT_LEAST_ONE,
-    ATTACK_REVISIONS,
-    CLIMBING,
-    DATA,
-    FIXED,
-    LOSSES,
-    MODELS,
-    OF_SEVERAL,
-    PREDICTED,
-    STEPS,
-    VARIANTS,
-    Adversary,
-    Attack,
-    AttackLoss,
-    DataName,
-    EpsUnit,
-    Interpolation,
-    LabelRule,
-    ModelName,
-    Precision,
-)
+from rotgrid.spec.adversaries import AdversaryName
+from rotgrid.spec.attacks import ATTACKS, AttackName
+from rotgrid.spec.datasets import DATA, DataName
+from rotgrid.spec.models import MODELS, ModelName, canonical, recipe_of
+from rotgrid.spec.recipes import RECIPE_NAMES, RecipeName
+from rotgrid.spec.vocabulary import AttackLoss, EpsUnit, Interpolation, LabelRule, Precision
 
 T = TypeVar("T")
 
@@ -99,7 +82,7 @@ class Trial(Record):
     train_rotation: float = Field(
         default=0.0, ge=0, le=180, description="x: training images turn by U[-x, x] degrees"
     )
-    adversary: Adversary = Field(default="none", description="attack used in training")
+    adversary: AdversaryName = Field(default="none", description="attack used in training")
     adversary_eps: float = Field(
         default=0.3, ge=0, le=1, description="L-inf radius of the adversary, pixel units"
     )
@@ -138,9 +121,9 @@ class Trial(Record):
         values = dict(values)
         if (data := known(values.get("data", "mnist"), DATA)) is not None:
             values.setdefault("train_size", data.train)
-        if (variants := known(model := values.get("model"), VARIANTS)) is not None:
-            values.setdefault("variant", variants[0])
-            if (name := values.get("recipe", "paper")) in get_args(RecipeName):
+        if (entry := known(model := values.get("model"), MODELS)) is not None:
+            values.setdefault("variant", entry.default)
+            if (name := values.get("recipe", "paper")) in RECIPE_NAMES:
                 values["recipe"] = canonical(name, model)
                 recipe = recipe_of(name, model)
                 for field in ("epochs", "batch_size", "learning_rate"):
@@ -153,16 +136,18 @@ class Trial(Record):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        variants = VARIANTS[self.model]
-        if self.variant not in variants:
-            raise mismatch("variant", f"is not a variant of {self.model}", variants)
+        entry = MODELS[self.model]
+        if self.variant not in entry.variants:
+            raise mismatch("variant", f"is not a variant of {self.model}", tuple(entry.variants))
         if self.train_size > (most := DATA[self.data].train):
             raise mismatch("train_size", f"is more than the {most} of {self.data}")
         if not (self.epochs or self.train_steps):
             raise mismatch("epochs", "should be 1 or more, or 0 with `train_steps`")
         for field in ("train_size", "batch_size"):
-            if self.model in OF_SEVERAL and getattr(self, field) == 1:
-                raise mismatch(field, f"should be 2 or more: {self.model} normalises over images")
+            if getattr(self, field) < (least := entry.least_batch):
+                raise mismatch(
+                    field, f"should be {least} or more: {self.model} normalises over images"
+                )
         return self
 
     def steps(self) -> int:
@@ -209,7 +194,7 @@ class Probe(Record):
         le=14,
         description="t: test images shift by U[-t, t] pixels right and down, by their own draws",
     )
-    attack: Attack = Field(default="none", description="attack on the test images")
+    attack: AttackName = Field(default="none", description="attack on the test images")
     eps: float = Field(default=0.3, ge=0, le=1, description="L-inf radius, in `eps_unit`")
     eps_unit: EpsUnit = Field(
         default="pixel",
@@ -246,25 +231,23 @@ class Probe(Record):
     def _canonical(cls, values: Any) -> Any:  # noqa: ANN401  # pydantic hands over raw input
         if not isinstance(values, Mapping):
             return values
-        attack = values.get("attack", "none")
-        fixed = known(attack, FIXED) or {}
-        steps = known(attack, STEPS)
-        defaults: dict[str, object] = {} if steps is None else {"steps": steps}
-        return {**defaults, **values, **fixed}
+        if (attack := known(values.get("attack", "none"), ATTACKS)) is None:
+            return values
+        return {"steps": attack.steps, **values, **attack.unread()}
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        losses = LOSSES.get(self.attack, ("ce",))
-        if self.loss not in losses:
-            raise mismatch("loss", f"cannot be climbed by {self.attack}", losses)
-        if self.label_rule == "predicted" and self.attack not in PREDICTED:
-            raise mismatch("label_rule", f"is not a choice of {self.attack}", ("true",))
-        if self.attack == "transfer" and not self.source:
-            raise mismatch("source", "is needed by transfer", MODELS)
-        for field in AT_LEAST_ONE.get(self.attack, ()):
+        attack = ATTACKS[self.attack]
+        if self.loss not in attack.losses:
+            raise mismatch("loss", f"cannot be climbed by {self.attack}", attack.losses)
+        if self.label_rule not in attack.label_rules:
+            raise mismatch("label_rule", f"is not a choice of {self.attack}", attack.label_rules)
+        if "source" in attack.reads and not self.source:
+            raise mismatch("source", f"is needed by {self.attack}", tuple(MODELS))
+        for field in attack.at_least_one:
             if not getattr(self, field):
                 raise mismatch(field, f"should be 1 or more for {self.attack}")
-        if self.attack in CLIMBING and self.steps == self.restarts == 0:
+        if attack.starts and self.steps == self.restarts == 0:
             raise mismatch("restarts", f"should be 1 or more for {self.attack} with steps: 0")
         return self
 
@@ -294,8 +277,9 @@ class Probe(Record):
         """
         if self.test_rotation == "same" or not self.n_images:
             raise ValueError("a probe has a key once it is resolved: probe.resolve(trial).key()")
-        revision = ATTACK_REVISIONS.get(self.attack)
-        return digest(without_later(self) | ({"attack_revision": revision} if revision else {}))
+        revision = ATTACKS[self.attack].revision
+        later = {"attack_revision": revision} if revision > 1 else {}
+        return digest(without_later(self) | later)
 
 
 def batch_sizes(n: int, size: int) -> list[int]:

@@ -4,11 +4,9 @@ The contents of a recipe are part of the key of every trial.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
-
-RecipeName = Literal["paper", "fast", "original", "converged", "paper-long"]
 
 WATCH_STEPS = 10
 """Steps of the attack that watches adversarial training."""
@@ -135,63 +133,18 @@ def adam(learning_rate: float, batch_size: int, epochs: int, **more: object) -> 
     )
 
 
-ORIGINALS: dict[str, Recipe] = {
-    "stdcnn": PAPER,
-    "gcnn": PAPER,
-    # Worrall et al. 2017: the rate falls after every 50 epochs.
-    "hnet": adam(0.0076, 46, 200, schedule="milestones", milestones=(0.25, 0.5, 0.75)),
-    "ptn": adam(0.01, 200, 500),  # Esteves et al. 2018
-    # COGMAR/RotEqNet: the rate falls after 20 and 40 epochs.
-    "roteqnet": adam(0.01, 128, 90, schedule="milestones", milestones=(20 / 90, 40 / 90)),
-    # Sabour et al. 2017: 0.96 per 2,000 steps; 300,000 steps of 128 of 60,000 images.
-    "capsnet": adam(1e-3, 128, 640, schedule="exponential", decay=0.96 ** (1 / 2000)),
-    "z2cnn": adam(1e-3, 128, 300),  # Cohen & Welling 2016
-    "p4cnn": adam(1e-3, 128, 100),
-    "tipooling": adam(1e-4, 64, 100),  # dlaptev/TI-pooling, TensorFlow; no number of epochs given
-    "cyclic": PAPER,  # no MNIST network was published: that of Table 1, which ours derives from
-    # Li et al. 2017: 400,000 steps of 32 of 12,000 images, the rate falls after every 120,000.
-    "dren": adam(
-        1e-3, 32, 1067, weight_decay=1e-4, schedule="milestones", milestones=(0.3, 0.6, 0.9)
-    ),
-    "steerable": adam(1e-3, 128, 100),  # no MNIST network was published: that of p4cnn
-    "emcaps": adam(0.01, 128, 30),  # yl-1993; there the rate also falls when accuracy stalls
-    "madrycnn": adam(1e-4, 50, 90),  # Madry et al. 2018: 100,000 steps, PGD 40 x eps / 30
-}
-"""Each model as its authors (or, failing them, the code that we follow) trained it."""
-
-RECIPES: dict[RecipeName, Recipe] = {
+RECIPES: dict[str, Recipe] = {
     "paper": PAPER,
     "fast": FAST,
     "converged": CONVERGED,
     "paper-long": PAPER_LONG,
 }
-"""One for all models; `original` is one for each."""
+"""One for all models."""
 
-FOR_MODEL: dict[tuple[RecipeName, str], dict[str, object]] = {
-    ("fast", "hnet"): {"learning_rate": 1e-3, "epochs": 8},
-    ("converged", "hnet"): {"learning_rate": 1e-3, "epochs": 60},
-    ("paper", "hnet"): {"learning_rate": 1e-5},
-    ("paper-long", "hnet"): {"learning_rate": 1e-5},
-}
-"""What a recipe sets for a model by itself. H-Net's first weights are of the size 0.01 and its
-first logits of the size 10: Adam's steps of 0.005 throw the weights about for as long as a short
-training lasts, and SGD's at a rate of 1e-3 make the loss grow. It also learns slower than others.
-"""
+RECIPE_NAMES = (*RECIPES, "original")
+"""`original` is one for each model (`rotgrid.spec.models`)."""
 
-
-def recipe_of(name: RecipeName, model: str) -> Recipe:
-    """The recipe of that name for that model.
-
-    Raises:
-        KeyError: there is none.
-    """
-    if name == "original":
-        return ORIGINALS[model]
-    return RECIPES[name].model_copy(update=FOR_MODEL.get((name, model)))
-
-
-def canonical(name: RecipeName, model: str) -> RecipeName:
-    """The first recipe with the same contents for that model: `original` is `paper` for some."""
-    contents = recipe_of(name, model)
-    names: tuple[RecipeName, ...] = get_args(RecipeName)
-    return next(other for other in names if recipe_of(other, model) == contents)
+if TYPE_CHECKING:
+    RecipeName: TypeAlias = str
+else:
+    RecipeName = Literal[RECIPE_NAMES]

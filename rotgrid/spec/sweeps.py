@@ -4,16 +4,15 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from rotgrid.spec import Probe
-from rotgrid.spec.vocabulary import ATTACKS
+from rotgrid.spec.attacks import ATTACKS
 
-UNTURNED = ("rotation-grid", "translation-grid", "spatial-grid", "worst-of-10", "spatial-pgd",
-            "equivariance")  # fmt: skip
-"""The attacks that turn images themselves."""
+RANKS = {attack: rank for rank, attack in enumerate(ATTACKS)}
+"""The order in which attacks are measured."""
 
 
 def same_images(probe: Probe) -> object:
     """Equal for probes of the same test images."""
-    if probe.attack in UNTURNED:
+    if ATTACKS[probe.attack].transforms:
         return probe.n_images
     return probe.test_rotation, probe.test_translation, probe.n_images
 
@@ -43,7 +42,7 @@ def sweeps(probes: Iterable[Probe]) -> list[list[Probe]]:
 
 def order(probe: Probe) -> tuple[Any, ...]:
     """Sorts resolved probes: by test images, then by sweep, then by eps."""
-    unturned = probe.attack in UNTURNED
-    turn = (0.0, 0.0) if unturned else (probe.test_rotation, probe.test_translation)
+    unrotated = ATTACKS[probe.attack].transforms
+    moved = (0.0, 0.0) if unrotated else (probe.test_rotation, probe.test_translation)
     sweep = [value for name, value in probe if name != "eps"]
-    return (unturned, probe.n_images, *turn, ATTACKS.index(probe.attack), *sweep, probe.eps)
+    return (unrotated, probe.n_images, *moved, RANKS[probe.attack], *sweep, probe.eps)

@@ -17,26 +17,25 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from rotgrid import attacks, deadline
+from rotgrid import deadline
 from rotgrid.data import Dataset, pixels, subset
 from rotgrid.results import checkpoints, storage
 from rotgrid.rotation import draw_angles, rotate
 from rotgrid.spec import Trial, batch_sizes
-from rotgrid.spec.recipes import WATCH_STEPS, Recipe, overfitted, recipe_of, watched
+from rotgrid.spec.recipes import overfitted
+from rotgrid.training import optimizers
 from rotgrid.training.adversarial import stage
 from rotgrid.training.cuda_graph import Step, stepper
+from rotgrid.training.validation import Row, rotated_validation, validate
 
 LOG = logging.getLogger(__name__)
-
-Row = dict[str, Any]
 
 LARGEST_LOSS = 10 * math.log(10)
 """Ten times the cross-entropy of guessing: a training above it has diverged. In the first epoch
 ten times as much is allowed: first logits may be large (H-Net's are) and take time to settle."""
 
-AT_ONCE = {"cpu": 256, "cuda": 16_384}
-"""Images that are turned at once: on a CPU as many as stay in its cache."""
-
+ROTATION_CHUNK = {"cpu": 256, "cuda": 16_384}
+"""Images that are rotated at once: on a CPU as many as stay in its cache."""
 
 CHECKPOINT_SECONDS = 60.0
 """Between two checkpoints of a training, at least."""
@@ -81,8 +80,8 @@ def fit(
     """
     chosen = subset(dataset.train_labels, trial.train_size)
     images, labels = dataset.train_images[chosen], dataset.train_labels[chosen]
-    optimizer, scheduler = optimiser(model, trial)
-    val_images, val_labels = turned_validation(dataset, trial)
+    optimizer, scheduler = optimizers.build(model, trial)
+    val_images, val_labels = rotated_validation(dataset, trial)
     training = Training(model, optimizer, scheduler)
     name = checkpoints.training_of(trial.key())
     done, rows = resumed(checkpoint_in, name, training, trial)
@@ -137,7 +136,7 @@ class Training(NamedTuple):
         device = next(self.model.parameters()).device
         checkpoints.take(self.model, state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        rates_to(self.optimizer, device)
+        optimizers.rates_to(self.optimizer, device)
         self.scheduler.load_state_dict(state["scheduler"])
 
 
@@ -202,116 +201,28 @@ def train_epoch(
 def batches(
     images: Tensor, labels: Tensor, trial: Trial, epoch: int
 ) -> Iterator[tuple[Tensor, Tensor, float]]:
-    """The turned images of an epoch, their labels, and the adversary's eps, batch by batch."""
+    """The rotated images of an epoch, their labels, and the adversary's eps, batch by batch."""
     n, size = len(labels), trial.batch_size
     shuffle = torch.Generator().manual_seed(epoch_seed(trial, epoch, "order"))
     order = torch.randperm(n, generator=shuffle)
-    turns = draw_angles(n, 1.0, "train", seed=trial.seed, epoch=epoch)[order]
+    unit_angles = draw_angles(n, 1.0, "train", seed=trial.seed, epoch=epoch)[order]
     sizes = batch_sizes(n, size)
     stages = [stage(trial, epoch - 1 + at / n) for at in range(0, n, size)][: len(sizes)]
-    rotations = torch.tensor([now.rotation for now in stages], dtype=turns.dtype)
-    angles = turns * rotations.repeat_interleave(torch.tensor(sizes))
+    rotations = torch.tensor([now.rotation for now in stages], dtype=unit_angles.dtype)
+    angles = unit_angles * rotations.repeat_interleave(torch.tensor(sizes))
     order, eps = order.to(images.device), iter(stages)
-    many = batches_at_once(size, images.device)
-    for first in range(0, len(sizes), many):
-        some = sizes[first : first + many]
+    chunk = batches_per_chunk(size, images.device)
+    for first in range(0, len(sizes), chunk):
+        some = sizes[first : first + chunk]
         part = slice(first * size, first * size + sum(some))
-        turned = rotate(pixels(images[order[part]]), angles[part], trial.interpolation)
-        for batch, truth in zip(turned.split(some), labels[order[part]].split(some), strict=True):
+        rotated = rotate(pixels(images[order[part]]), angles[part], trial.interpolation)
+        for batch, truth in zip(rotated.split(some), labels[order[part]].split(some), strict=True):
             yield batch, truth, next(eps).eps
 
 
-def batches_at_once(size: int, device: torch.device) -> int:
-    """Batches whose images are turned at once."""
-    return max(1, AT_ONCE[device.type] // size)
-
-
-def optimiser(
-    model: nn.Module, trial: Trial
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """The optimiser of the trial's recipe, and the schedule of its learning rate per step."""
-    recipe = recipe_of(trial.recipe, trial.model)
-    weights = list(model.parameters())
-    device = weights[0].device
-    on_gpu = device.type == "cuda"
-    settings: dict[str, Any] = {
-        "weight_decay": recipe.weight_decay,
-        "fused": True,
-        # A recorded step reads the rate from the GPU.
-        "lr": torch.tensor(trial.learning_rate, device=device) if on_gpu else trial.learning_rate,
-    }
-    optimizer: torch.optim.Optimizer
-    if recipe.optimizer == "sgd":
-        optimizer = torch.optim.SGD(weights, momentum=recipe.momentum, **settings)
-    else:
-        kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-        betas = (recipe.momentum, 0.999)
-        optimizer = kind(weights, betas=betas, capturable=on_gpu, **settings)
-    rates = schedule(recipe, trial.steps())
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, rates)
-
-
-def rates_to(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
-    """Put learning rates that are tensors on the device, where `load_state_dict` leaves them."""
-    for group in optimizer.param_groups:
-        if isinstance(group["lr"], Tensor):
-            group["lr"] = group["lr"].to(device)
-
-
-def schedule(recipe: Recipe, steps: int) -> Callable[[int], float]:
-    """Learning rate by step, as a share of its peak."""
-    match recipe.schedule:
-        case "constant":
-            return lambda step: 1.0
-        case "exponential":
-            return lambda step: recipe.decay**step
-        case "milestones":
-            return lambda step: 0.1 ** sum(step >= share * steps for share in recipe.milestones)
-        case "one-cycle":
-            return one_cycle(steps)
-
-
-def one_cycle(steps: int, rise: float = 0.25, first: float = 0.1) -> Callable[[int], float]:
-    """A linear rise, then half a cosine to 0."""
-
-    def share(step: int) -> float:
-        progress = step / steps
-        if progress < rise:
-            return first + (1 - first) * progress / rise
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - rise) / (1 - rise))))
-
-    return share
-
-
-def turned_validation(dataset: Dataset, trial: Trial) -> tuple[Tensor, Tensor]:
-    """Validation images turned like the training images (of the last stage), and their labels."""
-    angles = draw_angles(len(dataset.val_labels), trial.train_rotation, "val")
-    turned = rotate(pixels(dataset.val_images), angles, trial.interpolation)
-    return turned, dataset.val_labels
-
-
-def validate(model: nn.Module, images: Tensor, labels: Tensor, trial: Trial) -> Row:
-    """How many images are classified correctly; with an adversary also how many under attack.
-
-    The attack is a PGD of 10 steps of eps / 4 at the trial's full eps, from the same starts after
-    every epoch, on a stratified part of the images.
-    """
-    row: Row = {"val_n": len(labels)}
-    row["val_n_correct"] = int((attacks.predicted(model, images) == labels).sum())
-    if trial.adversary == "none":
-        return row | {"val_robust_n": None, "val_robust_n_correct": None}
-    chosen = subset(labels, watched(trial.train_size, len(labels)))
-    survived = attacks.sweep(
-        model,
-        images[chosen],
-        labels[chosen],
-        attack="pgd",
-        eps_grid=[trial.adversary_eps],
-        steps=WATCH_STEPS,
-        step_size=trial.adversary_eps / 4 or None,
-        generator=torch.Generator().manual_seed(0),
-    )
-    return row | {"val_robust_n": len(chosen), "val_robust_n_correct": int(survived.sum())}
+def batches_per_chunk(size: int, device: torch.device) -> int:
+    """Batches whose images are rotated at once."""
+    return max(1, ROTATION_CHUNK[device.type] // size)
 
 
 def epoch_seed(trial: Trial, epoch: int, use: Literal["dropout", "order", "adversary"]) -> int:

@@ -3,7 +3,11 @@
 Every adversary attacks in evaluation mode, with the true label, images that are already turned.
 """
 
+import functools
+import importlib
+import inspect
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -16,7 +20,8 @@ from rotgrid.attacks.linf import frozen, input_gradient, project, unchecked_grad
 from rotgrid.attacks.pgd import restart_from
 from rotgrid.attacks.starts import draw_starts, uniform_offsets
 from rotgrid.spec import Trial
-from rotgrid.spec.recipes import recipe_of
+from rotgrid.spec.adversaries import ADVERSARIES, AdversaryName
+from rotgrid.spec.models import recipe_of
 
 RANDOM_STEP = 1.25
 """Step of `fgsm-rs` in units of eps (Wong et al. 2020, section 4.2; 0.375 for eps 0.3)."""
@@ -66,33 +71,54 @@ def perturbed(
 ) -> Tensor:
     """The images as the trial's adversary makes them; random starts come from the generator."""
     recipe = recipe_of(trial.recipe, trial.model)
-    steps, step_size = recipe.adversary_steps, eps * recipe.adversary_step_size
-    match trial.adversary:
-        case "none":
-            return images
-        case "fgsm" | "fgsm-mix":
-            return fgsm_unwaited(model, images, labels, eps)
-        case "fgsm-rs":
-            return fgsm_from_random(model, images, labels, eps=eps, generator=generator)
-        case "n-fgsm":
-            return fgsm_from_noise(model, images, labels, eps=eps, generator=generator)
-        case "pgd" | "cusp":
-            require_pixels(images)
-            starts = draw_starts(images, 1, generator)
-            return restart_from(model, images, labels, eps, steps, step_size, "ce", starts)[0]
-        case "trades":
-            return most_divergent(
-                model, images, labels, eps=eps, steps=steps, step_size=step_size,
-                generator=generator,
-            )  # fmt: skip
+    settings = {
+        "eps": eps,
+        "steps": recipe.adversary_steps,
+        "step_size": eps * recipe.adversary_step_size,
+        "generator": generator,
+    }
+    perturb = adversary_of(trial.adversary)
+    named = inspect.signature(perturb).parameters
+    return perturb(model, images, labels, **{k: v for k, v in settings.items() if k in named})
 
 
-def fgsm_unwaited(model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
+@functools.cache
+def adversary_of(name: AdversaryName) -> Callable[..., Tensor]:
+    """What makes the images of an adversary, by the settings that its signature names."""
+    module, _, function = ADVERSARIES[name].run.partition(":")
+    found: Callable[..., Tensor] = getattr(
+        importlib.import_module(f"rotgrid.training.{module}"), function
+    )
+    return found
+
+
+def unperturbed(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """The images, as they are."""
+    return images
+
+
+def fgsm_unchecked(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float) -> Tensor:
     """`attacks.fgsm` that looks at no number, so that no GPU is waited for.
 
     What is not finite makes the loss of the epoch NaN, and that ends the training.
     """
     return step_along(images, ascent_direction(model, images, labels, unchecked_gradient), eps)
+
+
+def pgd_from_random(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float,
+    steps: int,
+    step_size: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """PGD from one random point of the ball (Madry et al. 2018)."""
+    require_pixels(images)
+    starts = draw_starts(images, 1, generator)
+    return restart_from(model, images, labels, eps, steps, step_size, "ce", starts)[0]
 
 
 def fgsm_from_random(

@@ -10,14 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from rotgrid.spec import Trial
-from rotgrid.spec.vocabulary import Adversary
+from rotgrid.spec.adversaries import ADVERSARIES
 from rotgrid.training.losses import adversarial_loss
 
 Step = Callable[[Tensor, Tensor, float, torch.Generator], Tensor]
 """(images, labels, eps, random starts) -> mean loss of the batch, before the step."""
 
-CAPTURED: tuple[Adversary, ...] = ("none", "fgsm", "fgsm-mix")
-"""Adversaries whose steps can be captured: others draw on the CPU, or look at what they find."""
 WARM_UP = 3
 """Steps before the capture, in which libraries choose their ways and allocate."""
 
@@ -34,7 +32,7 @@ def stepper(model: nn.Module, optimizer: torch.optim.Optimizer, trial: Trial) ->
         return loss.detach()
 
     device = next(model.parameters()).device
-    if device.type == "cuda" and trial.adversary in CAPTURED:
+    if device.type == "cuda" and ADVERSARIES[trial.adversary].captured:
         return CapturedStep(step, trial.batch_size)
     return step
 

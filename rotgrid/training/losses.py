@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rotgrid.spec import Trial
-from rotgrid.spec.recipes import recipe_of
+from rotgrid.spec.models import recipe_of
 from rotgrid.spec.vocabulary import Precision
 from rotgrid.training.adversarial import divergence, perturbed
 

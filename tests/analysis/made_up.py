@@ -13,7 +13,7 @@ from analysis.rows.conditions import SPATIAL
 from rotgrid import results
 from rotgrid.results.columns import SCHEMAS
 from rotgrid.spec import Probe, Trial
-from rotgrid.spec.vocabulary import DATA
+from rotgrid.spec.datasets import DATA
 
 PROVENANCE = {
     "rotgrid_version": "0.1.0",

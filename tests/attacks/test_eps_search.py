@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rotgrid import attacks, data
-from rotgrid.attacks import dispatch
+from rotgrid.attacks.dispatch import module_of
 from rotgrid.attacks.eps_search import FEWEST, SHARE, check, drawn, first_order, locate, survived
 
 from planted import Waves
@@ -203,7 +203,7 @@ SEARCHING = {
 def test_what_searches_miss_is_bounded(attack, planted, digits, monkeypatch):
     """Against the attack at each eps by itself: on an ordinary network, and on a planted one, on
     which `apgd`, `square` and `strong` miss 6 to 10 of 900 if they do not try once more."""
-    monkeypatch.setattr(dispatch, "queries", lambda steps: 200)
+    monkeypatch.setattr(module_of("strong"), "queries", lambda steps: 200)
     net = perceptron(digits).requires_grad_(False)
     net = Waves(net) if planted else net
     images, labels = data.pixels(digits.test_images[:100]), digits.test_labels[:100]

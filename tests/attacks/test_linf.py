@@ -9,7 +9,7 @@ from rotgrid.attacks.fmn import distances
 from rotgrid.attacks.linf import attack_batch, in_batches
 from rotgrid.evaluation import gradient_masking
 from rotgrid.spec import Probe, Trial
-from rotgrid.spec.vocabulary import ATTACKS, PREDICTED
+from rotgrid.spec.attacks import ATTACKS
 
 from trained import perceptron
 
@@ -103,7 +103,7 @@ def test_rows_of_every_attack_are_the_same_where_memory_is_short(
             label_rule=rule, **source,
         ).resolve(TRIAL)
         for eps in (0.05, 0.1)
-        for rule in (("true", "predicted") if attack in PREDICTED else ("true",))
+        for rule in ATTACKS[attack].label_rules
     ]  # fmt: skip
     cramped = Cramped(trained, 16)
     correct, distances = rows(cramped, digits, probes)

@@ -19,6 +19,7 @@ from rotgrid import attacks, data, experiment, models, training
 from rotgrid.data import pixels
 from rotgrid.rotation import draw_angles, rotate
 from rotgrid.spec import Trial
+from rotgrid.training import optimizers
 from rotgrid.training.cuda_graph import CapturedStep, stepper
 
 from together import total, when_told
@@ -134,7 +135,7 @@ def waiting(digits):
     for adversary in ("none", "fgsm"):
         trial = trial_of("gcnn", train_size=640, adversary=adversary, adversary_eps=0.1)
         net = models.build("gcnn").cuda()
-        optimizer, scheduler = training.optimiser(net, trial)
+        optimizer, scheduler = optimizers.build(net, trial)
         step = stepper(net, optimizer, trial)
         batches = list(training.batches(digits.train_images[:640], digits.train_labels[:640],
                                         trial, 1))  # fmt: skip
@@ -150,7 +151,7 @@ def waiting(digits):
 def rate(digits, trial, recorded, seconds):
     """Images per second of epochs of `EPOCH` images."""
     net = models.build(trial.model, trial.variant).to(digits.train_images.device)
-    optimizer, scheduler = training.optimiser(net, trial)
+    optimizer, scheduler = optimizers.build(net, trial)
     step = stepper(net, optimizer, trial)
     step = step if recorded else plain(step)
 

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from rotgrid import models
 from rotgrid.attacks.linf import frozen, input_gradient
-from rotgrid.spec.vocabulary import VARIANTS
+from rotgrid.spec.models import MODELS
 from rotgrid.training.losses import training_loss
 
 STEPS, LEAST_SECONDS = 5, 1.0
@@ -70,7 +70,7 @@ def main(names):
     torch.set_num_threads(1)
     torch.manual_seed(0)
     pairs = [tuple(name.split(":")) if ":" in name else (name, None) for name in names]
-    pairs = pairs or [(model, v) for model, variants in VARIANTS.items() for v in variants]
+    pairs = pairs or [(model, v) for model, variants in MODELS.items() for v in variants.variants]
     currency = models.build("gcnn")
     adds = multiply_adds(currency)
     print("| model | variant | parameters | multiply-adds | train | forward | attack | cost |")
@@ -82,7 +82,8 @@ def main(names):
         rate = (before + train_rate(currency)) / 2
         cost = (rate * adds) / (train * multiply_adds(net))
         print(
-            f"| `{model}` | `{variant or VARIANTS[model][0]}` | {models.count_parameters(net):,} "
+            f"| `{model}` | `{variant or MODELS[model].default}` "
+            f"| {models.count_parameters(net):,} "
             f"| {multiply_adds(net) / 1e6:.3g}M | {train:,.0f} | {forward:,.0f} | {attack:,.0f} "
             f"| {cost:.2f} |",
             flush=True,

@@ -2,7 +2,6 @@ import gzip
 import hashlib
 import http.server
 import threading
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,7 +10,8 @@ import torch
 from rotgrid import data, experiment
 from rotgrid.data import DataError
 from rotgrid.spec import Probe, Trial
-from rotgrid.spec.vocabulary import ATTACKS, Adversary
+from rotgrid.spec.adversaries import ADVERSARIES
+from rotgrid.spec.attacks import ATTACKS
 
 
 def test_embedded_digits_are_split_and_balanced(digits):
@@ -215,7 +215,7 @@ def test_a_process_holds_one_data_set(provided):
     assert experiment.load_on.cache_info().currsize == 1
 
 
-@pytest.mark.parametrize("how", [*get_args(Adversary), "probes"])
+@pytest.mark.parametrize("how", [*tuple(ADVERSARIES), "probes"])
 def test_nothing_writes_into_a_data_set(provided, tmp_path, how):
     """Training with each adversary, and all measurements: the memory is shared by processes."""
     trial = Trial(

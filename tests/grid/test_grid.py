@@ -12,7 +12,7 @@ from rotgrid.grid import schema
 from rotgrid.grid.problems import GridError
 from rotgrid.grid.spelling import nearest
 from rotgrid.spec import Probe, Trial
-from rotgrid.spec.vocabulary import MODELS
+from rotgrid.spec.models import MODELS
 
 GRIDS = Path(__file__).parents[2] / "grids"
 

@@ -10,10 +10,10 @@ from rotgrid import attacks, models
 from rotgrid.attacks.linf import frozen
 from rotgrid.evaluation import equivariance
 from rotgrid.models.layers import Expanded, filters_kept
-from rotgrid.spec.vocabulary import VARIANTS
+from rotgrid.spec.models import MODELS
 from rotgrid.training.losses import training_loss
 
-EVERY = [(model, variant) for model, variants in VARIANTS.items() for variant in variants]
+EVERY = [(model, variant) for model, variants in MODELS.items() for variant in variants.variants]
 PARAMETERS = {
     ("stdcnn", "table1"): 23_010,
     ("stdcnn", "doubled"): 58_060,
@@ -48,7 +48,7 @@ INVARIANT = [
     *(
         (model, variant)
         for model in ("p4cnn", "cyclic", "tipooling")
-        for variant in VARIANTS[model]
+        for variant in MODELS[model].variants
     ),
     ("dren", "x4"),
     ("dren", "max-x4"),
@@ -214,7 +214,7 @@ def counted(expand, calls, layer):
     return expand_and_count
 
 
-@pytest.mark.parametrize("model", VARIANTS)
+@pytest.mark.parametrize("model", MODELS)
 def test_weights_follow_the_seed_and_leave_the_global_generator_alone(model):
     torch.manual_seed(7)
     expected = torch.rand(3)

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from rotgrid import models
 from rotgrid.models.gcnn import P4ConvP4, P4ConvZ2, spatial_max_pool
-from rotgrid.spec.vocabulary import VARIANTS
+from rotgrid.spec.models import MODELS
 
 from golden import Golden, relative
 
@@ -70,7 +70,7 @@ def feature_error(features, images, quarter, roll):
 
 
 @pytest.mark.parametrize("quarter", [1, 2, 3])
-@pytest.mark.parametrize("variant", VARIANTS["gcnn"])
+@pytest.mark.parametrize("variant", MODELS["gcnn"].variants)
 def test_gcnn_features_turn_with_the_image(variant, quarter):
     net = models.build("gcnn", variant).eval()
     with torch.no_grad():

@@ -1,22 +1,14 @@
-import typing
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rotgrid import spec
+from rotgrid.models import gcnn, stdcnn
 from rotgrid.spec import Probe, Trial, recipes
-from rotgrid.spec.vocabulary import (
-    ATTACK_REVISIONS,
-    ATTACKS,
-    DATA,
-    FIXED,
-    MODELS,
-    VARIANTS,
-    DataName,
-    reads,
-)
+from rotgrid.spec.adversaries import ADVERSARIES
+from rotgrid.spec.attacks import ATTACKS, UNREAD
+from rotgrid.spec.models import MODELS, recipe_of
 
 
 def test_defaults_are_filled_from_recipe_and_data():
@@ -165,14 +157,14 @@ def test_trials_are_equal_where_their_keys_are(one, other):
     assert (one == other) == (one.key() == other.key())
 
 
-@given(st.sampled_from(ATTACKS), st.sampled_from([0, -0.0, 0.1]), st.sampled_from([0, -0.0]))
+@given(st.sampled_from([*ATTACKS]), st.sampled_from([0, -0.0, 0.1]), st.sampled_from([0, -0.0]))
 def test_what_an_attack_does_not_read_makes_no_other_probe(attack, eps, translation):
     trial = Trial(model="gcnn")
     source = {"source": "gcnn"} if attack == "transfer" else {}
     plain = Probe(attack=attack, eps=0.1, **source).resolve(trial)
     other = Probe(attack=attack, eps=eps, test_translation=translation, **source).resolve(trial)
     assert (plain == other) == (plain.key() == other.key())
-    assert (plain == other) == (eps == 0.1 or not reads(attack, "eps"))
+    assert (plain == other) == (eps == 0.1 or "eps" not in ATTACKS[attack].reads)
 
 
 @pytest.mark.parametrize(
@@ -231,23 +223,23 @@ def test_more_images_than_there_are_is_an_error():
         Probe(n_images=1_001).resolve(Trial(model="gcnn", data="mnist5k"))
 
 
-def test_vocabulary_agrees_with_the_code():
+def test_every_entry_names_what_does_it():
     from rotgrid import models
-    from rotgrid.attacks import SWEEPS
-    from rotgrid.cost.work import MULTIPLY_ADDS
-    from rotgrid.models import gcnn, stdcnn
+    from rotgrid.attacks.dispatch import module_of, survival_under
+    from rotgrid.evaluation import MEASURES
+    from rotgrid.training.adversarial import adversary_of
 
-    assert tuple(models.MODELS) == MODELS == tuple(VARIANTS)
-    assert tuple(stdcnn.WIDTHS) == VARIANTS["stdcnn"]
-    assert tuple(gcnn.WIDTHS) == VARIANTS["gcnn"]
-    elsewhere = ("rotation-grid", "translation-grid", "spatial-grid", "worst-of-10")
-    assert {*SWEEPS, *elsewhere, "equivariance", "diagnostics"} == {*ATTACKS}
-    assert FIXED.keys() == {*ATTACKS}
-    assert {*recipes.RECIPES, "original"} == {*typing.get_args(recipes.RecipeName)}
-    assert tuple(recipes.ORIGINALS) == MODELS
-    assert tuple(DATA) == typing.get_args(DataName)
-    pairs = {(model, variant) for model, vs in VARIANTS.items() for variant in vs}
-    assert set(MULTIPLY_ADDS) == pairs
+    assert tuple(models.MODELS) == tuple(MODELS)
+    assert tuple(stdcnn.WIDTHS) == tuple(MODELS["stdcnn"].variants)
+    assert tuple(gcnn.WIDTHS) == tuple(MODELS["gcnn"].variants)
+    for name, attack in ATTACKS.items():
+        assert callable(survival_under(name)) if attack.run else name in MEASURES
+        if len(attack.label_rules) > 1:
+            assert callable(module_of(name).perturb)
+        assert set(attack.reads) <= set(UNREAD) <= set(Probe.model_fields)
+        assert not set(attack.fixed) & set(attack.reads)
+        assert set(attack.at_least_one) <= set(attack.reads)
+    assert all(callable(adversary_of(name)) for name in ADVERSARIES)
 
 
 def test_fields_that_came_later_leave_old_keys_as_they_were():
@@ -265,17 +257,17 @@ def test_an_attack_that_changed_has_new_keys_and_no_other_has(attack, monkeypatc
     source = {"source": "stdcnn"} if attack == "transfer" else {}
     probe = Probe(attack=attack, eps=0.1, test_rotation=60, n_images=500, **source)
     first = spec.digest(spec.without_later(probe))
-    assert (probe.key() == first) is (attack not in ATTACK_REVISIONS)
-    monkeypatch.setitem(ATTACK_REVISIONS, "bim", 2)
+    assert (probe.key() == first) is (ATTACKS[attack].revision == 1)
+    monkeypatch.setitem(ATTACKS, "bim", ATTACKS["bim"]._replace(revision=2))
     second = probe.key()
-    monkeypatch.setitem(ATTACK_REVISIONS, "bim", 3)
+    monkeypatch.setitem(ATTACKS, "bim", ATTACKS["bim"]._replace(revision=3))
     third = probe.key()
     assert (len({first, second, third}) == 3) is (attack == "bim")
 
 
 def test_a_precision_that_came_later_leaves_old_networks_as_they_were():
     trial = Trial(model="stdcnn")
-    recipe = recipes.recipe_of(trial.recipe, trial.model).contents()
+    recipe = recipe_of(trial.recipe, trial.model).contents()
     old = {**trial.model_dump(exclude={"precision", "train_steps"}), "recipe": recipe}
     assert trial.key() == spec.digest(old)
     assert Trial(model="stdcnn", precision="bfloat16").key() != trial.key()

@@ -3,7 +3,8 @@ import torch
 
 from rotgrid import models, training
 from rotgrid.spec import Trial
-from rotgrid.training import cuda_graph
+from rotgrid.spec.adversaries import ADVERSARIES
+from rotgrid.training import cuda_graph, optimizers
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def on_cpu(monkeypatch):
     return counts
 
 
-@pytest.mark.parametrize("adversary", cuda_graph.CAPTURED)
+@pytest.mark.parametrize("adversary", [a for a in ADVERSARIES if ADVERSARIES[a].captured])
 def test_a_recorded_training_is_the_same(adversary, digits, on_cpu):
     """Six whole batches and a smaller one in each of two epochs; eps grows over the first."""
     trial = Trial(
@@ -41,7 +42,7 @@ def test_a_recorded_training_is_the_same(adversary, digits, on_cpu):
     found = []
     for recorded in (False, True):
         net = models.build("stdcnn")
-        optimizer, scheduler = training.optimiser(net, trial)
+        optimizer, scheduler = optimizers.build(net, trial)
         step = cuda_graph.stepper(net, optimizer, trial)
         if recorded:
             step = cuda_graph.CapturedStep(step, trial.batch_size)
@@ -65,6 +66,6 @@ def test_losses_of_replays_are_kept_apart(on_cpu):
 
 def test_on_a_cpu_nothing_is_recorded(quick_trial):
     net = models.build("stdcnn").eval()
-    step = cuda_graph.stepper(net, training.optimiser(net, quick_trial)[0], quick_trial)
+    step = cuda_graph.stepper(net, optimizers.build(net, quick_trial)[0], quick_trial)
     assert not isinstance(step, cuda_graph.CapturedStep)
     assert net.training

@@ -1,5 +1,3 @@
-from typing import get_args
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,11 +6,11 @@ from torch import nn
 from rotgrid import attacks, models
 from rotgrid.data import pixels
 from rotgrid.spec import Trial
+from rotgrid.spec.adversaries import ADVERSARIES
 from rotgrid.spec.recipes import RECIPES
-from rotgrid.spec.vocabulary import Adversary
 from rotgrid.training import losses
 
-ADVERSARIES = get_args(Adversary)
+ADVERSARIES = tuple(ADVERSARIES)
 
 
 def test_adversarial_losses(digits):

@@ -1,7 +1,6 @@
 import dataclasses
 import logging
 import math
-from typing import get_args
 
 import pytest
 import torch
@@ -15,12 +14,10 @@ from rotgrid.data import pixels
 from rotgrid.results import checkpoints, storage
 from rotgrid.rotation import draw_angles, rotate
 from rotgrid.spec import Trial
-from rotgrid.spec.recipes import ORIGINALS, RECIPES, watched
-from rotgrid.spec.vocabulary import Adversary
-from rotgrid.training import DivergedError, fit
+from rotgrid.spec.adversaries import ADVERSARIES
+from rotgrid.spec.recipes import RECIPES, watched
+from rotgrid.training import DivergedError, fit, optimizers, validation
 from rotgrid.training.cuda_graph import stepper
-
-ADVERSARIES = get_args(Adversary)
 
 
 def trained(trial, digits, checkpoint_in=None):
@@ -270,7 +267,7 @@ def shown(digits, adversary, **changes):
     }  # fmt: skip
     trial = Trial(**fields)
     spy = Spied()
-    optimizer, scheduler = training.optimiser(spy, trial)
+    optimizer, scheduler = optimizers.build(spy, trial)
     some = digits.train_images[:64], digits.train_labels[:64]
     step = stepper(spy, optimizer, trial)
     training.train_epoch(step, scheduler, *some, trial, 3)
@@ -336,37 +333,13 @@ def test_the_watch_counts_what_survives(adversary, quick_trial, digits):
         }
         return
     assert {row["val_robust_n"] for row in rows} == {100}
-    images, labels = training.turned_validation(digits, trial)
-    again = training.validate(net, images, labels, trial)
+    images, labels = validation.rotated_validation(digits, trial)
+    again = validation.validate(net, images, labels, trial)
     assert again.items() <= last.items()
-    harmless = training.validate(
+    harmless = validation.validate(
         net, images, labels, trial.model_copy(update={"adversary_eps": 0.0})
     )
     assert 0 < last["val_robust_n_correct"] <= harmless["val_robust_n_correct"]
-
-
-def test_the_watch_is_pgd_at_the_full_eps_from_fixed_starts(quick_trial, digits, monkeypatch):
-    change = {"adversary": "cusp", "adversary_eps": 0.2}
-    trial = Trial(**{**quick_trial.model_dump(), **change})
-    asked = []
-    monkeypatch.setattr(
-        attacks, "sweep", lambda *args, **settings: asked.append(settings) or torch.ones(1, 100)
-    )
-    images, labels = training.turned_validation(digits, trial)
-    training.validate(models.build("stdcnn"), images, labels, trial)
-    (settings,) = asked
-    starts = settings.pop("generator").get_state()
-    assert torch.equal(starts, torch.Generator().manual_seed(0).get_state())
-    assert settings == {"attack": "pgd", "eps_grid": [0.2], "steps": 10, "step_size": 0.05}
-
-
-def test_validation_images_are_turned_like_the_training_images(quick_trial, digits):
-    """For `cusp` like those of its last stage, so that epochs can be compared."""
-    trial = Trial(**{**quick_trial.model_dump(), "adversary": "cusp"})
-    images, labels = training.turned_validation(digits, trial)
-    angles = draw_angles(500, 30.0, "val")
-    assert torch.equal(images, rotate(pixels(digits.val_images), angles))
-    assert labels is digits.val_labels
 
 
 @pytest.mark.parametrize(
@@ -516,36 +489,6 @@ def test_work_of_a_training_by_steps(digits):
     assert many.forwards == 10 * (500 + 2 * 100)
 
 
-def test_the_paper_recipe_is_the_lineage_repository_s():
-    optimizer, scheduler = training.optimiser(models.build("gcnn"), Trial(model="gcnn"))
-    assert isinstance(optimizer, torch.optim.SGD)
-    (group,) = optimizer.param_groups
-    assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.01, 0.5, 0.0)
-    assert scheduler.lr_lambdas[0](10_000) == 1.0
-
-
-@pytest.mark.parametrize(
-    ("model", "kind"), [("hnet", torch.optim.Adam), ("gcnn", torch.optim.SGD)]
-)
-def test_the_original_recipe_is_each_model_s_own(model, kind):
-    trial = Trial(model=model, recipe="original", data="mnist5k")
-    optimizer, _ = training.optimiser(models.build("stdcnn"), trial)
-    assert type(optimizer) is kind
-    assert optimizer.param_groups[0]["lr"] == ORIGINALS[model].learning_rate
-
-
-def test_milestones_divide_the_rate_by_ten():
-    share = training.schedule(ORIGINALS["hnet"], steps=200)
-    assert [share(step) for step in (0, 49, 50, 99, 100, 150, 199)] == pytest.approx(
-        [1, 1, 0.1, 0.1, 0.01, 0.001, 0.001]
-    )
-
-
-def test_an_exponential_schedule_falls_steadily():
-    share = training.schedule(ORIGINALS["capsnet"], steps=10)
-    assert [share(0), share(2_000), share(4_000)] == pytest.approx([1, 0.96, 0.96**2])
-
-
 class Noting(nn.Module):
     """A network that notes in which precision it computes."""
 
@@ -604,7 +547,7 @@ def test_batches_are_the_same_however_many_are_turned_at_once(digits, monkeypatc
 @pytest.mark.parametrize("at_once", [1, 64, 128, 1_000])
 def test_an_image_left_over_joins_the_last_batch(n, size, expected, at_once, digits, monkeypatch):
     """All others are where they were, in the same order."""
-    monkeypatch.setitem(training.AT_ONCE, "cpu", at_once)
+    monkeypatch.setitem(training.ROTATION_CHUNK, "cpu", at_once)
     trial = Trial(
         model="stdcnn", data="mnist5k", train_size=n, batch_size=size, epochs=2, train_rotation=40,
         adversary="cusp", adversary_eps=0.1,
@@ -634,18 +577,6 @@ def test_every_train_size_above_one_trains(model, digits):
     assert math.isfinite(row["train_loss"])
 
 
-def test_a_schedule_ends_with_the_last_step(digits):
-    """Also where a batch has taken in the image left over."""
-    trial = Trial(
-        model="stdcnn", data="mnist5k", recipe="fast", epochs=2, train_size=33, batch_size=16
-    )
-    optimizer, scheduler = training.optimiser(models.build("stdcnn"), trial)
-    for _ in range(2 * 2):
-        optimizer.step()
-        scheduler.step()
-    assert optimizer.param_groups[0]["lr"] < 1e-9
-
-
 def test_weights_that_are_not_finite_in_the_end_are_divergence(quick_trial, digits, monkeypatch):
     """The loss of the last epoch was that before its last step."""
 
@@ -659,15 +590,6 @@ def test_weights_that_are_not_finite_in_the_end_are_divergence(quick_trial, digi
     monkeypatch.setattr(training, "validate", lambda *_: {})
     with pytest.raises(DivergedError, match="weights are not finite"):
         fit(net, digits, quick_trial)
-
-
-def test_one_cycle_rises_then_falls_to_zero():
-    share = training.one_cycle(100)
-    values = [share(step) for step in range(101)]
-    assert max(values) == share(25) == 1.0
-    assert values[:26] == sorted(values[:26])
-    assert values[25:] == sorted(values[25:], reverse=True)
-    assert math.isclose(values[100], 0.0, abs_tol=1e-12)
 
 
 def test_epoch_seeds_differ_by_seed_epoch_and_use():

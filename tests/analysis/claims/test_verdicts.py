@@ -11,7 +11,7 @@ import pytest
 import analysis
 from analysis.claims import evidence, records, verdicts
 from rotgrid.spec import Probe, Trial
-from rotgrid.spec.vocabulary import VARIANTS
+from rotgrid.spec.models import MODELS
 
 from made_up import frame, row
 
@@ -610,7 +610,7 @@ def test_c14_augmentation_helps(edge, expected):
 @pytest.mark.parametrize(("extra", "expected"), [(0.2, HOLDS), (-0.2, FAILS), (0.0, OPEN)])
 @pytest.mark.parametrize(("name", "model"), [("C15", "hnet"), ("C16", "ptn"), ("C17", "roteqnet")])
 def test_c15_to_c17_the_abstract_on_other_networks(name, model, extra, expected):
-    kinds = (("stdcnn", "table1"), (model, VARIANTS[model][0]))
+    kinds = (("stdcnn", "table1"), (model, MODELS[model].default))
     cells = []
     for attack in ("fgsm", "pgd"):
         cells += attacked(

@@ -15,7 +15,7 @@ from analysis.rows.overview import overview
 from analysis.rows.selection import NotMeasured
 from analysis.stats import paired
 from rotgrid.spec import Probe
-from rotgrid.spec.vocabulary import ATTACKS
+from rotgrid.spec.attacks import ATTACKS
 
 from made_up import chart, frame, learned, row, study, table_of, trials_of, whole
 

@@ -8,7 +8,7 @@ import pytest
 from analysis.figures import boundaries, labels, pareto_fronts, theme
 from analysis.rows.selection import NotMeasured
 from rotgrid.spec import Probe, Trial
-from rotgrid.spec.vocabulary import VARIANTS
+from rotgrid.spec.models import MODELS
 
 from made_up import chart, frame, learned, row, study, table_of, trials_of, turned, whole
 
@@ -252,7 +252,7 @@ def test_one_network_is_enough():
 @pytest.mark.parametrize("name", ["overview", "tradeoff", "equivariance"])
 def test_labels_of_six_models_do_not_lie_on_each_other(name):
     models = ("stdcnn", "gcnn", "hnet", "ptn", "roteqnet", "capsnet")
-    kinds = [(model, VARIANTS[model][0]) for model in models]
+    kinds = [(model, MODELS[model].default) for model in models]
     made = study(kinds, (0, 180), ("none",), (0,), test_rotations=(0, 180), eps=(0.1,))
     errors = table_of("equivariance", [r for t in trials_of(made) for r in turned(t)])
     found = chart(name, frame(made), equivariance=errors)

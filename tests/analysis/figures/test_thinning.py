@@ -6,7 +6,7 @@ import pytest
 from analysis.figures import thinning
 from analysis.figures.panels import MOST_ROWS
 from rotgrid.spec import Probe, Trial
-from rotgrid.spec.vocabulary import MODELS, VARIANTS
+from rotgrid.spec.models import MODELS
 
 from made_up import chart, frame, row, table_of, turned
 
@@ -29,7 +29,7 @@ def spread_over(template: pl.DataFrame, cells: pl.DataFrame) -> pl.DataFrame:
 
 def networks(turns=TURNS) -> pl.DataFrame:
     """Every architecture trained on every range."""
-    first = pl.DataFrame({"model": MODELS, "variant": [VARIANTS[model][0] for model in MODELS]})
+    first = pl.DataFrame({"model": MODELS, "variant": [MODELS[model].default for model in MODELS]})
     made = crossed(first, train_rotation=turns)
     return made.with_columns(trial=pl.concat_str(pl.all(), separator=" "))
 

@@ -1,5 +1,9 @@
 from analysis.rows import vocabulary
-from rotgrid.spec.vocabulary import ATTACKS, DATA, MODELS, Adversary, EpsUnit
+from rotgrid.spec.adversaries import ADVERSARIES
+from rotgrid.spec.attacks import ATTACKS
+from rotgrid.spec.datasets import DATA
+from rotgrid.spec.models import MODELS
+from rotgrid.spec.vocabulary import EpsUnit
 
 
 def test_models_come_in_the_fixed_order_and_unknown_ones_last():
@@ -11,7 +15,7 @@ def test_every_word_of_the_grid_language_has_a_label():
     assert set(DATA) <= set(vocabulary.DATA)
     assert set(ATTACKS) <= set(vocabulary.ATTACKS)
     assert set(MODELS) <= set(vocabulary.LABELS)
-    assert set(Adversary.__args__) <= set(vocabulary.ADVERSARIES)
+    assert set(ADVERSARIES) <= set(vocabulary.ADVERSARIES)
     assert set(EpsUnit.__args__) <= set(vocabulary.EPS_UNITS)
 
 

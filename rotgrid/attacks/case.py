@@ -1,0 +1,105 @@
+"""What a sweep over eps is made on, and what the sweeps of all attacks share."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rotgrid.attacks.eps_search import Attempt, Brackets, check, first_order, locate, survived
+from rotgrid.attacks.linf import Model, distances, in_batches, misclassified
+
+Notes = dict[str, list[int]]
+"""What an attack has to say beside: numbers of images, one per eps of the grid."""
+
+
+class Case(NamedTuple):
+    """What a sweep is made on, the same for every attack; all return bool (eps, chosen)."""
+
+    model: Model
+    images: Tensor
+    labels: Tensor
+    chosen: Tensor
+    """Indices of the images to attack; random numbers are drawn for all, so that an image's do not
+    depend on what else is chosen."""
+    eps_grid: Sequence[float]
+    notes: Notes
+
+    def batch(self, at: Tensor) -> tuple[Model, Tensor, Tensor]:
+        """The model, and some of the images with their labels."""
+        return self.model, self.images[at], self.labels[at]
+
+
+def no_attack(case: Case) -> Tensor:
+    """No attack: all that was correct stays correct."""
+    shape = (len(case.eps_grid), len(case.chosen))
+    return torch.ones(shape, dtype=torch.bool, device=case.chosen.device)
+
+
+Moves = Callable[[Tensor], Callable[[float], Tensor]]
+"""Indices of images -> eps -> the images, attacked."""
+
+
+def at_each(case: Case, moves: Moves) -> Tensor:
+    """Survival under an attack that is made at each eps by itself, a batch at a time."""
+
+    def correct(at: Tensor) -> Tensor:
+        move = moves(at)
+        wrong = [misclassified(case.model, move(eps), case.labels[at]) for eps in case.eps_grid]
+        return ~torch.stack(wrong, 1)
+
+    if not case.eps_grid:
+        return no_attack(case)
+    found = in_batches(correct, case.chosen, torch.bool)
+    return found.reshape(len(case.chosen), len(case.eps_grid)).T
+
+
+From = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(indices of images, (n, 1, 1, 1) eps) -> images found, whether they are misclassified."""
+
+
+def searched(
+    case: Case,
+    attack: From,
+    known_distances: Tensor | None = None,
+    once_more: bool = False,
+) -> Tensor:
+    """Survival under an attack that searches, below the distances already known if any."""
+    attempt = attempt_of(case, attack)
+    known = located(case, attempt, known_distances, once_more)
+    note_check(case, attempt, known)
+    return survived(known, case.eps_grid)
+
+
+def attempt_of(case: Case, attack: From) -> Attempt:
+    """The attack as a search asks for it: the images are numbered among those chosen."""
+
+    def attempt(at: Tensor, eps: Tensor) -> Tensor:
+        found, broken = attack(case.chosen[at], eps.view(-1, 1, 1, 1))
+        return torch.where(broken, distances(found, case.images[case.chosen[at]]), torch.inf)
+
+    return attempt
+
+
+def located(
+    case: Case, attempt: Attempt, known_distances: Tensor | None, once_more: bool
+) -> Brackets:
+    """The lowest eps at which each chosen image breaks."""
+    guess = guessed(case, case.images) if known_distances is None else known_distances
+    return locate(attempt, case.eps_grid, guess, known_distances, once_more)
+
+
+def note_check(case: Case, attempt: Attempt, known: Brackets) -> None:
+    """Note what a check of the search finds, see `rotgrid.attacks.eps_search.check`."""
+    grid = known.levels.new_tensor(case.eps_grid)
+    level = torch.searchsorted(known.levels, grid)
+    checked, missed = check(attempt, known, case.chosen)
+    case.notes["search_checked"] = checked[level].tolist()
+    case.notes["search_missed"] = missed[level].tolist()
+
+
+def guessed(case: Case, images: Tensor) -> Tensor:
+    """Where the search begins; on a grid of one eps it does not matter."""
+    if len({*case.eps_grid}) < 2:
+        return images.new_zeros(len(case.chosen))
+    return first_order(case.model, images[case.chosen], case.labels[case.chosen])
