@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from analysis.rows.vocabulary import ATTACKS, LABELS, in_order
+from analysis.rows.vocabulary import ATTACKS, LABELS, in_order, label
 
 TEXT, MUTED, GRID, PAPER = "#1b1b1b", "#555555", "#e6e6e6", "#ffffff"
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
@@ -65,7 +65,7 @@ STYLES = {
 }
 """Colour and shape of each model, the same in every figure: the paper's six in Okabe-Ito's colours
 without yellow."""
-LOOKS = {model: Look(label, *STYLES[model]) for model, label in LABELS.items()}
+LOOKS = {model: Look(LABELS[model], *style) for model, style in STYLES.items()}
 OTHERS = [Look("", "#AA4499", "triangle-right"), Look("", "#44AA99", "triangle-left")]
 
 
@@ -147,7 +147,7 @@ def look(model: str, models: Iterable[str] = ()) -> Look:
     if model in LOOKS:
         return LOOKS[model]
     others = [m for m in in_order([*models, model]) if m not in LOOKS]
-    return OTHERS[others.index(model) % len(OTHERS)]._replace(label=model)
+    return OTHERS[others.index(model) % len(OTHERS)]._replace(label=label(model))
 
 
 def rotation(degrees: float) -> str:

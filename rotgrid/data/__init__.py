@@ -10,7 +10,7 @@ import hashlib
 import io
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -113,14 +113,7 @@ def load(name: DataName) -> Dataset:
         raise ValueError(f"no data set {name!r}; choose from {', '.join(DATA)}")
     if name in _provided:
         return _provided[name]
-    order: tuple[str, ...]
-    if name == "mnist5k":
-        images, labels = read_embedded()
-        order = ("train", "val", "test")
-    else:
-        files = [parse_idx(read_mnist_file(file)) for file in SHA256]
-        images, labels = np.concatenate(files[::2]), np.concatenate(files[1::2])
-        order = ("val", "train", "test")
+    images, labels, order = READERS[name]()
     parts: dict[str, Tensor] = {}
     start = 0
     for part in order:
@@ -131,15 +124,30 @@ def load(name: DataName) -> Dataset:
     return Dataset(name, **parts)
 
 
-def read_embedded() -> tuple[np.ndarray, np.ndarray]:
-    """Images (5000, 28, 28) and labels (5000,) of the embedded digits."""
+Content = tuple[np.ndarray, np.ndarray, tuple[str, ...]]
+"""Images (n, height, width), labels (n,), and the parts that follow each other in them."""
+
+
+def read_mnist5k() -> Content:
+    """The embedded digits."""
     try:
         content = EMBEDDED.read_bytes()
     except OSError as error:
         raise DataError(f"{EMBEDDED}: {error.strerror}; reinstall rotgrid") from error
     check(content, EMBEDDED_SHA256, str(EMBEDDED), "reinstall rotgrid")
     with np.load(io.BytesIO(content)) as arrays:
-        return arrays["images"], arrays["labels"]
+        return arrays["images"], arrays["labels"], ("train", "val", "test")
+
+
+def read_mnist() -> Content:
+    """The four files of MNIST."""
+    files = [parse_idx(read_mnist_file(file)) for file in SHA256]
+    images, labels = np.concatenate(files[::2]), np.concatenate(files[1::2])
+    return images, labels, ("val", "train", "test")
+
+
+READERS: dict[DataName, Callable[[], Content]] = {"mnist5k": read_mnist5k, "mnist": read_mnist}
+"""What reads each data set."""
 
 
 def read_mnist_file(name: str) -> bytes:
