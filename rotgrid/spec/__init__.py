@@ -6,22 +6,13 @@ work has equal fields and therefore an equal `key()`. Angles are degrees, eps is
 radius in pixel units (pixels lie in [0, 1]). Nothing here imports torch.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, model_validator
 
 from rotgrid.spec.recipes import RecipeName, canonical, recipe_of
+from rotgrid.spec.records import LATER, Record, digest, known, mismatch, without_later
 from rotgrid.spec.vocabulary import (
     AT_LEAST_ONE,
     ATTACK_REVISIONS,
@@ -45,35 +36,17 @@ from rotgrid.spec.vocabulary import (
     Precision,
 )
 
-T = TypeVar("T")
-
-REVISION = 1
-"""Part of every key. Raise it when a change to the code changes what the numbers mean."""
-
-
-LATER = {
-    "train_steps": 0,
-    "precision": "float32",
-    "test_translation": 0.0,
-    "loss": "ce",
-    "label_rule": "true",
-    "eps_unit": "pixel",
-    "attack_precision": "float32",
-    "source": "",
-}
-"""Fields that came later: in the key only where they are not these."""
-
-
-class Record(BaseModel):
-    """A frozen record that refuses unknown fields and does not convert between types."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-    @field_validator("*")
-    @classmethod
-    def _without_negative_zero(cls, value: object) -> object:
-        """Equal values have equal texts, so that equal records have equal keys."""
-        return 0.0 if value == 0 and isinstance(value, float) else value
+__all__ = [
+    "DEVIATION",
+    "LATER",
+    "Probe",
+    "Record",
+    "Trial",
+    "batch_sizes",
+    "digest",
+    "known",
+    "without_later",
+]
 
 
 def _as_text(value: object) -> object:
@@ -308,30 +281,3 @@ def batch_sizes(n: int, size: int) -> list[int]:
     if len(sizes) > 1 and sizes[-1] == 1 < size:
         sizes[-2:] = [size + 1]
     return sizes
-
-
-def without_later(record: Record) -> dict[str, object]:
-    """The fields of a record, less those of `LATER` that are as before they came."""
-    fields = record.model_dump()
-    return {k: v for k, v in fields.items() if v != LATER.get(k, NotImplemented)}
-
-
-def known(name: object, table: Mapping[Any, T]) -> T | None:
-    """The entry of that name, or None; unlike `table.get` for a name of any type."""
-    return table.get(name) if isinstance(name, str) else None
-
-
-def mismatch(field: str, problem: str, choices: tuple[str, ...] = ()) -> PydanticCustomError:
-    """A validation error that blames one field of a record, with its valid `choices`."""
-    message = problem + (f"; choose from {', '.join(choices)}" if choices else "")
-    context = {"field": field, "choices": choices}
-    # Braces in a template would be read as fields.
-    return PydanticCustomError("mismatch", message.replace("{", "(").replace("}", ")"), context)
-
-
-def digest(fields: Mapping[str, object]) -> str:
-    """16 hex digits of SHA-256 over the fields and `REVISION`; order does not matter."""
-    text = json.dumps(
-        {"revision": REVISION, **fields}, sort_keys=True, separators=(",", ":"), allow_nan=False
-    )
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
