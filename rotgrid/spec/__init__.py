@@ -6,13 +6,14 @@ work has equal fields and therefore an equal `key()`. Angles are degrees, eps is
 radius in pixel units (pixels lie in [0, 1]). Nothing here imports torch.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from rotgrid.spec.recipes import RecipeName, canonical, recipe_of
-from rotgrid.spec.records import LATER, Record, digest, known, mismatch, without_later
+from rotgrid.spec.recipes import Recipe, RecipeName, canonical, recipe_of
+from rotgrid.spec.records import LATER, Keyed, Record, digest, known, mismatch, without_later
 from rotgrid.spec.vocabulary import (
     AT_LEAST_ONE,
     ATTACK_REVISIONS,
@@ -54,7 +55,7 @@ def _as_text(value: object) -> object:
     return str(value) if type(value) is int else value
 
 
-class Trial(Record):
+class Trial(Keyed):
     """One network to train.
 
     Raises:
@@ -148,17 +149,16 @@ class Trial(Record):
             return float(self.epochs)
         return self.train_steps / len(batch_sizes(self.train_size, self.batch_size))
 
-    def key(self) -> str:
-        """16 hex digits that name everything that affects the trained network."""
-        recipe = recipe_of(self.recipe, self.model).contents()
-        return digest({**without_later(self), "recipe": recipe})
+    def key_fields(self) -> dict[str, object]:
+        """Everything that affects the trained network."""
+        return {**without_later(self), "recipe": contents(recipe_of(self.recipe, self.model))}
 
 
 DEVIATION = 0.3081
 """Of MNIST's pixels, the unit of eps that is `normalised`."""
 
 
-class Probe(Record):
+class Probe(Keyed):
     """One measurement of a trained network; eps is measured around the image *after* rotation.
 
     Spatial attacks (`rotation-grid`, `translation-grid`, `spatial-grid`, `worst-of-10` and, with
@@ -259,16 +259,18 @@ class Probe(Record):
             }
         )
 
-    def key(self) -> str:
-        """16 hex digits that name this measurement.
-
-        Raises:
-            ValueError: the probe is not resolved, so it has no meaning without its trial.
-        """
+    def key_fields(self) -> dict[str, object]:
+        """Everything that affects the measurement of a given network."""
         if self.test_rotation == "same" or not self.n_images:
             raise ValueError("a probe has a key once it is resolved: probe.resolve(trial).key()")
         revision = ATTACK_REVISIONS.get(self.attack)
-        return digest(without_later(self) | ({"attack_revision": revision} if revision else {}))
+        return without_later(self) | ({"attack_revision": revision} if revision else {})
+
+
+@functools.cache
+def contents(recipe: Recipe) -> dict[str, object]:
+    """What of a recipe is in a key."""
+    return recipe.contents()
 
 
 def batch_sizes(n: int, size: int) -> list[int]:

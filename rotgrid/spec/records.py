@@ -13,6 +13,8 @@ T = TypeVar("T")
 REVISION = 1
 """Part of every key. Raise it when a change to the code changes what the numbers mean."""
 
+ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
 LATER = {
     "train_steps": 0,
     "precision": "float32",
@@ -30,6 +32,14 @@ class Record(BaseModel):
     """A frozen record that refuses unknown fields and does not convert between types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    __slots__ = ("_hash", "_key")
+    """Computed once. They are no fields: a copy with other values does not inherit them."""
+
+    def __hash__(self) -> int:
+        if (known := getattr(self, "_hash", None)) is None:
+            known = hash(tuple(vars(self).values()))
+            object.__setattr__(self, "_hash", known)
+        return known
 
     @field_validator("*")
     @classmethod
@@ -38,10 +48,28 @@ class Record(BaseModel):
         return 0.0 if value == 0 and isinstance(value, float) else value
 
 
+class Keyed(Record):
+    """A record with a key, which is computed once."""
+
+    def key_fields(self) -> dict[str, object]:
+        """All that the key depends on, as plain data."""
+        raise NotImplementedError
+
+    def key(self) -> str:
+        """16 hex digits that name what the record asks for: equal work has equal keys.
+
+        Raises:
+            ValueError: a probe is not resolved, so it has no meaning without its trial.
+        """
+        if (known := getattr(self, "_key", None)) is None:
+            known = digest(self.key_fields())
+            object.__setattr__(self, "_key", known)
+        return known
+
+
 def without_later(record: Record) -> dict[str, object]:
     """The fields of a record, less those of `LATER` that are as before they came."""
-    fields = record.model_dump()
-    return {k: v for k, v in fields.items() if v != LATER.get(k, NotImplemented)}
+    return {k: v for k, v in vars(record).items() if v != LATER.get(k, NotImplemented)}
 
 
 def known(name: object, table: Mapping[Any, T]) -> T | None:
@@ -59,7 +87,5 @@ def mismatch(field: str, problem: str, choices: tuple[str, ...] = ()) -> Pydanti
 
 def digest(fields: Mapping[str, object]) -> str:
     """16 hex digits of SHA-256 over the fields and `REVISION`; order does not matter."""
-    text = json.dumps(
-        {"revision": REVISION, **fields}, sort_keys=True, separators=(",", ":"), allow_nan=False
-    )
+    text = ENCODER.encode({"revision": REVISION, **fields})
     return hashlib.sha256(text.encode()).hexdigest()[:16]
