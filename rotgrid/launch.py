@@ -19,10 +19,10 @@ from pathlib import Path
 from rotgrid import compact, cost, grid
 from rotgrid.console import command, tolerate_lost_output
 from rotgrid.cost import speed
-from rotgrid.cost.tables import Todo, print_plan
 from rotgrid.fanout import local
 from rotgrid.fanout.progress import Tracker
 from rotgrid.grid.problems import GridError
+from rotgrid.plan_table import Todo, print_plan
 from rotgrid.results import failures, inventory, storage
 from rotgrid.results.columns import KEYS as ROW_KEYS
 from rotgrid.results.inventory import Inventory

@@ -25,6 +25,7 @@ ORDER = [
     "experiment",
     "fanout",
     "compact",
+    "plan_table",
     "launch",
     "status",
     "__main__",

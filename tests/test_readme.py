@@ -16,9 +16,9 @@ from analysis.claims import records, verdicts
 from analysis.figures.registry import FIGURES
 from analysis.report import pictures
 from analysis.rows.loading import gather
-from rotgrid import cost, experiment, grid, launch, models, results, spec
+from rotgrid import cost, experiment, grid, launch, models, plan_table, results, spec
 from rotgrid.console import duration
-from rotgrid.cost import speed, tables
+from rotgrid.cost import speed
 from rotgrid.grid.problems import GridError
 from rotgrid.results import storage
 from rotgrid.results.columns import column_table
@@ -362,9 +362,9 @@ def prices(name):
         new = {trial.key() for trial in asked} - trained
         trained |= new
         measured = sum(map(len, asked.values()))
-        shown = " | ".join(map(tables.rounded, hours))
+        shown = " | ".join(map(plan_table.rounded, hours))
         rows.append(f"| `{block}` | {len(new):,} | {measured:,} | {shown} |")
-    shown = " | ".join(map(tables.rounded, totals))
+    shown = " | ".join(map(plan_table.rounded, totals))
     rows.append(f"| all | {len(plan.trials):,} | {plan.rows:,} | {shown} |")
     slots = zip(known, (2, 8), strict=True)
     times = [cost.makespan(seconds(plan.trials, set(), machine), n) for machine, n in slots]
