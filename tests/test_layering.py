@@ -25,6 +25,7 @@ ORDER = [
     "experiment",
     "fanout",
     "compact",
+    "todo",
     "plan_table",
     "launch",
     "status",

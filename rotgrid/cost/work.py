@@ -1,59 +1,15 @@
 """How much there is to compute: the images that go through each network, counted by kind."""
 
-import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from rotgrid.spec import Probe, Trial
 from rotgrid.spec.recipes import WATCH_STEPS, recipe_of, watched
-from rotgrid.spec.sweeps import sweeps
+from rotgrid.spec.sweeps import grouped, same_sweep
 from rotgrid.spec.vocabulary import DATA, VARIANTS, Attack
 
 Network = tuple[str, str]
 """Model and variant."""
-
-MULTIPLY_ADDS: dict[Network, float] = {
-    ("stdcnn", "table1"): 1.01e6,
-    ("stdcnn", "doubled"): 3.87e6,
-    ("stdcnn", "matched-table1"): 6.98e6,
-    ("stdcnn", "matched-halved"): 2.21e6,
-    ("gcnn", "table1"): 15.17e6,
-    ("gcnn", "halved"): 3.87e6,
-    ("gcnn", "matched-table1"): 1.43e6,
-    ("gcnn", "matched-doubled"): 7.50e6,
-    ("gcnn", "orbit"): 15.12e6,
-    ("hnet", "fixed"): 87.18e6,
-    ("hnet", "2018"): 87.18e6,
-    ("ptn", "base"): 12.68e6,
-    ("ptn", "small"): 5.47e6,
-    ("roteqnet", "exact"): 59.71e6,
-    ("roteqnet", "zoomed"): 59.71e6,
-    ("roteqnet", "sixteen"): 56.20e6,
-    ("capsnet", "table"): 206.8e6,
-    ("capsnet", "narrow"): 15.86e6,
-    ("z2cnn", "base"): 2.98e6,
-    ("p4cnn", "base"): 11.67e6,
-    ("p4cnn", "rotation-pooling"): 11.90e6,
-    ("tipooling", "narrow"): 28.52e6,
-    ("tipooling", "full"): 677.4e6,
-    ("cyclic", "pool"): 4.02e6,
-    ("cyclic", "roll"): 6.38e6,
-    ("dren", "x4"): 11.65e6,
-    ("dren", "max-x4"): 11.67e6,
-    ("steerable", "c4"): 19.62e6,
-    ("steerable", "c8"): 37.48e6,
-    ("steerable", "so2"): 25.34e6,
-    ("steerable", "gcnn"): 15.17e6,
-    ("emcaps", "small"): 7.20e6,
-    ("madrycnn", "base"): 13.88e6,
-}
-"""Of one forward pass of one image, by (model, variant), without the building of filters."""
-
-BROKEN, UNBROKEN = 0.4, 0.85
-"""Shares of the images at one eps: that an attack breaks, and that costs none that succeeds. These
-and the constants of `sweep_work` lie between what two trained networks take, of which one keeps
-86 % of the images under PGD at eps 0.1 and one 33 %; where nothing survives, too much is counted.
-"""
 
 
 class Work(NamedTuple):
@@ -65,6 +21,16 @@ class Work(NamedTuple):
     """A step of an attack: forward, and backward to the pixels."""
     forwards: float = 0.0
 
+    def passes(self) -> float:
+        """Forward passes of one image that the work is worth."""
+        return 3 * self.trained + 2 * self.gradients + self.forwards
+
+
+BROKEN, UNBROKEN = 0.4, 0.85
+"""Shares of the images at one eps: that an attack breaks, and that costs none that succeeds. These
+and the constants of `sweep_work` lie between what two trained networks take, of which one keeps
+86 % of the images under PGD at eps 0.1 and one 33 %; where nothing survives, too much is counted.
+"""
 
 ONCE_MORE = 0.8
 """Of an attack that fails: what it costs per image to try once more below it, on a fine grid of
@@ -75,64 +41,42 @@ MASKED, QUERIES = 0.05, 5_000
 mean over networks: none of an ordinary one, and all where gradients are masked, as on one in some
 twenty; a sweep there takes several times what is counted."""
 
-PASSES = Work(trained=3, gradients=2, forwards=1)
-"""What one image is worth, in forward passes."""
-
 
 def network_of(trial: Trial) -> Network:
     """What a trial trains."""
     return trial.model, trial.variant
 
 
-def passes(work: Work) -> float:
-    """Forward passes that the work is worth."""
-    return sum(images * each for images, each in zip(work, PASSES, strict=True))
-
-
-def total(works: Iterable[Work]) -> Work:
-    """The sum of some work."""
-    return Work(*map(sum, zip(*works, strict=True)))
-
-
 def training_work(trial: Trial) -> Work:
-    """Of the whole training; the watch on adversarial training as if every image survived it."""
-    steps = recipe_of(trial.recipe, trial.model).adversary_steps
-    trained, gradients, forwards = {
-        "none": (1, 0, 0),
-        "fgsm": (1, 1, 0),
-        "fgsm-mix": (2, 1, 0),
-        "fgsm-rs": (1, 1, 0),
-        "n-fgsm": (1, 1, 0),
-        "pgd": (1, steps, 1),
-        "trades": (2, steps, 1),
-        "cusp": (1, steps, 1),
-    }[trial.adversary]
-    validation = DATA[trial.data].val
-    watch = watched(trial.train_size, validation) if trial.adversary != "none" else 0
-    images = trial.passes() * trial.train_size
-    rows = min(10.0, trial.passes()) if trial.train_steps else trial.passes()
+    """The work of a whole training, as if every image survived the adversary that validation
+    watches it with."""
+    adversary, validation, epochs = trial.adversary, DATA[trial.data].val, trial.passes()
+    iterative = adversary in ("pgd", "trades", "cusp")
+    steps = recipe_of(trial.recipe, trial.model).adversary_steps if iterative else 1
+    losses = 2 if adversary in ("fgsm-mix", "trades") else 1
+    watch = watched(trial.train_size, validation) if adversary != "none" else 0
+    images = epochs * trial.train_size
+    rows = min(10.0, epochs) if trial.train_steps else epochs
     return Work(
-        images * trained,
-        images * gradients + rows * watch * WATCH_STEPS,
-        images * forwards + rows * (watch * 2 + validation),
+        images * losses,
+        images * steps * (adversary != "none") + rows * watch * WATCH_STEPS,
+        images * iterative + rows * (watch * 2 + validation),
     )
 
 
-@functools.lru_cache(maxsize=1_000)  # many trials have the same probes
-def probes_work(network: Network, probes: tuple[Probe, ...]) -> Mapping[Network, Work]:
-    """Of measuring resolved probes, by the network that does it.
+def measuring_work(network: Network, probes: Iterable[Probe]) -> dict[Network, Work]:
+    """The work of measuring resolved probes, by the network that does it.
 
     `transfer` climbs on another one. If that is not trained yet, its training is not counted.
     """
-    found: dict[Network, list[Work]] = {network: []}
-    for sweep in sweeps(probes):
+    found = {network: Work()}
+    for sweep in grouped(probes, same_sweep):
         work, source = sweep_work(sweep), sweep[0].source
-        if source:
-            other = found.setdefault((source, VARIANTS[source][0]), [])
-            other.append(work._replace(forwards=0.0))
-            work = work._replace(gradients=0.0)
-        found[network].append(work)
-    return {name: total([Work(), *works]) for name, works in found.items()}
+        other = (source, VARIANTS[source][0]) if source else network
+        attack, rest = work._replace(forwards=0.0), work._replace(gradients=0.0)
+        for net, part in ((other, attack), (network, rest)):
+            found[net] = Work(*map(sum, zip(found.get(net, Work()), part, strict=True)))
+    return found
 
 
 def sweep_work(sweep: Sequence[Probe]) -> Work:
@@ -147,27 +91,20 @@ def sweep_work(sweep: Sequence[Probe]) -> Work:
     turns = 2 * float(probe.test_rotation) + 1  # resolved, so a number
     shifts = (2 * probe.test_translation + 1) ** 2
     per_image: dict[Attack, tuple[float, float]] = {  # gradients, and forward passes besides one
-        "none": (0, 0),
-        "noise": (0, levels * starts),
-        "sign-noise": (0, levels * starts),
-        "class-means": (0, levels),
-        "fgsm": (1, levels),
+        "none": (0, 0), "equivariance": (0, 1), "diagnostics": (300 + 3.5 * failed, 2_000),
+        "noise": (0, levels * starts), "sign-noise": (0, levels * starts),
+        "class-means": (0, levels), "fgsm": (1, levels),
         "bim": (0.5 * sum(map(bim_steps, sweep)), levels),
         "pgd": (failed + broken, starts),
         "apgd": (twice * (9 if probe.loss == "dlr" else 1), 2),
         "square": (0, 0.7 * (twice + broken)),
-        "fmn": (steps, 0),
-        "fmn-pgd": (50 + twice, starts),
+        "fmn": (steps, 0), "fmn-pgd": (50 + twice, starts),
         "strong": (steps + 10 * twice, (5 + queries) * twice),
         "transfer": (levels * steps * starts, levels),
-        "rotation-grid": (0, 0.4 * turns),
-        "translation-grid": (0, 0.25 * shifts),
-        "spatial-grid": (0, 0.2 * 775),
-        "worst-of-10": (0, 6),
+        "rotation-grid": (0, 0.4 * turns), "translation-grid": (0, 0.25 * shifts),
+        "spatial-grid": (0, 0.2 * 775), "worst-of-10": (0, 6),
         "spatial-pgd": (6.5 * (failed + broken), turns),
-        "equivariance": (0, 1),
-        "diagnostics": (300 + 3.5 * failed, 2_000),
-    }
+    }  # fmt: skip
     gradients, forwards = per_image[probe.attack]
     return Work(0.0, probe.n_images * gradients, probe.n_images * (1 + forwards))
 

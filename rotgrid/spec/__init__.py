@@ -50,6 +50,9 @@ __all__ = [
 ]
 
 
+RECIPE_NAMES = get_args(RecipeName)
+
+
 def _as_text(value: object) -> object:
     """The variant `2018` is a number in YAML."""
     return str(value) if type(value) is int else value
@@ -114,11 +117,9 @@ class Trial(Keyed):
             values.setdefault("train_size", data.train)
         if (variants := known(model := values.get("model"), VARIANTS)) is not None:
             values.setdefault("variant", variants[0])
-            if (name := values.get("recipe", "paper")) in get_args(RecipeName):
-                values["recipe"] = canonical(name, model)
-                recipe = recipe_of(name, model)
-                for field in ("epochs", "batch_size", "learning_rate"):
-                    values.setdefault(field, getattr(recipe, field))
+            if (name := values.get("recipe", "paper")) in RECIPE_NAMES:
+                own = defaults_of(recipe_of(name, model), name, model)
+                values = {**own, **values, "recipe": own["recipe"]}
         if values.get("train_steps", 0) != 0:
             values["epochs"] = 0
         if values.get("adversary", "none") == "none":
@@ -265,6 +266,13 @@ class Probe(Keyed):
             raise ValueError("a probe has a key once it is resolved: probe.resolve(trial).key()")
         revision = ATTACK_REVISIONS.get(self.attack)
         return without_later(self) | ({"attack_revision": revision} if revision else {})
+
+
+@functools.cache
+def defaults_of(recipe: Recipe, name: RecipeName, model: str) -> dict[str, object]:
+    """The fields of a trial that a recipe of this name gives where they are left out."""
+    fields = {field: getattr(recipe, field) for field in ("epochs", "batch_size", "learning_rate")}
+    return {"recipe": canonical(name, model), **fields}
 
 
 @functools.cache

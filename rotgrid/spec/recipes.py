@@ -187,7 +187,8 @@ def recipe_of(name: RecipeName, model: str) -> Recipe:
     """
     if name == "original":
         return ORIGINALS[model]
-    return RECIPES[name].model_copy(update=FOR_MODEL.get((name, model)))
+    own = FOR_MODEL.get((name, model))
+    return RECIPES[name].model_copy(update=own) if own else RECIPES[name]
 
 
 def canonical(name: RecipeName, model: str) -> RecipeName:

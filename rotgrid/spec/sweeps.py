@@ -18,9 +18,9 @@ def same_images(probe: Probe) -> object:
     return probe.test_rotation, probe.test_translation, probe.n_images
 
 
-def same_sweep(probe: Probe) -> Probe:
+def same_sweep(probe: Probe) -> object:
     """Equal for probes that differ in eps alone."""
-    return probe.model_copy(update={"eps": 0.0})
+    return tuple(value for name, value in vars(probe).items() if name != "eps")
 
 
 def grouped(probes: Iterable[Probe], value: Callable[[Probe], object]) -> list[list[Probe]]:
@@ -45,5 +45,5 @@ def order(probe: Probe) -> tuple[Any, ...]:
     """Sorts resolved probes: by test images, then by sweep, then by eps."""
     unturned = probe.attack in UNTURNED
     turn = (0.0, 0.0) if unturned else (probe.test_rotation, probe.test_translation)
-    sweep = [value for name, value in probe if name != "eps"]
+    sweep = [value for name, value in vars(probe).items() if name != "eps"]
     return (unturned, probe.n_images, *turn, ATTACKS.index(probe.attack), *sweep, probe.eps)
