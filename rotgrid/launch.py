@@ -16,17 +16,16 @@ import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rotgrid import compact, cost, grid
+from rotgrid import cost, grid
 from rotgrid.console import command, tolerate_lost_output
-from rotgrid.cost import speed
-from rotgrid.cost.tables import Todo, print_plan
 from rotgrid.fanout import local
 from rotgrid.fanout.progress import Tracker
 from rotgrid.grid.problems import GridError
-from rotgrid.results import failures, inventory, storage
+from rotgrid.plan_table import print_plan
+from rotgrid.results import failures, storage
 from rotgrid.results.columns import KEYS as ROW_KEYS
-from rotgrid.results.inventory import Inventory
-from rotgrid.spec import Trial
+from rotgrid.results.inventory import Probes
+from rotgrid.todo import Todo, find_todo
 
 MOST_SLOTS = 100_000
 MANY_FILES = 300
@@ -166,24 +165,23 @@ def carry_out(plan: grid.Plan, results_in: str, args: argparse.Namespace) -> int
     Raises:
         StoreError: results cannot be read or written.
     """
-    stock = inventory.take(results_in)
-    for line in stock.damaged:
+    todo = find_todo(plan, results_in, retry=args.retry_failed or bool(args.only))
+    for line in todo.stock.damaged:
         print(f"{line}; what it held is measured again", file=sys.stderr)
-    todo, failed = missing(plan, stock, retry=args.retry_failed or bool(args.only))
     if args.plan:
-        print_plan(plan, todo, failed, stock, results_in, args)
+        print_plan(plan, todo, results_in, args)
         return 0
-    if todo:
-        if code := execute(plan, todo, stock, results_in, args):
+    if todo.trials:
+        if code := execute(plan, todo, results_in, args):
             return code
     else:
         with contextlib.suppress(storage.StoreError):  # they may only be read, and lack nothing
             store_grid(plan, results_in)
-        print(nothing_to_do(plan, failed, results_in))
-    return conclude(plan, results_in, args, drawn=not todo)
+        print(nothing_to_do(plan, todo.failed, results_in))
+    return conclude(plan, results_in, args, drawn=not todo.trials)
 
 
-def nothing_to_do(plan: grid.Plan, failed: Todo, results_in: str) -> str:
+def nothing_to_do(plan: grid.Plan, failed: Probes, results_in: str) -> str:
     """Why nothing runs: everything is done, or has failed for good."""
     if not failed:
         return f"nothing to do: {len(plan.trials)} trials, {plan.rows} rows are in {results_in}"
@@ -201,43 +199,20 @@ def fail(code: int, *lines: str) -> int:
     return code
 
 
-def missing(plan: grid.Plan, stock: Inventory, retry: bool) -> tuple[Todo, Todo]:
-    """What has no row yet: of the trials to run, as they should be run, and of failed ones.
-
-    With `retry` the failed trials are among those to run as well.
-    """
-    lacking = inventory.lacking(plan, stock)
-    failed = {t: left for t, left in lacking.items() if stock.state(t, lacking) == "failed"}
-    todo = {t: left for t, left in lacking.items() if retry or t not in failed}
-    long = {t: cost.reference_seconds(t, p, t.key() in stock.trained) for t, p in todo.items()}
-    return {trial: todo[trial] for trial in in_order(long)}, failed
-
-
-def in_order(seconds: Mapping[Trial, float]) -> list[Trial]:
-    """The longest first, so that the end is not spent waiting for one; but before them, as
-    canaries, the shortest of the first models: a mistake in all trials shows at once."""
-    longest = sorted(seconds, key=lambda trial: -seconds[trial])
-    shortest = {trial.model: trial for trial in longest}
-    canaries = sorted(shortest.values(), key=seconds.__getitem__)[: failures.CANARIES]
-    return list(dict.fromkeys([*canaries, *longest]))
-
-
-def execute(
-    plan: grid.Plan, todo: Todo, stock: Inventory, results_in: str, args: argparse.Namespace
-) -> int:
+def execute(plan: grid.Plan, todo: Todo, results_in: str, args: argparse.Namespace) -> int:
     """Run the trials; 0, or the exit code of what made it impossible."""
-    learned = speed.learn(speed.plans_here(plan, results_in), stock, plan.resources)
-    expected = cost.estimate(todo, stock.trained, learned)
-    names = {trial.key(): f"{trial.model} {trial.variant}" for trial in todo}
+    trials = todo.trials
+    names = {trial.key(): f"{trial.model} {trial.variant}" for trial in trials}
+    seconds = {trial.key(): each for trial, each in todo.expected.seconds.items()}
     here = args.local or bool(args.only)
     try:
-        if code := prepare(plan, todo, results_in, here):
+        if code := prepare(plan, trials, results_in, here):
             return code
-        with Tracker(expected.seconds, names) as tracker:
-            limits = time_limits(expected, plan.resources)
+        with Tracker(seconds, names) as tracker:
+            limits = time_limits(todo.expected, plan.resources)
             if here:
-                local.run(todo, results_in, plan.resources, tracker, limits)
-            elif problem := run_there(todo, results_in, plan, tracker, limits, args.address):
+                local.run(trials, results_in, plan.resources, tracker, limits)
+            elif problem := run_there(trials, results_in, plan, tracker, limits, args.address):
                 return fail(5, problem)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would only disturb the end
@@ -246,12 +221,12 @@ def execute(
         why = f"{error}; what is finished is kept. Then go on with:"
         return fail(5, why, f"  {again(args)}")
     if local.hopeless(tracker):
-        left = len(todo) - len(tracker.failed)
+        left = len(trials) - len(tracker.failed)
         print(f"stopped: the first trials all failed; {left} were not started", file=sys.stderr)
     return 0
 
 
-def prepare(plan: grid.Plan, todo: Todo, results_in: str, here: bool) -> int:
+def prepare(plan: grid.Plan, todo: Probes, results_in: str, here: bool) -> int:
     """See that data, results and, if trials run `here`, the device are there, and store the grid;
     0, or an exit code."""
     from rotgrid.data import DataError, load
@@ -300,15 +275,16 @@ def same_trials(stored: bytes, text: bytes) -> bool:
 
 
 def time_limits(expected: cost.Estimate, resources: grid.Resources) -> dict[str, float]:
-    """Seconds that an attempt at each trial may take."""
-    if resources.minutes:
-        return dict.fromkeys(expected.seconds, 60 * resources.minutes)
+    """Seconds that an attempt at each trial may take, by its key."""
     most = LIMIT * expected.factor[1]
-    return {key: max(LEAST_LIMIT, most * seconds) for key, seconds in expected.seconds.items()}
+    return {
+        trial.key(): 60 * resources.minutes or max(LEAST_LIMIT, most * seconds)
+        for trial, seconds in expected.seconds.items()
+    }
 
 
 def run_there(
-    todo: Todo,
+    todo: Probes,
     results_in: str,
     plan: grid.Plan,
     tracker: Tracker,
@@ -350,6 +326,8 @@ def merge_many(results_in: str) -> None:
     Others may launch, read or merge at the same time; what fails costs no row, and is left to the
     next launch.
     """
+    from rotgrid import compact
+
     for table in ROW_KEYS:
         try:
             if len(storage.names(results_in, table, ".parquet")) > MANY_FILES:

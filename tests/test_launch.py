@@ -8,11 +8,12 @@ import polars as pl
 import pytest
 
 import analysis
-from rotgrid import experiment, grid, launch
+from rotgrid import compact, experiment, grid, launch
 from rotgrid.console import command
 from rotgrid.cost import speed
-from rotgrid.results import inventory, storage
+from rotgrid.results import storage
 from rotgrid.spec import Trial
+from rotgrid.todo import find_todo
 
 from launched import GRID, ROOT
 from stored_rows import stored
@@ -68,13 +69,10 @@ def test_plan_adds_up_time_work_and_money(grid_file, tmp_path, capsys, monkeypat
         def measuring(self, trial, probes):
             return 0.0
 
-        def within(self, network):
-            return 0.5, 2.0
+        def origin(self, network):
+            return "known", (0.5, 2.0)
 
-        def source(self, network):
-            return "known"
-
-    monkeypatch.setattr(launch.speed, "learn", lambda *_: Known())
+    monkeypatch.setattr(speed, "learn", lambda *_: Known())
     at = ("--results", str(tmp_path / "r"), "--set", "blocks.b.epochs=12")
     found = facts_of(grid_file, capsys, *at, "--slots", "1", "--price", "3")
     assert found["time"] == "2.0 h (60 min to 4.0 h) with 1 trial at once"
@@ -112,6 +110,21 @@ def test_the_estimate_names_the_trials_it_is_from(grid_file, tmp_path, capsys):
     assert elsewhere["estimate"] == speed.GUESS
     done = facts_of(grid_file, capsys, "--results", str(tmp_path / "r"))
     assert "time" not in done
+
+
+def test_plan_reads_the_results_once(grid_file, tmp_path, capsys, monkeypatch):
+    assert run(grid_file, tmp_path) == 0
+    get, got = storage.get, []
+    monkeypatch.setattr(storage, "get", lambda root, name: got.append(name) or get(root, name))
+    assert run(grid_file, tmp_path, "--plan", "--trials", "--set", "blocks.b.seed=[0, 1]") == 0
+    assert sorted(set(got)) == sorted(got)
+    assert {name.partition("/")[0] for name in got} == {"evaluations", "training"}
+
+
+def test_plan_of_new_results_needs_no_keys(grid_file, tmp_path, capsys, monkeypatch):
+    """There are thousands in a large grid, which takes a while."""
+    monkeypatch.setattr(Trial, "key", None)
+    assert run(grid_file, tmp_path, "--plan") == 0
 
 
 def test_launching_again_does_nothing_and_says_so(grid_file, tmp_path, capsys, monkeypatch):
@@ -414,7 +427,7 @@ def test_files_that_cannot_be_merged_stay_and_cost_nothing(
         raise storage.StoreError("cannot write: no space")
 
     monkeypatch.setattr(launch, "MANY_FILES", 1)
-    monkeypatch.setattr(launch.compact, "compact", refuse)
+    monkeypatch.setattr(compact, "compact", refuse)
     root = tmp_path / "r"
     assert launch.main([str(grid_file), "--local", "--results", str(root), "--no-report"]) == 0
     assert "no space; small files are left as they are" in capsys.readouterr().err
@@ -423,12 +436,12 @@ def test_files_that_cannot_be_merged_stay_and_cost_nothing(
 
 def test_canaries_come_first_and_then_the_longest(tmp_path):
     plan = grid.parse("blocks: [{model: [stdcnn, gcnn], epochs: [1, 2, 3]}]")
-    todo, failed = launch.missing(plan, inventory.take(tmp_path), retry=False)
-    assert [(t.model, t.epochs) for t in todo] == [
+    todo = find_todo(plan, tmp_path, retry=False)
+    assert [(t.model, t.epochs) for t in todo.trials] == [
         ("stdcnn", 1), ("gcnn", 1), ("gcnn", 3), ("gcnn", 2), ("stdcnn", 3), ("stdcnn", 2),
     ]  # fmt: skip
-    assert failed == {}
-    assert all(isinstance(trial, Trial) for trial in todo)
+    assert todo.failed == {}
+    assert all(isinstance(trial, Trial) for trial in todo.trials)
 
 
 def test_the_six_architectures_go_the_whole_way(tmp_path, capsys):

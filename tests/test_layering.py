@@ -25,6 +25,8 @@ ORDER = [
     "experiment",
     "fanout",
     "compact",
+    "todo",
+    "plan_table",
     "launch",
     "status",
     "__main__",

@@ -16,9 +16,9 @@ from analysis.claims import records, verdicts
 from analysis.figures.registry import FIGURES
 from analysis.report import pictures
 from analysis.rows.loading import gather
-from rotgrid import cost, experiment, grid, launch, models, results, spec
+from rotgrid import cost, experiment, grid, launch, models, plan_table, results, spec
 from rotgrid.console import duration
-from rotgrid.cost import speed, tables
+from rotgrid.cost import shipped, speed
 from rotgrid.grid.problems import GridError
 from rotgrid.results import storage
 from rotgrid.results.columns import column_table
@@ -353,7 +353,7 @@ def test_the_calibration_is_that_of_the_stored_rows():
 def prices(name):
     """The table of docs/grids.md for a grid: rates of the reference core and of an H100."""
     plan = grid.read(ROOT / f"grids/{name}.yaml")
-    known = [speed.Speed(speed.CPU), speed.Speed(speed.GPU)]
+    known = [speed.Speed(shipped.CPU), speed.Speed(shipped.GPU)]
 
     def seconds(asked, trained, machine):
         return cost.estimate(asked, trained, machine).seconds.values()
@@ -362,15 +362,15 @@ def prices(name):
     for block, asked in plan.blocks.items():
         hours = [sum(seconds(asked, trained, machine)) / 3600 for machine in known]
         totals = [total + one for total, one in zip(totals, hours, strict=True)]
-        new = {trial.key() for trial in asked} - trained
+        new = asked.keys() - trained
         trained |= new
         measured = sum(map(len, asked.values()))
-        shown = " | ".join(map(tables.rounded, hours))
+        shown = " | ".join(map(plan_table.rounded, hours))
         rows.append(f"| `{block}` | {len(new):,} | {measured:,} | {shown} |")
-    shown = " | ".join(map(tables.rounded, totals))
+    shown = " | ".join(map(plan_table.rounded, totals))
     rows.append(f"| all | {len(plan.trials):,} | {plan.rows:,} | {shown} |")
     slots = zip(known, (2, 8), strict=True)
-    times = [cost.makespan(seconds(plan.trials, set(), machine), n) for machine, n in slots]
+    times = [plan_table.makespan(seconds(plan.trials, set(), machine), n) for machine, n in slots]
     rows.append("| time with 2 cores, 8 GPUs | | | " + " | ".join(map(duration, times)) + " |")
     return rows
 

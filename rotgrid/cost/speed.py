@@ -3,64 +3,16 @@ that is learned from the rows of finished trials."""
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from rotgrid.cost.work import (
-    MULTIPLY_ADDS,
-    PASSES,
-    Network,
-    Work,
-    network_of,
-    passes,
-    probes_work,
-    training_work,
-)
-from rotgrid.grid import Plan, Resources, distinct_probes
+from rotgrid.cost.shipped import CPU, GPU
+from rotgrid.cost.work import Network, Work, measuring_work, network_of, training_work
+from rotgrid.grid import Plan, distinct_probes
 from rotgrid.results.inventory import Inventory, launched
 from rotgrid.results.storage import Root
 from rotgrid.spec import Probe, Trial
-
-CPU: Mapping[str, float] = {
-    "stdcnn": 24e9,
-    "gcnn": 55e9,
-    "hnet": 63e9,
-    "ptn": 33e9,
-    "roteqnet": 54e9,
-    "capsnet": 42e9,
-    "z2cnn": 16e9,
-    "p4cnn": 26e9,
-    "tipooling": 32e9,
-    "cyclic": 23e9,
-    "dren": 26e9,
-    "steerable": 32e9,
-    "emcaps": 0.9e9,
-    "madrycnn": 73e9,
-}
-"""Multiply-adds per second in training, by model, measured on one core of an Intel Xeon server
-with AVX-512 (2026); on older ones it is less."""
-
-H100_IMAGES: Mapping[Network, float] = {
-    ("stdcnn", "table1"): 130_000,
-    ("gcnn", "table1"): 52_810,
-    ("hnet", "fixed"): 19_925,
-    ("ptn", "base"): 17_746,
-    ("roteqnet", "exact"): 20_677,
-    ("capsnet", "narrow"): 27_109,
-}
-"""Images per second in training on one NVIDIA H100: float32, batches of 64, captured steps
-(README, "A GPU"). Other networks and attacks were not measured there."""
-
-_FASTER = {
-    network[0]: PASSES.trained * MULTIPLY_ADDS[network] * images / CPU[network[0]]
-    for network, images in H100_IMAGES.items()
-}
-GPU: Mapping[str, float] = {
-    model: rate * _FASTER.get(model, statistics.median(_FASTER.values()))
-    for model, rate in CPU.items()
-}
-"""Multiply-adds per second in training on an H100; of models that were not measured there, as many
-times those of the CPU as the measured ones have in the median."""
+from rotgrid.spec.models import MODELS
 
 GUESS, GUESS_GPU = "a guess", "a guess from trainings measured on an H100"
 """Where the speeds of networks come from that have no finished trial."""
@@ -71,16 +23,19 @@ LEARNED_FEW, LEARNED = (0.5, 2.5), (0.8, 1.5)
 ran beside other work took longer than what is alone on the machine will."""
 ENOUGH = 5
 
+Pair = tuple[float, float]
+"""Of training and of measuring; or the least and the most."""
+
 
 class Speed(NamedTuple):
-    """Of the machines that a plan runs on."""
+    """How fast the machines that a plan runs on are."""
 
     shipped: Mapping[str, float] = CPU
-    factors: Mapping[Network, tuple[float, float]] = {}
-    """Of networks with finished trials: true over shipped seconds of training, of measuring."""
-    others: tuple[float, float] = (1.0, 1.0)
-    """Those of networks without: the median over the networks with."""
-    learned: tuple[float, float] = LEARNED_FEW
+    factors: Mapping[Network, Pair] = {}
+    """Of networks with finished trials: true over shipped seconds."""
+    others: Pair = (1.0, 1.0)
+    """Of networks without: the median over the networks with."""
+    learned: Pair = LEARNED_FEW
     """The least and the most that true seconds are of learned ones."""
     trials: int = 0
     """Finished ones."""
@@ -88,91 +43,78 @@ class Speed(NamedTuple):
     def training(self, trial: Trial) -> float:
         """Seconds of the whole training of a trial."""
         network = network_of(trial)
-        return self.factor(network)[0] * self.unlearned(network, training_work(trial))
+        return self.factor(network)[0] * self.shipped_seconds(network, training_work(trial))
 
     def measuring(self, trial: Trial, probes: Iterable[Probe]) -> float:
         """Seconds of measuring resolved probes of a trial."""
-        work = probes_work(network_of(trial), tuple(probes))
-        return sum(self.factor(other)[1] * self.unlearned(other, w) for other, w in work.items())
+        works = measuring_work(network_of(trial), probes).items()
+        return sum(self.factor(net)[1] * self.shipped_seconds(net, work) for net, work in works)
 
-    def factor(self, network: Network) -> tuple[float, float]:
-        """True over shipped seconds of training, of measuring."""
+    def factor(self, network: Network) -> Pair:
+        """True over shipped seconds."""
         return self.factors.get(network, self.others)
 
-    def unlearned(self, network: Network, work: Work) -> float:
+    def shipped_seconds(self, network: Network, work: Work) -> float:
         """Seconds of some work by the shipped speed alone."""
-        return passes(work) * MULTIPLY_ADDS[network] / self.shipped[network[0]]
+        model, variant = network
+        return work.passes() * MODELS[model].variants[variant] / self.shipped[model]
 
-    def within(self, network: Network) -> tuple[float, float]:
-        """The least and the most that true seconds are of the expected ones."""
-        guessed = GUESSED if self.shipped is CPU else GUESSED_GPU
-        return self.learned if network in self.factors else guessed
-
-    def source(self, network: Network) -> str:
-        """Where the speed of a network comes from, in words."""
+    def origin(self, network: Network) -> tuple[str, Pair]:
+        """Where the speed of a network comes from, in words, and the least and the most that true
+        seconds are of the expected ones."""
         if network in self.factors:
-            return f"from {self.trials} trials finished here"
-        return GUESS if self.shipped is CPU else GUESS_GPU
+            return f"from {self.trials} trials finished here", self.learned
+        return (GUESS, GUESSED) if self.shipped is CPU else (GUESS_GPU, GUESSED_GPU)
 
 
-def learn(plans: Sequence[Plan], stock: Inventory, resources: Resources) -> Speed:
-    """The speed by which finished trials of some plans took what they took, on such devices."""
-    start = Speed(GPU if resources.gpu else CPU)
-    ratios = time_ratios(plans, stock, start)
-    factors = {network: joint_factors(each) for network, each in ratios.items()}
-    if not factors:
+def learn(plan: Plan, root: Root, stock: Inventory) -> Speed:
+    """The speed that the finished trials of a results location had, on the kind of device that a
+    plan asks for; the shipped one if there are none.
+
+    A factor is the median of the faster half of the trials: a busy machine is not a slow one. One
+    of training stands for measuring, and the other way round, where only one is known.
+    """
+    start = Speed(GPU if plan.resources.gpu else CPU)
+    ratios: dict[tuple[Network, int], list[float]] = defaultdict(list)
+    finished = time_ratios(plan, root, stock, start)
+    for trial, pair in finished.items():
+        for kind in (0, 1):
+            ratios[network_of(trial), kind] += [pair[kind]] if pair[kind] else []
+    if not finished:
         return start
-    others = tuple(statistics.median(each) for each in zip(*factors.values(), strict=True))
-    off = [
-        ratio / factors[network][kind]
-        for network, trials in ratios.items()
-        for trial in trials
-        for kind, ratio in enumerate(trial)
-        if ratio
-    ]
+    typical = {
+        which: statistics.median(sorted(each)[: (len(each) + 1) // 2]) if each else 0.0
+        for which, each in ratios.items()
+    }
+    factors: dict[Network, Pair] = {
+        net: (typical[net, 0] or typical[net, 1], typical[net, 1] or typical[net, 0])
+        for net, _ in ratios
+    }
+    others = tuple(map(statistics.median, zip(*factors.values(), strict=True)))
+    off = [ratio / typical[which] for which, each in ratios.items() for ratio in each]
     low, high = LEARNED if len(off) >= ENOUGH else LEARNED_FEW
-    learned = min(low, *off, low), max(high, *off, high)
-    count = sum(map(len, ratios.values()))
-    return start._replace(factors=factors, others=others, learned=learned, trials=count)
+    return Speed(start.shipped, factors, others, (min(low, *off), max(high, *off)), len(finished))
 
 
-def time_ratios(
-    plans: Sequence[Plan], stock: Inventory, start: Speed
-) -> dict[Network, list[tuple[float, float]]]:
-    """True over expected seconds of training and of measuring, of each trial with rows from this
-    kind of device; 0 where there are none."""
-    some = plans if stock.seconds else []
-    probes = {probe.key(): probe for plan in some for probe in distinct_probes(plan)}
-    found: dict[Network, list[tuple[float, float]]] = defaultdict(list)
-    for trial in dict.fromkeys(trial for plan in some for trial in plan.trials):
-        spent = stock.seconds.get((trial.key(), start.shipped is GPU))
-        if spent is None:
-            continue
-        known = {probes[key]: took for key, took in spent.probes.items() if key in probes}
-        share = min(1.0, len(spent.epochs) / (trial.epochs or 1))  # by steps: all rows or none
-        pair = (
-            ratio(sum(spent.epochs), share * start.training(trial)),
-            ratio(sum(known.values()), start.measuring(trial, known)),
-        )
-        if any(pair):
-            found[network_of(trial)].append(pair)
+def time_ratios(plan: Plan, root: Root, stock: Inventory, start: Speed) -> dict[Trial, Pair]:
+    """True over expected seconds of each trial with rows from this kind of device; 0 for what it
+    has not done. Trials are those of the plan, and of other grids that were launched here."""
+    if not stock.seconds:
+        return {}
+    plans = [plan]
+    if not {key for key, _ in stock.seconds} <= {trial.key() for trial in plan.trials}:
+        plans += launched(root)[0].values()
+    probes = {probe.key(): probe for each in plans for probe in distinct_probes(each)}
+    found = {}
+    for trial in (trial for each in plans for trial in each.trials):
+        if spent := stock.seconds.get((trial.key(), start.shipped is GPU)):
+            known = {probes[key]: took for key, took in spent.probes.items() if key in probes}
+            share = min(1.0, len(spent.epochs) / (trial.epochs or 1))  # by steps: all rows or none
+            expected = share * start.training(trial), start.measuring(trial, known)
+            true = sum(spent.epochs), sum(known.values())
+            training, measuring = (
+                t / e if e else 0.0 for t, e in zip(true, expected, strict=True)
+            )
+            if training or measuring:
+                found[trial] = training, measuring
     return found
-
-
-def ratio(true: float, expected: float) -> float:
-    """True over expected seconds; 0 where nothing was done."""
-    return true / expected if expected else 0.0
-
-
-def joint_factors(ratios: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """The factors of training and of measuring of one network; one stands for both if only one is
-    known. They are medians of the faster half of the trials: a busy machine is not a slow one."""
-    training, measuring = (sorted(filter(None, each)) for each in zip(*ratios, strict=True))
-    halves = [each[: (len(each) + 1) // 2] for each in (training, measuring)]
-    first, second = (statistics.median(half) if half else 0.0 for half in halves)
-    return first or second, second or first
-
-
-def plans_here(plan: Plan, root: Root) -> list[Plan]:
-    """The plan, and those of the grids that were launched to the same results."""
-    return [plan, *launched(root)[0].values()]

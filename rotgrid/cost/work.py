@@ -1,7 +1,6 @@
 """How much there is to compute: the images that go through each network, counted by kind."""
 
-import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from rotgrid.spec import Probe, Trial
@@ -10,23 +9,10 @@ from rotgrid.spec.attacks import ATTACKS, Effort
 from rotgrid.spec.datasets import DATA
 from rotgrid.spec.models import MODELS, recipe_of
 from rotgrid.spec.recipes import WATCH_STEPS, watched
-from rotgrid.spec.sweeps import sweeps
+from rotgrid.spec.sweeps import grouped, same_sweep
 
 Network = tuple[str, str]
 """Model and variant."""
-
-MULTIPLY_ADDS: dict[Network, float] = {
-    (model, variant): each
-    for model, entry in MODELS.items()
-    for variant, each in entry.variants.items()
-}
-"""Of one forward pass of one image."""
-
-BROKEN, UNBROKEN = 0.4, 0.85
-"""Shares of the images at one eps: that an attack breaks, and that costs none that succeeds. These
-and the constants of `sweep_work` lie between what two trained networks take, of which one keeps
-86 % of the images under PGD at eps 0.1 and one 33 %; where nothing survives, too much is counted.
-"""
 
 
 class Work(NamedTuple):
@@ -38,6 +24,16 @@ class Work(NamedTuple):
     """A step of an attack: forward, and backward to the pixels."""
     forwards: float = 0.0
 
+    def passes(self) -> float:
+        """Forward passes of one image that the work is worth."""
+        return 3 * self.trained + 2 * self.gradients + self.forwards
+
+
+BROKEN, UNBROKEN = 0.4, 0.85
+"""Shares of the images at one eps: that an attack breaks, and that costs none that succeeds. These
+and the constants of `sweep_work` lie between what two trained networks take, of which one keeps
+86 % of the images under PGD at eps 0.1 and one 33 %; where nothing survives, too much is counted.
+"""
 
 ONCE_MORE = 0.8
 """Of an attack that fails: what it costs per image to try once more below it, on a fine grid of
@@ -48,33 +44,21 @@ MASKED, QUERIES = 0.05, 5_000
 mean over networks: none of an ordinary one, and all where gradients are masked, as on one in some
 twenty; a sweep there takes several times what is counted."""
 
-PASSES = Work(trained=3, gradients=2, forwards=1)
-"""What one image is worth, in forward passes."""
-
 
 def network_of(trial: Trial) -> Network:
     """What a trial trains."""
     return trial.model, trial.variant
 
 
-def passes(work: Work) -> float:
-    """Forward passes that the work is worth."""
-    return sum(images * each for images, each in zip(work, PASSES, strict=True))
-
-
-def total(works: Iterable[Work]) -> Work:
-    """The sum of some work."""
-    return Work(*map(sum, zip(*works, strict=True)))
-
-
 def training_work(trial: Trial) -> Work:
-    """Of the whole training; the watch on adversarial training as if every image survived it."""
+    """The work of a whole training, as if every image survived the adversary that validation
+    watches it with."""
+    validation, epochs = DATA[trial.data].val, trial.passes()
     steps = recipe_of(trial.recipe, trial.model).adversary_steps
     trained, gradients, forwards = ADVERSARIES[trial.adversary].images(steps)
-    validation = DATA[trial.data].val
     watch = watched(trial.train_size, validation) if trial.adversary != "none" else 0
-    images = trial.passes() * trial.train_size
-    rows = min(10.0, trial.passes()) if trial.train_steps else trial.passes()
+    images = epochs * trial.train_size
+    rows = min(10.0, epochs) if trial.train_steps else epochs
     return Work(
         images * trained,
         images * gradients + rows * watch * WATCH_STEPS,
@@ -82,21 +66,19 @@ def training_work(trial: Trial) -> Work:
     )
 
 
-@functools.lru_cache(maxsize=1_000)  # many trials have the same probes
-def probes_work(network: Network, probes: tuple[Probe, ...]) -> Mapping[Network, Work]:
-    """Of measuring resolved probes, by the network that does it.
+def measuring_work(network: Network, probes: Iterable[Probe]) -> dict[Network, Work]:
+    """The work of measuring resolved probes, by the network that does it.
 
     `transfer` climbs on another one. If that is not trained yet, its training is not counted.
     """
-    found: dict[Network, list[Work]] = {network: []}
-    for sweep in sweeps(probes):
+    found = {network: Work()}
+    for sweep in grouped(probes, same_sweep):
         work, source = sweep_work(sweep), sweep[0].source
-        if source:
-            other = found.setdefault((source, MODELS[source].default), [])
-            other.append(work._replace(forwards=0.0))
-            work = work._replace(gradients=0.0)
-        found[network].append(work)
-    return {name: total([Work(), *works]) for name, works in found.items()}
+        other = (source, MODELS[source].default) if source else network
+        attack, rest = work._replace(forwards=0.0), work._replace(gradients=0.0)
+        for net, part in ((other, attack), (network, rest)):
+            found[net] = Work(*map(sum, zip(found.get(net, Work()), part, strict=True)))
+    return found
 
 
 def sweep_work(sweep: Sequence[Probe]) -> Work:

@@ -9,9 +9,10 @@ Nothing here imports torch or Ray, or reads anything but the text.
 
 import functools
 import itertools
+import operator
 import pathlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -72,12 +73,14 @@ class Plan:
 
     def axes(self) -> dict[str, list[object]]:
         """The distinct values of each field of trials and probes, in order of appearance."""
-        trials = [trial.model_dump() for trial in self.trials]
-        probes = [probe.model_dump() for probe in distinct_probes(self)]
+        kinds: tuple[tuple[type[Record], Collection[Record]], ...] = (
+            (Trial, self.trials),
+            (Probe, distinct_probes(self)),
+        )
         return {
-            field: list(dict.fromkeys(record[field] for record in records))
-            for model, records in ((Trial, trials), (Probe, probes))
-            for field in model.model_fields
+            field: list(dict.fromkeys(map(operator.attrgetter(field), records)))
+            for kind, records in kinds
+            for field in kind.model_fields
         }
 
     def cartesian(self) -> dict[str, int]:

@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.fs as pafs
 
 from rotgrid.results import storage
@@ -112,6 +111,8 @@ def distinct(rows: pa.Table, table: TableName) -> pa.Table:
 
 def keys_of(rows: pa.Table, table: TableName) -> pa.Array:
     """What names each row, as one text."""
+    import pyarrow.compute as pc  # slow to import, and a plan of new results has no use for it
+
     texts = [rows[name].cast(pa.string()) for name in KEYS[table]]
     slashes = pc.utf8_replace_slice(texts[0], 0, 1 << 30, "/")  # one scalar would load pandas
     return pc.binary_join_element_wise(*texts, slashes).combine_chunks()

@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Table
 
 from rotgrid import results
-from rotgrid.grid import Plan, distinct_probes, parse
+from rotgrid.grid import Plan, parse
 from rotgrid.grid.problems import GridError
 from rotgrid.results import failures, storage
 from rotgrid.results.failures import Failure
@@ -57,14 +57,18 @@ class Inventory(NamedTuple):
 
     def state(self, trial: Trial, lacking: Probes) -> State:
         """The state of one trial, by the probes that each trial lacks."""
-        key = trial.key()
         if trial not in lacking:
             return "done"
-        if key in self.failed and self.failed[key].final:
+        if has_failed(trial, self):
             return "failed"
-        if key in self.trained:
+        if trial.key() in self.trained:
             return "trained"
-        return "in training" if key in self.training else "to do"
+        return "in training" if trial.key() in self.training else "to do"
+
+
+def has_failed(trial: Trial, stock: Inventory) -> bool:
+    """Whether no launch tries a trial again unless asked to."""
+    return bool(stock.failed) and trial.key() in stock.failed and stock.failed[trial.key()].final
 
 
 def take(root: Root) -> Inventory:
@@ -107,11 +111,12 @@ def launched(root: Root) -> tuple[dict[str, Plan], list[str]]:
 
 def lacking(plan: Plan, stock: Inventory) -> dict[Trial, tuple[Probe, ...]]:
     """The trials that lack rows, each with the probes that it lacks."""
-    names = {probe: probe.key() for probe in distinct_probes(plan)} if stock.measured else {}
+    if not stock.measured:
+        return {trial: probes for trial, probes in plan.trials.items() if probes}
     found = {}
     for trial, probes in plan.trials.items():
         seen = stock.measured.get(trial.key())
-        left = tuple(p for p in probes if names[p] not in seen) if seen else probes
+        left = tuple(p for p in probes if p.key() not in seen) if seen else probes
         if left:
             found[trial] = left
     return found

@@ -9,7 +9,6 @@ from pathlib import PurePosixPath
 from typing import cast
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
@@ -122,7 +121,11 @@ def _rows(source: pa.NativeFile, schema: pa.Schema, trial: str) -> pa.Table:
             table = table.append_column(field.name, _added_later(field, table.num_rows))
     table = table.select(schema.names).cast(schema)
     table.validate(full=True)  # text that is none would end those who print it
-    return table.filter(pc.equal(table["trial"], trial)) if trial else table
+    if not trial:
+        return table
+    import pyarrow.compute as pc  # slow to import
+
+    return table.filter(pc.equal(table["trial"], trial))
 
 
 def _groups(file: pq.ParquetFile, trial: str) -> list[int]:

@@ -6,57 +6,31 @@ work has equal fields and therefore an equal `key()`. Angles are degrees, eps is
 radius in pixel units (pixels lie in [0, 1]). Nothing here imports torch.
 """
 
-import hashlib
-import json
+import functools
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, model_validator
 
 from rotgrid.spec.adversaries import AdversaryName
 from rotgrid.spec.attacks import ATTACKS, AttackName
 from rotgrid.spec.datasets import DATA, DataName
 from rotgrid.spec.models import MODELS, ModelName, canonical, recipe_of
-from rotgrid.spec.recipes import RECIPE_NAMES, RecipeName
+from rotgrid.spec.recipes import RECIPE_NAMES, Recipe, RecipeName
+from rotgrid.spec.records import LATER, Keyed, Record, digest, known, mismatch, without_later
 from rotgrid.spec.vocabulary import AttackLoss, EpsUnit, Interpolation, LabelRule, Precision
 
-T = TypeVar("T")
-
-REVISION = 1
-"""Part of every key. Raise it when a change to the code changes what the numbers mean."""
-
-
-LATER = {
-    "train_steps": 0,
-    "precision": "float32",
-    "test_translation": 0.0,
-    "loss": "ce",
-    "label_rule": "true",
-    "eps_unit": "pixel",
-    "attack_precision": "float32",
-    "source": "",
-}
-"""Fields that came later: in the key only where they are not these."""
-
-
-class Record(BaseModel):
-    """A frozen record that refuses unknown fields and does not convert between types."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-    @field_validator("*")
-    @classmethod
-    def _without_negative_zero(cls, value: object) -> object:
-        """Equal values have equal texts, so that equal records have equal keys."""
-        return 0.0 if value == 0 and isinstance(value, float) else value
+__all__ = [
+    "DEVIATION",
+    "LATER",
+    "Probe",
+    "Record",
+    "Trial",
+    "batch_sizes",
+    "digest",
+    "known",
+    "without_later",
+]
 
 
 def _as_text(value: object) -> object:
@@ -64,7 +38,7 @@ def _as_text(value: object) -> object:
     return str(value) if type(value) is int else value
 
 
-class Trial(Record):
+class Trial(Keyed):
     """One network to train.
 
     Raises:
@@ -124,10 +98,8 @@ class Trial(Record):
         if (entry := known(model := values.get("model"), MODELS)) is not None:
             values.setdefault("variant", entry.default)
             if (name := values.get("recipe", "paper")) in RECIPE_NAMES:
-                values["recipe"] = canonical(name, model)
-                recipe = recipe_of(name, model)
-                for field in ("epochs", "batch_size", "learning_rate"):
-                    values.setdefault(field, getattr(recipe, field))
+                own = defaults_of(recipe_of(name, model), name, model)
+                values = {**own, **values, "recipe": own["recipe"]}
         if values.get("train_steps", 0) != 0:
             values["epochs"] = 0
         if values.get("adversary", "none") == "none":
@@ -160,17 +132,16 @@ class Trial(Record):
             return float(self.epochs)
         return self.train_steps / len(batch_sizes(self.train_size, self.batch_size))
 
-    def key(self) -> str:
-        """16 hex digits that name everything that affects the trained network."""
-        recipe = recipe_of(self.recipe, self.model).contents()
-        return digest({**without_later(self), "recipe": recipe})
+    def key_fields(self) -> dict[str, object]:
+        """Everything that affects the trained network."""
+        return {**without_later(self), "recipe": contents(recipe_of(self.recipe, self.model))}
 
 
 DEVIATION = 0.3081
 """Of MNIST's pixels, the unit of eps that is `normalised`."""
 
 
-class Probe(Record):
+class Probe(Keyed):
     """One measurement of a trained network; eps is measured around the image *after* rotation.
 
     Spatial attacks (`rotation-grid`, `translation-grid`, `spatial-grid`, `worst-of-10` and, with
@@ -269,17 +240,25 @@ class Probe(Record):
             }
         )
 
-    def key(self) -> str:
-        """16 hex digits that name this measurement.
-
-        Raises:
-            ValueError: the probe is not resolved, so it has no meaning without its trial.
-        """
+    def key_fields(self) -> dict[str, object]:
+        """Everything that affects the measurement of a given network."""
         if self.test_rotation == "same" or not self.n_images:
             raise ValueError("a probe has a key once it is resolved: probe.resolve(trial).key()")
         revision = ATTACKS[self.attack].revision
-        later = {"attack_revision": revision} if revision > 1 else {}
-        return digest(without_later(self) | later)
+        return without_later(self) | ({"attack_revision": revision} if revision > 1 else {})
+
+
+@functools.cache
+def defaults_of(recipe: Recipe, name: RecipeName, model: str) -> dict[str, object]:
+    """The fields of a trial that a recipe of this name gives where they are left out."""
+    fields = {field: getattr(recipe, field) for field in ("epochs", "batch_size", "learning_rate")}
+    return {"recipe": canonical(name, model), **fields}
+
+
+@functools.cache
+def contents(recipe: Recipe) -> dict[str, object]:
+    """What of a recipe is in a key."""
+    return recipe.contents()
 
 
 def batch_sizes(n: int, size: int) -> list[int]:
@@ -292,30 +271,3 @@ def batch_sizes(n: int, size: int) -> list[int]:
     if len(sizes) > 1 and sizes[-1] == 1 < size:
         sizes[-2:] = [size + 1]
     return sizes
-
-
-def without_later(record: Record) -> dict[str, object]:
-    """The fields of a record, less those of `LATER` that are as before they came."""
-    fields = record.model_dump()
-    return {k: v for k, v in fields.items() if v != LATER.get(k, NotImplemented)}
-
-
-def known(name: object, table: Mapping[Any, T]) -> T | None:
-    """The entry of that name, or None; unlike `table.get` for a name of any type."""
-    return table.get(name) if isinstance(name, str) else None
-
-
-def mismatch(field: str, problem: str, choices: tuple[str, ...] = ()) -> PydanticCustomError:
-    """A validation error that blames one field of a record, with its valid `choices`."""
-    message = problem + (f"; choose from {', '.join(choices)}" if choices else "")
-    context = {"field": field, "choices": choices}
-    # Braces in a template would be read as fields.
-    return PydanticCustomError("mismatch", message.replace("{", "(").replace("}", ")"), context)
-
-
-def digest(fields: Mapping[str, object]) -> str:
-    """16 hex digits of SHA-256 over the fields and `REVISION`; order does not matter."""
-    text = json.dumps(
-        {"revision": REVISION, **fields}, sort_keys=True, separators=(",", ":"), allow_nan=False
-    )
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -146,7 +146,8 @@ def recipe_of(name: RecipeName, model: ModelName) -> Recipe:
     """
     if name == "original":
         return MODELS[model].original
-    return RECIPES[name].model_copy(update=MODELS[model].recipes.get(name))
+    own = MODELS[model].recipes.get(name)
+    return RECIPES[name].model_copy(update=own) if own else RECIPES[name]
 
 
 def canonical(name: RecipeName, model: ModelName) -> RecipeName:

@@ -17,9 +17,9 @@ def same_images(probe: Probe) -> object:
     return probe.test_rotation, probe.test_translation, probe.n_images
 
 
-def same_sweep(probe: Probe) -> Probe:
+def same_sweep(probe: Probe) -> object:
     """Equal for probes that differ in eps alone."""
-    return probe.model_copy(update={"eps": 0.0})
+    return tuple(value for name, value in vars(probe).items() if name != "eps")
 
 
 def grouped(probes: Iterable[Probe], value: Callable[[Probe], object]) -> list[list[Probe]]:
@@ -44,5 +44,5 @@ def order(probe: Probe) -> tuple[Any, ...]:
     """Sorts resolved probes: by test images, then by sweep, then by eps."""
     unrotated = ATTACKS[probe.attack].transforms
     moved = (0.0, 0.0) if unrotated else (probe.test_rotation, probe.test_translation)
-    sweep = [value for name, value in probe if name != "eps"]
+    sweep = [value for name, value in vars(probe).items() if name != "eps"]
     return (unrotated, probe.n_images, *moved, RANKS[probe.attack], *sweep, probe.eps)

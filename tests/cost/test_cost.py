@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from rotgrid import cost
 from rotgrid.cost import Estimate, speed
 from rotgrid.cost.speed import Speed
-from rotgrid.grid import Resources
 from rotgrid.spec import Probe, Trial, sweeps
 
 TRIAL = Trial(model="gcnn", data="mnist", epochs=10)
@@ -64,8 +63,8 @@ def test_portions_are_worth_a_minute():
     assert len(found) > 2
     for portion in found[:-1]:
         last = sweeps.sweeps(portion)[-1]
-        seconds = cost.reference_seconds(TRIAL, portion)
-        assert seconds >= 60 > seconds - cost.reference_seconds(TRIAL, last)
+        seconds = Speed().measuring(TRIAL, portion)
+        assert seconds >= 60 > seconds - Speed().measuring(TRIAL, last)
 
 
 def test_nothing_to_measure_has_no_portions():
@@ -75,11 +74,11 @@ def test_nothing_to_measure_has_no_portions():
 def test_the_estimate_counts_training_and_measuring():
     one, two = TRIAL, TRIAL.model_copy(update={"seed": 1})
     todo = {one: PROBES[:5], two: PROBES}
-    found = cost.estimate(todo, {two.key()}, Speed())
+    found = cost.estimate(todo, {two}, Speed())
     assert found.seconds == pytest.approx(
         {
-            one.key(): cost.reference_seconds(one, PROBES[:5], trained=False),
-            two.key(): cost.reference_seconds(two, PROBES),
+            one: Speed().training(one) + Speed().measuring(one, PROBES[:5]),
+            two: Speed().measuring(two, PROBES),
         }
     )
     assert found.source == speed.GUESS
@@ -95,41 +94,3 @@ def test_sources_are_named_with_their_shares():
     assert found.source == f"from 2 trials finished here ({first:.0%}); a guess ({second:.0%})"
     low, high = speed.GUESSED
     assert found.factor == pytest.approx((first * 0.9 + second * low, first * 1.5 + second * high))
-
-
-def test_a_range_is_shown_with_its_middle():
-    found = Estimate({}, (0.5, 2.0), "").between(10, "{:.0f} h".format)
-    assert found == "10 h (5 h to 20 h)"
-
-
-def test_the_longest_trial_bounds_the_time():
-    assert cost.makespan([3, 1, 1, 1], 2) == 3
-    assert cost.makespan([3, 1, 1, 1], 1) == 6
-    assert cost.makespan([1, 1, 1], 2) == 2
-    assert cost.makespan([5], 100) == 5
-    assert cost.makespan([], 4) == 0
-
-
-@given(st.lists(st.floats(0, 1e6), max_size=30), st.integers(1, 10))
-def test_the_time_is_between_its_bounds(seconds, slots):
-    found = cost.makespan(seconds, slots)
-    least = max([sum(seconds) / slots, *seconds])
-    assert least * (1 - 1e-9) <= found <= 2 * least * (1 + 1e-9)
-
-
-@pytest.mark.parametrize(
-    ("cores", "gpus", "resources", "slots"),
-    [
-        (8, 0, Resources(), 8),
-        (8, 0, Resources(cpu=3), 2),
-        (2, 0, Resources(cpu=4), 1),
-        (64, 2, Resources(gpu=0.25), 8),
-        (4, 2, Resources(gpu=0.25), 4),
-        (64, 0, Resources(gpu=0.5), 2),
-        (64, 4, Resources(gpu=2), 2),
-    ],
-)
-def test_slots_are_what_the_machine_holds(monkeypatch, cores, gpus, resources, slots):
-    monkeypatch.setattr(cost.os, "cpu_count", lambda: cores)
-    monkeypatch.setattr(cost, "gpus", lambda: ["0000:4f:00.0"] * gpus)
-    assert cost.slots_here(resources) == slots

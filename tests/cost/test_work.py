@@ -8,6 +8,7 @@ from rotgrid.cost import work
 from rotgrid.cost.work import Work
 from rotgrid.models.layers import STD
 from rotgrid.spec import Probe, Trial
+from rotgrid.spec.models import MODELS
 
 import trained
 
@@ -15,7 +16,9 @@ TRIAL = Trial(model="stdcnn", data="mnist5k", train_size=100, epochs=2)
 OWN = ("stdcnn", "table1")
 
 
-@pytest.mark.parametrize(("model", "variant"), work.MULTIPLY_ADDS)
+@pytest.mark.parametrize(
+    ("model", "variant"), [(name, each) for name in MODELS for each in MODELS[name].variants]
+)
 def test_multiply_adds_are_those_of_the_model(model, variant):
     net, image = models.build(model, variant), torch.rand(1, 1, 28, 28)
     with frozen(net), torch.no_grad():
@@ -23,7 +26,7 @@ def test_multiply_adds_are_those_of_the_model(model, variant):
         with FlopCounterMode(display=False) as counter:
             net(image)
     expected = counter.get_total_flops() / 2
-    assert work.MULTIPLY_ADDS[model, variant] == pytest.approx(expected, rel=0.01)
+    assert MODELS[model].variants[variant] == pytest.approx(expected, rel=0.01)
 
 
 def test_a_deviation_is_that_of_the_models():
@@ -35,7 +38,7 @@ def test_training_is_counted_by_kind():
     hard = TRIAL.model_copy(update={"adversary": "fgsm-mix"})
     watch = 2 * 100  # images that PGD-10 attacks after each epoch
     assert work.training_work(hard) == Work(400, 200 + 10 * watch, 2 * 500 + 2 * watch)
-    assert work.passes(Work(1, 10, 100)) == 3 + 20 + 100
+    assert Work(1, 10, 100).passes() == 3 + 20 + 100
 
 
 class Counted(torch.nn.Module):
@@ -89,12 +92,12 @@ def test_a_sweep_takes_what_the_plan_says(fields, grid, net, digits):
     list(evaluation.measure(own, digits, TRIAL, probes, lambda _: source))
     found = Work(0, own.gradients + source.gradients, own.forwards + source.forwards)
     planned = work.sweep_work(probes)
-    assert 1 / 2 < work.passes(planned) / work.passes(found) < 2
+    assert 1 / 2 < planned.passes() / found.passes() < 2
 
 
 def test_transfer_climbs_on_its_source():
     probe = Probe(attack="transfer", source="roteqnet", eps=0.1, n_images=10).resolve(TRIAL)
-    found = work.probes_work(OWN, (probe,))
+    found = work.measuring_work(OWN, (probe,))
     assert found["roteqnet", "exact"] == Work(0, 400, 0)
     assert found[OWN].gradients == 0
     assert found[OWN].forwards > 0
@@ -105,9 +108,9 @@ def test_an_eps_more_costs_little():
         return tuple(Probe(attack="pgd", eps=eps, n_images=10).resolve(TRIAL) for eps in grid)
 
     one, many = pgd(0.1), pgd(*(k / 100 for k in range(1, 31)))
-    passes = [work.passes(work.probes_work(OWN, probes)[OWN]) for probes in (one, many)]
+    passes = [work.measuring_work(OWN, probes)[OWN].passes() for probes in (one, many)]
     assert passes[0] < passes[1] < 3.5 * passes[0]
 
 
 def test_nothing_is_no_work():
-    assert work.probes_work(OWN, ()) == {OWN: Work()}
+    assert work.measuring_work(OWN, ()) == {OWN: Work()}

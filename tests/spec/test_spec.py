@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from rotgrid import spec
 from rotgrid.models import gcnn, stdcnn
-from rotgrid.spec import Probe, Trial, recipes
+from rotgrid.spec import Probe, Trial, recipes, records
 from rotgrid.spec.adversaries import ADVERSARIES
 from rotgrid.spec.attacks import ATTACKS, UNREAD
 from rotgrid.spec.models import MODELS, recipe_of
@@ -58,6 +58,17 @@ def test_contents_of_the_recipe_are_part_of_the_key(monkeypatch):
     changed = recipes.RECIPES["paper"].model_copy(update={"momentum": 0.9})
     monkeypatch.setitem(recipes.RECIPES, "paper", changed)
     assert Trial(model="gcnn").key() != before
+
+
+def test_a_key_is_computed_once_and_a_copy_has_its_own(monkeypatch):
+    digests = []
+    monkeypatch.setattr(records, "digest", lambda fields: digests.append(fields) or len(digests))
+    trial = Trial(model="gcnn")
+    assert (trial.key(), trial.key(), len(digests)) == (1, 1, 1)
+    other = trial.model_copy(update={"seed": 1})
+    assert (hash(other), other) == (hash(Trial(model="gcnn", seed=1)), Trial(model="gcnn", seed=1))
+    assert hash(trial) != hash(other)
+    assert other.key() == 2
 
 
 def test_every_model_has_its_authors_recipe():
@@ -259,9 +270,9 @@ def test_an_attack_that_changed_has_new_keys_and_no_other_has(attack, monkeypatc
     first = spec.digest(spec.without_later(probe))
     assert (probe.key() == first) is (ATTACKS[attack].revision == 1)
     monkeypatch.setitem(ATTACKS, "bim", ATTACKS["bim"]._replace(revision=2))
-    second = probe.key()
+    second = probe.model_copy().key()
     monkeypatch.setitem(ATTACKS, "bim", ATTACKS["bim"]._replace(revision=3))
-    third = probe.key()
+    third = probe.model_copy().key()
     assert (len({first, second, third}) == 3) is (attack == "bim")
 
 

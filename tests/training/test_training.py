@@ -15,6 +15,7 @@ from rotgrid.results import checkpoints, storage
 from rotgrid.rotation import draw_angles, rotate
 from rotgrid.spec import Trial
 from rotgrid.spec.adversaries import ADVERSARIES
+from rotgrid.spec.models import MODELS
 from rotgrid.spec.recipes import RECIPES, watched
 from rotgrid.training import DivergedError, fit, optimizers, validation
 from rotgrid.training.cuda_graph import stepper
@@ -442,8 +443,8 @@ def test_training_costs_what_the_plan_says(adversary, digits):
         )  # fmt: skip
         with Flops() as counter:
             fit(net, easy, trial)
-        found.append(counter.total / 2 / work.MULTIPLY_ADDS["stdcnn", "table1"])
-        planned.append(work.passes(work.training_work(trial)))
+        found.append(counter.total / 2 / MODELS["stdcnn"].variants["table1"])
+        planned.append(work.training_work(trial).passes())
     assert found == pytest.approx(planned, rel=0.05)
     assert found[1] - found[0] == pytest.approx(planned[1] - planned[0], rel=0.05)
 

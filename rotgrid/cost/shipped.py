@@ -1,0 +1,25 @@
+"""How fast two machines train each model; what was not measured there takes the median."""
+
+import statistics
+from collections.abc import Mapping
+
+from rotgrid.spec.models import MODELS
+
+CORE = {
+    "stdcnn": 24e9, "gcnn": 55e9, "hnet": 63e9, "ptn": 33e9, "roteqnet": 54e9, "capsnet": 42e9,
+    "z2cnn": 16e9, "p4cnn": 26e9, "tipooling": 32e9, "cyclic": 23e9, "dren": 26e9,
+    "steerable": 32e9, "emcaps": 0.9e9, "madrycnn": 73e9,
+}  # fmt: skip
+"""Multiply-adds per second in training on one core of an Intel Xeon server with AVX-512."""
+H100 = {
+    "stdcnn": 393.9e9, "gcnn": 2403e9, "hnet": 5211e9, "ptn": 675.1e9, "roteqnet": 3704e9,
+    "capsnet": 1290e9,
+}  # fmt: skip
+"""The same on an NVIDIA H100 in float32, batches of 64, captured steps (README, "A GPU"). Attacks
+were not measured there."""
+
+TYPICAL = statistics.median(CORE.values())
+CPU: Mapping[str, float] = {name: CORE.get(name, TYPICAL) for name in MODELS}
+FASTER = statistics.median(speed / CORE[name] for name, speed in H100.items())
+"""Than the core is the GPU in the median."""
+GPU: Mapping[str, float] = {name: H100.get(name, FASTER * CPU[name]) for name in MODELS}
