@@ -8,7 +8,9 @@ under gradient attacks says nothing.
 """
 
 import copy
+import functools
 import itertools
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -106,18 +108,17 @@ def measure(
     """
     settings = {"steps": steps, "restarts": restarts}
 
-    def survivors(attack: AttackName, radius: float = eps, **more: Any) -> Tensor:  # noqa: ANN401
-        everything = torch.ones(len(images), dtype=torch.bool, device=images.device)
-        return kept(model, images, labels, everything, radius, attack, **more)
+    everything = torch.ones(len(images), dtype=torch.bool, device=images.device)
+    survivors = functools.partial(kept, model, images, labels, everything)
 
     def accuracy(radius: float) -> float:
-        return share(survivors("pgd", radius, **settings))
+        return share(survivors(radius, "pgd", **settings))
 
     with frozen(model):
-        pgd = survivors("pgd", **settings)
-        margin = survivors("pgd", **settings, loss="margin")
-        again = survivors("pgd", **settings | {"restarts": 2 * max(1, restarts)})
-        short, fmn = (survivors("fmn", steps=k * FMN_STEPS) for k in (1, 2))
+        pgd = survivors(eps, "pgd", **settings)
+        margin = survivors(eps, "pgd", **settings, loss="margin")
+        again = survivors(eps, "pgd", **settings | {"restarts": 2 * max(1, restarts)})
+        short, fmn = (survivors(eps, "fmn", steps=k * FMN_STEPS) for k in (1, 2))
         left = pgd & margin & again & fmn
         noisy = survivors_of_noise(model, images, labels, left, eps)
         squared = kept(model, images, labels, left, eps, "square", steps=QUERIES)
@@ -126,7 +127,7 @@ def measure(
             "repeat": unsteadiness(model, images),
             "float64": precision(model, images, eps),
             "zero-gradient": zero_gradients(model, images, labels),
-            "fgsm-not-pgd": share(pgd & ~survivors("fgsm")),
+            "fgsm-not-pgd": share(pgd & ~survivors(eps, "fgsm")),
             "rising-with-eps": max(b - a for a, b in itertools.pairwise(rates)),
             "large-eps": max(accuracy(radius) for radius in (0.5, 1.0)),
             "twice-the-steps": share(short) - share(fmn),
@@ -135,13 +136,17 @@ def measure(
             "noise-not-gradients": share(left & ~noisy),
             "square-not-gradients": share(left & ~squared),
         }
+    return Diagnosis(checks_of(values, len(images), adversary), noisy & squared)
+
+
+def checks_of(values: Mapping[str, float], n: int, adversary: bool) -> list[Check]:
+    """The checks of n images, each with its limit."""
     limits = LIMITS | (AFTER_TRAINING if adversary else {})
-    image = 1 / max(1, len(images))
-    checks = [
+    image = 1 / max(1, n)
+    return [
         Check(name, values[name], limits[name] if name == "repeat" else max(limits[name], image))
         for name in CHECKS
     ]
-    return Diagnosis(checks, noisy & squared)
 
 
 def seeded() -> torch.Generator:

@@ -78,10 +78,9 @@ def fit(
         TimeLimitError: it is past `until`; a later call goes on from the last checkpoint.
         StoreError: a checkpoint could not be read or written.
     """
-    chosen = subset(dataset.train_labels, trial.train_size)
-    images, labels = dataset.train_images[chosen], dataset.train_labels[chosen]
+    images, labels = training_images(dataset, trial)
     optimizer, scheduler = optimizers.build(model, trial)
-    val_images, val_labels = rotated_validation(dataset, trial)
+    val = rotated_validation(dataset, trial)
     training = Training(model, optimizer, scheduler)
     name = checkpoints.training_of(trial.key())
     done, rows = resumed(checkpoint_in, name, training, trial)
@@ -91,24 +90,46 @@ def fit(
     for epoch in range(done + 1, last + 1):
         progress(f"epoch {epoch} of {last}")
         loss = train_epoch(step, scheduler, images, labels, trial, epoch, until)
-        if not loss <= LARGEST_LOSS * (10 if epoch == 1 else 1):  # NaN is not <= anything
-            raise DivergedError(f"mean training loss {loss:.4g} in epoch {epoch}")
+        require_convergence(loss, epoch)
         if has_row(trial, epoch):
-            row = {"epoch": epoch, "train_loss": loss}
-            row |= validate(model, val_images, val_labels, trial)
-            rows.append(row | {"seconds": time.perf_counter() - start})
-            start = time.perf_counter()
+            found = validate(model, *val, trial)
+            seconds, start = time.perf_counter() - start, time.perf_counter()
+            rows.append({"epoch": epoch, "train_loss": loss, **found, "seconds": seconds})
             if overfitted(rows) == epoch:
                 LOG.warning("%s: catastrophic overfitting in epoch %d", trial.key(), epoch)
-        due = time.monotonic() - written >= every and epoch < last
-        if checkpoint_in is not None and due:
+        if checkpoint_in is not None and time.monotonic() - written >= every and epoch < last:
             state = {**training.state_dict(), "rows": rows, "epoch": epoch}
             storage.put(checkpoint_in, name, checkpoints.serialize(state, {"key": trial.key()}))
             written = time.monotonic()
-    if not all(weight.isfinite().all() for weight in model.parameters()):
-        raise DivergedError("weights are not finite after the last epoch")
+    require_finite(model)
     model.eval()
     return rows
+
+
+def training_images(dataset: Dataset, trial: Trial) -> tuple[Tensor, Tensor]:
+    """The images (n, channels, height, width) that a trial trains on, and their labels (n,)."""
+    chosen = subset(dataset.train_labels, trial.train_size)
+    return dataset.train_images[chosen], dataset.train_labels[chosen]
+
+
+def require_convergence(loss: float, epoch: int) -> None:
+    """Refuse to go on after an epoch of such a mean loss.
+
+    Raises:
+        DivergedError: it is not finite, or above `LARGEST_LOSS`.
+    """
+    if not loss <= LARGEST_LOSS * (10 if epoch == 1 else 1):  # NaN is not <= anything
+        raise DivergedError(f"mean training loss {loss:.4g} in epoch {epoch}")
+
+
+def require_finite(model: nn.Module) -> None:
+    """Refuse weights that are not finite: the loss of an epoch was that before its last step.
+
+    Raises:
+        DivergedError: one is not.
+    """
+    if not all(weight.isfinite().all() for weight in model.parameters()):
+        raise DivergedError("weights are not finite after the last epoch")
 
 
 def seconds_between_checkpoints(until: float) -> float:
