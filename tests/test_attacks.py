@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from rotgrid import attacks, data, models
-from rotgrid.attacks.linf import climbed, frozen
+from rotgrid.attacks.linf import frozen, objective_of
 
 from linear import Halves
 from trained import stdcnn
@@ -384,13 +384,13 @@ def test_margin_loss_sees_through_saturated_cross_entropy(trained, test_set):
 
 def test_losses_in_closed_form():
     logits = torch.tensor([[1.0, 3.0, 2.0]])
-    margin = climbed(logits, torch.tensor([0]), "margin")
+    margin = objective_of(logits, torch.tensor([0]), "margin")
     assert margin.item() == pytest.approx(2.0)
-    assert climbed(logits, torch.tensor([1]), "margin").item() == pytest.approx(-1.0)
+    assert objective_of(logits, torch.tensor([1]), "margin").item() == pytest.approx(-1.0)
     expected = math.log(sum(math.exp(x) for x in (1, 3, 2))) - 1
-    assert climbed(logits, torch.tensor([0]), "ce").item() == pytest.approx(expected)
+    assert objective_of(logits, torch.tensor([0]), "ce").item() == pytest.approx(expected)
     with pytest.raises(ValueError, match="neither ce nor margin"):
-        climbed(logits, torch.tensor([0]), "dlr")
+        objective_of(logits, torch.tensor([0]), "dlr")
 
 
 @pytest.mark.parametrize("attack", ATTACKS)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rotgrid.attacks.case import Case, searched
+from rotgrid.attacks.case import Case, survival_by_search
 from rotgrid.attacks.checks import checked
 from rotgrid.attacks.linf import (
     Model,
@@ -17,7 +17,7 @@ from rotgrid.attacks.linf import (
     input_gradient,
     misclassified,
     project,
-    split,
+    true_and_wrong,
 )
 from rotgrid.attacks.starts import Picked, draw_starts, require_starts
 from rotgrid.spec import known
@@ -134,7 +134,7 @@ LOSSES: dict[str, PerImage] = {"ce": cross_entropy, "dlr": targeted_dlr}
 
 def wrong_classes(model: Model, images: Tensor, labels: Tensor) -> Tensor:
     """Up to 9 classes other than the label, by falling logit: (m, min(9, classes - 1))."""
-    _, others = split(finite_logits(model, images), labels)
+    _, others = true_and_wrong(finite_logits(model, images), labels)
     order = others.argsort(dim=1, descending=True, stable=True)
     return order[:, : min(TARGETS, others.shape[1] - 1)]
 
@@ -192,7 +192,7 @@ def begin(
     largest = offset.abs().amax((1, 2, 3), keepdim=True)
     scaled = offset / largest.clamp(min=torch.finfo(offset.dtype).tiny)
     start = project(images + eps * scaled, images, eps)
-    wrong, loss, gradient = measured(model, start, labels, targets, climbed)
+    wrong, loss, gradient = loss_and_gradient(model, start, labels, targets, climbed)
     return Ascent(
         images, labels, targets, eps, step_size=2 * eps, before=start, point=start, wrong=wrong,
         loss=loss, gradient=gradient, best=start, best_loss=loss, best_gradient=gradient,
@@ -228,7 +228,7 @@ def advance(model: Model, ascent: Ascent, climbed: PerImage, weight: float) -> A
     last_move = point - ascent.before
     mixed = point + weight * (stepped - point) + (1 - weight) * last_move
     moved = project(mixed, images, eps)
-    wrong, loss, gradient = measured(model, moved, ascent.labels, ascent.targets, climbed)
+    wrong, loss, gradient = loss_and_gradient(model, moved, ascent.labels, ascent.targets, climbed)
     better = loss > ascent.best_loss
     per_pixel = better[:, None, None, None]
     return ascent._replace(
@@ -264,7 +264,7 @@ def halve_where_stuck(ascent: Ascent, window: int) -> Ascent:
     )
 
 
-def measured(
+def loss_and_gradient(
     model: Model, points: Tensor, labels: Tensor, targets: Tensor, climbed: PerImage
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Whether each point is misclassified, its loss, and the gradient there."""
@@ -291,4 +291,4 @@ def survival(
     def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
         return apgd_from(*case.batch(at), eps, steps, loss, Picked(offsets, at))
 
-    return searched(case, attack, once_more=True)
+    return survival_by_search(case, attack, once_more=True)

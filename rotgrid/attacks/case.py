@@ -6,7 +6,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rotgrid.attacks.eps_search import Attempt, Brackets, check, first_order, locate, survived
+from rotgrid.attacks.eps_search import (
+    Attempt,
+    Brackets,
+    check_assumed,
+    first_order,
+    locate,
+    survived,
+)
 from rotgrid.attacks.linf import Model, distances, in_batches, misclassified
 
 Notes = dict[str, list[int]]
@@ -58,7 +65,7 @@ From = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(indices of images, (n, 1, 1, 1) eps) -> images found, whether they are misclassified."""
 
 
-def searched(
+def survival_by_search(
     case: Case,
     attack: From,
     known_distances: Tensor | None = None,
@@ -66,7 +73,7 @@ def searched(
 ) -> Tensor:
     """Survival under an attack that searches, below the distances already known if any."""
     attempt = attempt_of(case, attack)
-    known = located(case, attempt, known_distances, once_more)
+    known = lowest_eps(case, attempt, known_distances, once_more)
     note_check(case, attempt, known)
     return survived(known, case.eps_grid)
 
@@ -81,11 +88,11 @@ def attempt_of(case: Case, attack: From) -> Attempt:
     return attempt
 
 
-def located(
+def lowest_eps(
     case: Case, attempt: Attempt, known_distances: Tensor | None, once_more: bool
 ) -> Brackets:
     """The lowest eps at which each chosen image breaks."""
-    guess = guessed(case, case.images) if known_distances is None else known_distances
+    guess = first_guess(case, case.images) if known_distances is None else known_distances
     return locate(attempt, case.eps_grid, guess, known_distances, once_more)
 
 
@@ -93,12 +100,12 @@ def note_check(case: Case, attempt: Attempt, known: Brackets) -> None:
     """Note what a check of the search finds, see `rotgrid.attacks.eps_search.check`."""
     grid = known.levels.new_tensor(case.eps_grid)
     level = torch.searchsorted(known.levels, grid)
-    checked, missed = check(attempt, known, case.chosen)
+    checked, missed = check_assumed(attempt, known, case.chosen)
     case.notes["search_checked"] = checked[level].tolist()
     case.notes["search_missed"] = missed[level].tolist()
 
 
-def guessed(case: Case, images: Tensor) -> Tensor:
+def first_guess(case: Case, images: Tensor) -> Tensor:
     """Where the search begins; on a grid of one eps it does not matter."""
     if len({*case.eps_grid}) < 2:
         return images.new_zeros(len(case.chosen))

@@ -111,7 +111,7 @@ def require_classes(model: Model, images: Tensor, labels: Tensor) -> None:
         raise ValueError(f"label {most}, and the model has classes 0 to {shape[1] - 1}")
 
 
-def real(name: str, value: object) -> float:
+def number(name: str, value: object) -> float:
     """A number, or what a tensor of one number holds.
 
     Raises:
@@ -130,7 +130,7 @@ def radius(name: str, value: object) -> float:
     Raises:
         ValueError: it is no number in [0, 1].
     """
-    if not 0 <= (eps := real(name, value)) <= 1:
+    if not 0 <= (eps := number(name, value)) <= 1:
         raise ValueError(f"{name} {eps:g} is not in [0, 1], the unit of pixels")
     return eps
 
@@ -165,7 +165,7 @@ def step(name: str, value: object) -> float | None:
     """
     if value is None:
         return None
-    if not 0 < (size := real(name, value)) < math.inf:
+    if not 0 < (size := number(name, value)) < math.inf:
         raise ValueError(f"{name} {size:g} is not above 0: with it nothing moves")
     return size
 

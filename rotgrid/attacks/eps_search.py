@@ -115,7 +115,7 @@ def brackets(eps_grid: Sequence[float], guess: Tensor, known_distances: Tensor |
 
 def update(known: Brackets, attempt: Attempt, open_: Tensor, level: Tensor) -> None:
     """Attack some of the images, each at its level of all: (n,)."""
-    distance = attempted(attempt, open_, known.levels[level])
+    distance = attack_in_batches(attempt, open_, known.levels[level])
     reached = torch.searchsorted(known.levels, distance - TOLERANCE).clamp(min=known.floor + 1)
     reached = torch.minimum(reached, level[open_])  # whatever the rounding of x + eps
     success, broken = distance.isfinite(), known.broken[open_]
@@ -139,7 +139,7 @@ def survived(known: Brackets, eps_grid: Sequence[float]) -> Tensor:
     return grid[:, None] < ends[known.broken][None, :]
 
 
-def check(attempt: Attempt, known: Brackets, positions: Tensor) -> tuple[Tensor, Tensor]:
+def check_assumed(attempt: Attempt, known: Brackets, positions: Tensor) -> tuple[Tensor, Tensor]:
     """How many images were attacked again at each level, and how many of them broke: (levels,).
 
     A random part of what counts as correct only because a larger eps failed is attacked directly.
@@ -154,7 +154,7 @@ def check(attempt: Attempt, known: Brackets, positions: Tensor) -> tuple[Tensor,
     count = len(known.levels)
     level = torch.arange(count, device=positions.device)
     assumed = (level > known.floor) & (level < known.broken[:, None]) & ~known.in_vain[:, :count]
-    draws = drawn(known.levels, positions)
+    draws = draw_uniform(known.levels, positions)
     fewest = draws[assumed].sort().values[:FEWEST]
     threshold = max(SHARE, float(fewest[-1])) if len(fewest) else SHARE
     image, at = (assumed & (draws <= threshold)).nonzero().unbind(1)
@@ -166,7 +166,7 @@ def check(attempt: Attempt, known: Brackets, positions: Tensor) -> tuple[Tensor,
     return at.bincount(minlength=count), at[distance.isfinite()].bincount(minlength=count)
 
 
-def drawn(levels: Tensor, positions: Tensor) -> Tensor:
+def draw_uniform(levels: Tensor, positions: Tensor) -> Tensor:
     """U(0, 1) of each position and eps, whatever the others are: (n, levels)."""
     draws = torch.zeros(len(positions), len(levels))
     size = int(positions.amax()) + 1 if len(positions) else 0
@@ -176,7 +176,7 @@ def drawn(levels: Tensor, positions: Tensor) -> Tensor:
     return draws.to(positions.device)
 
 
-def attempted(attempt: Attempt, open_: Tensor, eps: Tensor) -> Tensor:
+def attack_in_batches(attempt: Attempt, open_: Tensor, eps: Tensor) -> Tensor:
     """The distances at which these images were broken, at their eps of all: (len(open_),)."""
     return in_batches(lambda at: attempt(at, eps[at]), open_, eps.dtype)
 

@@ -32,7 +32,7 @@ from rotgrid.attacks.linf import (
     misclassified,
     project,
     require_steps,
-    split,
+    true_and_wrong,
 )
 from rotgrid.attacks.linf import distances as moved_by
 
@@ -93,16 +93,16 @@ def fmn_from(model: Model, images: Tensor, labels: Tensor, steps: int) -> tuple[
             share = 0.01 + 0.99 * (1 + math.cos(math.pi * step / steps)) / 2
             logits, gradient = input_gradient(model, current, labels, soft_margin)
             wrong = logits.argmax(1) != labels
-            found, distance = nearer(found, distance, current, images, wrong)
+            found, distance = nearest_so_far(found, distance, current, images, wrong)
             radius = boundary_radius(current, images, labels, logits, gradient)
             radius = torch.minimum(radius, (1 - GAMMA * share) * distance)
             radius = radius.clamp(max=1)[:, None, None, None]
             current = project(current + share * radius * gradient.sign(), images, radius)
         wrong = misclassified(model, current, labels)
-    return nearer(found, distance, current, images, wrong)
+    return nearest_so_far(found, distance, current, images, wrong)
 
 
-def nearer(
+def nearest_so_far(
     found: Tensor, distance: Tensor, current: Tensor, images: Tensor, wrong: Tensor
 ) -> tuple[Tensor, Tensor]:
     """What was found, replaced by the current point where that is misclassified and nearer."""
@@ -129,7 +129,7 @@ def soft_margin(logits: Tensor, labels: Tensor) -> Tensor:
     The temperature of the softmax is a share of the margin, so that the scale of logits does not
     matter.
     """
-    true, wrong = split(logits.detach(), labels)
+    true, wrong = true_and_wrong(logits.detach(), labels)
     highest = wrong.amax(1)
     temperature = TEMPERATURE * (highest - true).abs()
     temperature = temperature.clamp(min=torch.finfo(logits.dtype).tiny)[:, None]

@@ -124,7 +124,7 @@ def distances(adversarial: Tensor, images: Tensor) -> Tensor:
     return (adversarial - images).abs().flatten(1).amax(1)
 
 
-def climbed(logits: Tensor, labels: Tensor, loss: Loss | Objective) -> Tensor:
+def objective_of(logits: Tensor, labels: Tensor, loss: Loss | Objective) -> Tensor:
     """What the attack increases, summed over the batch (a mean would scale gradients down).
 
     `ce` is cross-entropy; `margin` the best wrong logit minus the true one, which does not
@@ -139,7 +139,7 @@ def climbed(logits: Tensor, labels: Tensor, loss: Loss | Objective) -> Tensor:
     raise ValueError(f"loss {loss!r} is neither ce nor margin")
 
 
-def split(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def true_and_wrong(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """The true logit of each image, and the logits with that one at -inf."""
     at = labels[:, None]
     return logits.gather(1, at).squeeze(1), logits.scatter(1, at, -torch.inf)
@@ -147,7 +147,7 @@ def split(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 def margins(logits: Tensor, labels: Tensor) -> Tensor:
     """(batch,): the best wrong logit minus the true one; positive where misclassified."""
-    true, wrong = split(logits, labels)
+    true, wrong = true_and_wrong(logits, labels)
     return wrong.amax(1) - true
 
 
@@ -172,7 +172,7 @@ def unchecked_gradient(
     with torch.enable_grad():
         leaf = images.detach().requires_grad_()
         logits = model(leaf)
-        (gradient,) = torch.autograd.grad(climbed(logits, labels, loss), leaf)
+        (gradient,) = torch.autograd.grad(objective_of(logits, labels, loss), leaf)
     return logits.detach(), gradient
 
 

@@ -6,7 +6,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from rotgrid.attacks.case import Case, searched
+from rotgrid.attacks.case import Case, survival_by_search
 from rotgrid.attacks.checks import checked
 from rotgrid.attacks.linf import (
     Loss,
@@ -90,16 +90,16 @@ def restart_from(
             left = (~broken).nonzero().squeeze(1)
             if not len(left):
                 break
-            x, radius = images[left], of(eps, left)
+            x, radius = images[left], radius_of(eps, left)
             start = project(x + radius * offset[left], x, radius)
             found[left], broken[left] = ascend(
-                model, x, labels[left], start, radius, steps, of(step_size, left), loss,
+                model, x, labels[left], start, radius, steps, radius_of(step_size, left), loss,
                 stop_early, scout,
             )  # fmt: skip
     return found, broken
 
 
-def of(radius: Radius, chosen: Tensor) -> Radius:
+def radius_of(radius: Radius, chosen: Tensor) -> Radius:
     """The radii of chosen images."""
     return radius[chosen] if isinstance(radius, Tensor) else radius
 
@@ -136,7 +136,7 @@ def ascend(
         if stop_early and wrong.any():
             left = ~wrong
             active, labels, current = active[left], labels[left], current[left]
-            lower, upper, step_size = lower[left], upper[left], of(step_size, left)
+            lower, upper, step_size = lower[left], upper[left], radius_of(step_size, left)
             if not last:
                 gradient = gradient[left]
         if last or not len(active):
@@ -177,7 +177,7 @@ def survival(
         starts = Picked(offsets, at)
         return restart_from(*case.batch(at), eps, steps, size, loss, starts, True, scout)
 
-    return searched(case, attack, known_distances, once_more)
+    return survival_by_search(case, attack, known_distances, once_more)
 
 
 def scout_of(model: Model, precision: Precision) -> Model | None:

@@ -96,7 +96,7 @@ def spatial(
         FloatingPointError: logits are not finite.
     """
     worst = worst_transform(model, images, labels, transforms, interpolation)
-    return moved(images, worst, interpolation)
+    return transformed(images, worst, interpolation)
 
 
 def survives(
@@ -110,14 +110,16 @@ def survives(
 
     Args and errors are those of `spatial`.
     """
-    each = for_each(images, labels, transforms)
+    each = transforms_of_each(images, labels, transforms)
     left = torch.arange(len(images))
     with frozen(model):
-        for index in spread(each.shape[1]):
+        for index in spread_order(each.shape[1]):
             if not len(left):
                 break
             here = left.to(images.device)
-            _, wrong = judged(model, images[here], labels[here], each[left, index], interpolation)
+            _, wrong = losses_and_errors(
+                model, images[here], labels[here], each[left, index], interpolation
+            )
             left = left[~wrong.cpu()]
     survived = torch.zeros(len(images), dtype=torch.bool, device=images.device)
     survived[left.to(images.device)] = True
@@ -138,16 +140,18 @@ def worst_transform(
     Departs from Engstrom et al.'s code, where a correct transform of higher cross-entropy, tried
     before, can hide a worse misclassified one.
     """
-    each = for_each(images, labels, transforms)
+    each = transforms_of_each(images, labels, transforms)
     with frozen(model):
-        found = [judged(model, images, labels, at, interpolation) for at in each.unbind(1)]
+        found = [
+            losses_and_errors(model, images, labels, at, interpolation) for at in each.unbind(1)
+        ]
     losses, wrong = (torch.stack(values) for values in zip(*found, strict=True))
     candidates = wrong | ~wrong.any(0)
     worst = losses.masked_fill(~candidates, -torch.inf).argmax(0)
     return each[torch.arange(len(images)), worst.cpu()]
 
 
-def for_each(images: Tensor, labels: Tensor, transforms: Tensor) -> Tensor:
+def transforms_of_each(images: Tensor, labels: Tensor, transforms: Tensor) -> Tensor:
     """The transforms of each image, (n, k, 3); whatever does not fit is refused.
 
     Raises:
@@ -162,7 +166,7 @@ def for_each(images: Tensor, labels: Tensor, transforms: Tensor) -> Tensor:
     return transforms
 
 
-def judged(
+def losses_and_errors(
     model: Model, images: Tensor, labels: Tensor, at: Tensor, interpolation: Interpolation
 ) -> tuple[Tensor, Tensor]:
     """Cross-entropy of each image under its transform `at` (n, 3); whether it is misclassified.
@@ -172,7 +176,7 @@ def judged(
     """
 
     def both(part: Tensor) -> Tensor:
-        logits = finite_logits(model, moved(images[part], at[part.cpu()], interpolation))
+        logits = finite_logits(model, transformed(images[part], at[part.cpu()], interpolation))
         loss = F.cross_entropy(logits.double(), labels[part], reduction="none")
         return torch.stack([loss, logits.argmax(1) != labels[part]], 1)
 
@@ -180,12 +184,12 @@ def judged(
     return loss, wrong > 0
 
 
-def moved(images: Tensor, at: Tensor, interpolation: Interpolation) -> Tensor:
+def transformed(images: Tensor, at: Tensor, interpolation: Interpolation) -> Tensor:
     """Each image under its transform: `at` is (n, 3)."""
     return transform(images, at[:, 0], at[:, 1:], interpolation)
 
 
-def spread(k: int) -> list[int]:
+def spread_order(k: int) -> list[int]:
     """The indices below k, ordered so that neighbours are far apart in time.
 
     What breaks an image comes in runs of neighbouring transforms, so images that break leave

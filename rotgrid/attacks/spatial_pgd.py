@@ -5,11 +5,11 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from rotgrid.attacks.case import Case, guessed, note_check
+from rotgrid.attacks.case import Case, first_guess, note_check
 from rotgrid.attacks.eps_search import locate, survived
 from rotgrid.attacks.linf import Loss, Model, require_restarts, require_steps
 from rotgrid.attacks.pgd import restart_from
-from rotgrid.attacks.spatial import moved, worst_transform
+from rotgrid.attacks.spatial import transformed, worst_transform
 from rotgrid.attacks.starts import Picked, draw_starts
 from rotgrid.spec.vocabulary import Interpolation
 
@@ -33,7 +33,9 @@ def views(
         interpolation: how images are resampled.
     """
     worst = worst_transform(model, images, labels, grid, interpolation)
-    return torch.stack([moved(images, at, interpolation) for at in (worst, *draws.unbind(1))])
+    return torch.stack(
+        [transformed(images, at, interpolation) for at in (worst, *draws.unbind(1))]
+    )
 
 
 def spatial_pgd_from(
@@ -91,6 +93,6 @@ def survival(
         )
         return torch.where(broken, eps, torch.inf)
 
-    known = locate(attempt, case.eps_grid, guessed(case, views[0]))
+    known = locate(attempt, case.eps_grid, first_guess(case, views[0]))
     note_check(case, attempt, known)
     return survived(known, case.eps_grid)

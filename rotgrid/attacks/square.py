@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from rotgrid.attacks.case import Case, searched
+from rotgrid.attacks.case import Case, survival_by_search
 from rotgrid.attacks.checks import checked
 from rotgrid.attacks.linf import (
     Model,
@@ -82,7 +82,7 @@ def square_from(
     with frozen(model), torch.no_grad():
         broken = misclassified(model, images, labels)
         for _ in range(restarts):
-            stripes, uniform = draw(width, steps, generator)
+            stripes, uniform = draw_squares(width, steps, generator)
             if not len(left := (~broken).nonzero().squeeze(1)):
                 continue  # and not break: the generator moves on
             squares = squares_of(uniform, height, width)
@@ -92,7 +92,7 @@ def square_from(
     return found, broken
 
 
-def draw(width: int, steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def draw_squares(width: int, steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Which columns start at +eps, and what `squares_of` makes the squares of: (steps, 3)."""
     stripes = torch.rand(width, generator=generator, device=generator.device) < 0.5
     return stripes, torch.rand(steps, 3, generator=generator, device=generator.device)
@@ -120,7 +120,7 @@ def search(
 ) -> tuple[Tensor, Tensor]:
     """One search between the ends (2, batch, 1, height, width) of the ball within the box."""
     best = torch.where(stripes, ends[1], ends[0])
-    margin, broken = judged(model, best, labels)
+    margin, broken = margins_and_errors(model, best, labels)
     for end, rows, columns in squares:
         if broken.all():
             break
@@ -131,14 +131,14 @@ def search(
             continue
         proposed = best[at]
         proposed[..., rows, columns] = patch[at]
-        reached, wrong = judged(model, proposed, labels[at])
+        reached, wrong = margins_and_errors(model, proposed, labels[at])
         better = wrong | (reached > margin[at])
         kept = at[better]
         best[kept], margin[kept], broken[at] = proposed[better], reached[better], wrong
     return best, broken
 
 
-def judged(model: Model, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def margins_and_errors(model: Model, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """The margin of each image, and whether it is misclassified."""
     logits = finite_logits(model, images)
     return margins(logits, labels), logits.argmax(1) != labels
@@ -162,4 +162,4 @@ def survival(
         again.set_state(state)
         return square_from(*case.batch(at), eps, steps, restarts, again)
 
-    return searched(case, attack, once_more=True)
+    return survival_by_search(case, attack, once_more=True)

@@ -18,10 +18,10 @@ def uniform_offsets(images: Tensor, generator: torch.Generator) -> Tensor:
     Drawn where the generator lives, so that a generator on the CPU gives the same numbers
     whatever the images are on.
     """
-    return unit(images, generator).mul_(2).sub_(1).to(images.device)
+    return uniform(images, generator).mul_(2).sub_(1).to(images.device)
 
 
-def unit(images: Tensor, generator: torch.Generator) -> Tensor:
+def uniform(images: Tensor, generator: torch.Generator) -> Tensor:
     """U(0, 1) per pixel, on the generator's device."""
     return torch.rand(
         images.shape, generator=generator, dtype=images.dtype, device=generator.device
@@ -78,7 +78,7 @@ def draw_starts(images: Tensor, restarts: int, generator: torch.Generator | None
         kept.append(uniform_offsets(images, generator))
     state, redrawn = generator.get_state(), max(0, restarts - len(kept))
     for _ in range(redrawn):
-        unit(images, generator)
+        uniform(images, generator)
     return Starts(images, kept, redrawn, state, generator.device)
 
 

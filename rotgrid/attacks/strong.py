@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from rotgrid.attacks.apgd import TARGETS, apgd_from
-from rotgrid.attacks.case import Case, From, attempt_of, located, note_check
+from rotgrid.attacks.case import Case, From, attempt_of, lowest_eps, note_check
 from rotgrid.attacks.checks import checked
 from rotgrid.attacks.eps_search import Brackets, survived
 from rotgrid.attacks.fmn import fmn_from, minimal_distances
@@ -98,10 +98,10 @@ def strong(
         found[left], broken[left], by_square[left] = strong_from(
             model, images[left], labels[left], radius[left], steps, offsets.batch(left)
         )
-        due = masked(without_gradient(model, images, labels), by_square)
+        due = needs_square(without_gradient(model, images, labels), by_square)
         left = (~broken & due).nonzero().squeeze(1)
         found[left], _ = square_from(
-            model, images[left], labels[left], radius[left], queries(steps), 1, None
+            model, images[left], labels[left], radius[left], square_queries(steps), 1, None
         )
     return found
 
@@ -132,12 +132,12 @@ def strong_from(
     return found, broken | by_square, by_square
 
 
-def queries(steps: int) -> int:
+def square_queries(steps: int) -> int:
     """Of Square where gradients mean little."""
     return max(QUERIES, QUERIES_PER_STEP * steps)
 
 
-def masked(no_gradient: Tensor, by_square: Tensor) -> Tensor:
+def needs_square(no_gradient: Tensor, by_square: Tensor) -> Tensor:
     """Which images all of Square is due to: (n,).
 
     Those without a true gradient; and all, if Square broke one where nothing before it did.
@@ -193,38 +193,38 @@ def survival(case: Case, *, steps: int = 100, generator: torch.Generator | None 
         by_square[at] |= squared
         return found, broken
 
-    known = located(case, attempt_of(case, attack), minimal_distances(case, steps), True)
+    known = lowest_eps(case, attempt_of(case, attack), minimal_distances(case, steps), True)
     no_gradient = torch.zeros_like(by_square)
     no_gradient[case.chosen] = without_gradient(*case.batch(case.chosen))
     case.notes["no_gradient"] = [int(no_gradient.sum())] * len(case.eps_grid)
     case.notes["square_only"] = [int(by_square.sum())] * len(case.eps_grid)
-    due = masked(no_gradient, by_square)
-    search_again(case, known, due, steps)
-    note_check(case, attempt_of(case, everything(case, due, steps, offsets)), known)
+    due = needs_square(no_gradient, by_square)
+    search_with_square(case, known, due, steps)
+    note_check(case, attempt_of(case, all_but_fmn(case, due, steps, offsets)), known)
     return survived(known, case.eps_grid)
 
 
-def search_again(case: Case, known: Brackets, due: Tensor, steps: int) -> None:
+def search_with_square(case: Case, known: Brackets, due: Tensor, steps: int) -> None:
     """Search with all of Square below what is known to break; due: bool, one of every image."""
     at = due[case.chosen].nonzero().squeeze(1)
     again = case._replace(chosen=case.chosen[at])
 
     def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
-        return square_from(*case.batch(at), eps, queries(steps), 1, None)
+        return square_from(*case.batch(at), eps, square_queries(steps), 1, None)
 
     ends = torch.cat([known.levels, known.levels.new_full((1,), torch.inf)])
-    found = located(again, attempt_of(again, attack), ends[known.broken[at]], True)
+    found = lowest_eps(again, attempt_of(again, attack), ends[known.broken[at]], True)
     known.broken[at] = found.broken
 
 
-def everything(case: Case, due: Tensor, steps: int, offsets: Offsets) -> From:
+def all_but_fmn(case: Case, due: Tensor, steps: int, offsets: Offsets) -> From:
     """All of `strong` on some of the images, but for FMN."""
 
     def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
         found, broken, _ = strong_from(*case.batch(at), eps, steps, offsets.batch(at))
         left = (~broken & due[at]).nonzero().squeeze(1)
         found[left], broken[left] = square_from(
-            *case.batch(at[left]), eps[left], queries(steps), 1, None
+            *case.batch(at[left]), eps[left], square_queries(steps), 1, None
         )
         return found, broken
 

@@ -28,7 +28,7 @@ BATCH = 250
 LOGITS = "logits"
 
 
-class Turned(NamedTuple):
+class Rotated(NamedTuple):
     """What a turn of the images changes."""
 
     errors: dict[str, float]
@@ -37,7 +37,7 @@ class Turned(NamedTuple):
     """(n,) bool: the predicted class is the same."""
 
 
-def measure(model: nn.Module, images: Tensor, degrees: float) -> Turned:
+def measure(model: nn.Module, images: Tensor, degrees: float) -> Rotated:
     """Compare a network on images with itself on the same images, turned.
 
     Args:
@@ -55,15 +55,15 @@ def measure(model: nn.Module, images: Tensor, degrees: float) -> Turned:
             after = outputs(model, rotate(batch, degrees), invariants)
             unchanged.append(before[LOGITS].argmax(1) == after[LOGITS].argmax(1))
             for layer, maps in before.items():
-                sums.setdefault(layer, Sums()).add(*compared(maps, after[layer], degrees))
-    return Turned({layer: total.error() for layer, total in sums.items()}, torch.cat(unchanged))
+                sums.setdefault(layer, Sums()).add(*maps_to_compare(maps, after[layer], degrees))
+    return Rotated({layer: total.error() for layer, total in sums.items()}, torch.cat(unchanged))
 
 
 def outputs(model: nn.Module, images: Tensor, invariants: Invariants) -> dict[str, Tensor]:
     """The invariants of each layer on a batch, in the order of the network, and the logits."""
     found: dict[str, Tensor] = {}
     hooks = [
-        model.get_submodule(name).register_forward_hook(keeper(found, name, invariant))
+        model.get_submodule(name).register_forward_hook(keeping_hook(found, name, invariant))
         for name, invariant in invariants.items()
     ]
     try:
@@ -74,7 +74,7 @@ def outputs(model: nn.Module, images: Tensor, invariants: Invariants) -> dict[st
     return {**found, LOGITS: logits}
 
 
-def keeper(
+def keeping_hook(
     found: dict[str, Tensor], name: str, invariant: Callable[[Tensor], Tensor]
 ) -> Callable[[nn.Module, object, Tensor], None]:
     """A forward hook that keeps the invariant of a module's output."""
@@ -85,7 +85,7 @@ def keeper(
     return keep
 
 
-def compared(before: Tensor, after: Tensor, degrees: float) -> tuple[Tensor, Tensor]:
+def maps_to_compare(before: Tensor, after: Tensor, degrees: float) -> tuple[Tensor, Tensor]:
     """(batch, channels, points): what should be equal, and what is compared with it."""
     if before.ndim != 4:
         return before.flatten(1)[..., None], after.flatten(1)[..., None]

@@ -109,7 +109,7 @@ def measure(
     settings = {"steps": steps, "restarts": restarts}
 
     everything = torch.ones(len(images), dtype=torch.bool, device=images.device)
-    survivors = functools.partial(kept, model, images, labels, everything)
+    survivors = functools.partial(survivors_among, model, images, labels, everything)
 
     def accuracy(radius: float) -> float:
         return share(survivors(radius, "pgd", **settings))
@@ -121,7 +121,7 @@ def measure(
         short, fmn = (survivors(eps, "fmn", steps=k * FMN_STEPS) for k in (1, 2))
         left = pgd & margin & again & fmn
         noisy = survivors_of_noise(model, images, labels, left, eps)
-        squared = kept(model, images, labels, left, eps, "square", steps=QUERIES)
+        squared = survivors_among(model, images, labels, left, eps, "square", steps=QUERIES)
         rates = [accuracy(eps / 2), share(pgd), accuracy(min(2 * eps, 1.0))]
         values = {
             "repeat": unsteadiness(model, images),
@@ -159,7 +159,7 @@ def share(which: Tensor) -> float:
     return which.float().mean().item() if len(which) else 0.0
 
 
-def kept(
+def survivors_among(
     model: nn.Module,
     images: Tensor,
     labels: Tensor,
@@ -181,8 +181,8 @@ def survivors_of_noise(
     model: nn.Module, images: Tensor, labels: Tensor, among: Tensor, eps: float
 ) -> Tensor:
     """Which of the images `among` survive all draws of noise: bool (n,)."""
-    uniform = kept(model, images, labels, among, eps, "noise", restarts=DRAWS)
-    return kept(model, images, labels, uniform, eps, "sign-noise", restarts=DRAWS)
+    uniform = survivors_among(model, images, labels, among, eps, "noise", restarts=DRAWS)
+    return survivors_among(model, images, labels, uniform, eps, "sign-noise", restarts=DRAWS)
 
 
 def unsteadiness(model: nn.Module, images: Tensor) -> float:

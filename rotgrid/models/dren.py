@@ -34,7 +34,7 @@ MAXIMUM: dict[str, bool] = {
 """Whether the last layer keeps the rotations and takes their maximum, by variant."""
 
 
-def turned(weight: Tensor, rotation: int) -> Tensor:
+def rotated(weight: Tensor, rotation: int) -> Tensor:
     """Filters (..., k, k), turned clockwise by a number of quarter turns."""
     return weight.rot90(-rotation, (-2, -1))
 
@@ -61,7 +61,7 @@ class Cycle(DrenConv):
 
     def expand(self) -> tuple[Tensor, Tensor]:
         """(4 * out, in, k, k): one filter, turned for each rotation, and the bias."""
-        planar = torch.cat([turned(self.weight, i) for i in range(ROTATIONS)])
+        planar = torch.cat([rotated(self.weight, i) for i in range(ROTATIONS)])
         return planar, self.bias.repeat(ROTATIONS)
 
 
@@ -76,7 +76,7 @@ class Isotonic(DrenConv):
 
     def expand(self) -> tuple[Tensor, Tensor]:
         """(4 * out, 4 * in, k, k), and the bias."""
-        from_each = [turned(self.weight.roll(i, 0), i).flatten(0, 1) for i in range(ROTATIONS)]
+        from_each = [rotated(self.weight.roll(i, 0), i).flatten(0, 1) for i in range(ROTATIONS)]
         return torch.cat(from_each, 1), self.bias.repeat(ROTATIONS)
 
 
@@ -88,7 +88,7 @@ class Decycle(DrenConv):
 
     def expand(self) -> tuple[Tensor, Tensor]:
         """(out, 4 * in, k, k): one filter, turned for each rotation, and the bias."""
-        return torch.cat([turned(self.weight, i) for i in range(ROTATIONS)], 1), self.bias
+        return torch.cat([rotated(self.weight, i) for i in range(ROTATIONS)], 1), self.bias
 
 
 def over_rotations(maps: Tensor) -> Tensor:

@@ -85,11 +85,13 @@ class _ConvolveImage(torch.autograd.Function):
                 [len(weight)], [1, 1], [ctx.padding] * 2, [1, 1], False, [0, 0], 1, wanted,
             )  # fmt: skip
         if ctx.needs_input_grad[0]:  # in bfloat16 the sum would be worth little
-            of_images = spread(gradient.to(weight.dtype), weight, ctx.padding).to(images.dtype)
+            of_images = image_gradient(gradient.to(weight.dtype), weight, ctx.padding).to(
+                images.dtype
+            )
         return of_images, of_weight, of_bias, None
 
 
-def spread(gradient: Tensor, weight: Tensor, padding: int) -> Tensor:
+def image_gradient(gradient: Tensor, weight: Tensor, padding: int) -> Tensor:
     """The gradient with respect to a one-channel image: (batch, 1, h, w)."""
     (batch, channels, height, width), size = gradient.shape, weight.shape[-1]
     filters = weight.reshape(channels, size * size).t()

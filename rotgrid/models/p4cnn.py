@@ -43,7 +43,7 @@ class PooledP4Layer(P4Layer):
         return F.relu(over_orientations(self.bn(self.conv(maps))))
 
 
-def turning(maps: Tensor) -> Tensor:
+def rotating_part(maps: Tensor) -> Tensor:
     """The part of a layer's output that turns with the image."""
     return over_orientations(maps) if maps.ndim == 5 else maps
 
@@ -52,7 +52,7 @@ class P4CNN(nn.Module):
     """(batch, 1, 28, 28) in [0, 1] -> (batch, 10) logits."""
 
     invariants: ClassVar[Invariants] = dict.fromkeys(
-        [*(f"layer{n}" for n in range(1, 7)), "top"], turning
+        [*(f"layer{n}" for n in range(1, 7)), "top"], rotating_part
     )
 
     def __init__(self, width: int, rotation_pooling: bool = False) -> None:

@@ -36,7 +36,7 @@ CHUNK = 384
 """Copies that are convolved at once: their maps stay in the cache, and few in memory."""
 
 
-class TurnedCopies(nn.Module):
+class RotatedCopies(nn.Module):
     """(batch, 1, size, size) -> (batch * 24, 1, 32, 32): copy k of 24 is turned by 15 k degrees.
 
     Counter-clockwise about the centre, black outside. The copies of an image are neighbours.
@@ -102,7 +102,7 @@ class TIPooling(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.normalize = nn.Identity()
-        self.copies = TurnedCopies()
+        self.copies = RotatedCopies()
         self.branch = nn.Sequential(
             ConvPool(1, width),  # 16 x 16
             ConvPool(width, 2 * width),  # 8 x 8

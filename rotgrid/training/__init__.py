@@ -83,7 +83,7 @@ def fit(
     val = rotated_validation(dataset, trial)
     training = Training(model, optimizer, scheduler)
     name = checkpoints.training_of(trial.key())
-    done, rows = resumed(checkpoint_in, name, training, trial)
+    done, rows = resume(checkpoint_in, name, training, trial)
     step = stepper(model, optimizer, trial)
     every, written = seconds_between_checkpoints(until), time.monotonic()
     last, start = math.ceil(trial.passes()), time.perf_counter()
@@ -168,7 +168,7 @@ def has_row(trial: Trial, epoch: int) -> bool:
     return not trial.train_steps or tenths[0] < tenths[1]
 
 
-def resumed(
+def resume(
     root: storage.Root | None, name: str, training: Training, trial: Trial
 ) -> tuple[int, list[Row]]:
     """Go on from a stored training: how many epochs it has, and their rows; 0 and none if there

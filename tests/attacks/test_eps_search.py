@@ -6,7 +6,15 @@ import torch
 
 from rotgrid import attacks, data
 from rotgrid.attacks.dispatch import module_of
-from rotgrid.attacks.eps_search import FEWEST, SHARE, check, drawn, first_order, locate, survived
+from rotgrid.attacks.eps_search import (
+    FEWEST,
+    SHARE,
+    check_assumed,
+    draw_uniform,
+    first_order,
+    locate,
+    survived,
+)
 
 from planted import Waves
 from trained import perceptron
@@ -156,7 +164,7 @@ def test_a_check_attacks_a_random_part_of_what_is_taken_for_granted():
     broken = table(2_000)
     known = locate(Table(LEVELS, broken), LEVELS, torch.rand(2_000))
     before, attack = known.broken.clone(), Table(LEVELS, broken)
-    checked, missed = check(attack, known, torch.arange(2_000))
+    checked, missed = check_assumed(attack, known, torch.arange(2_000))
     taken = (torch.arange(8) < known.broken[:, None]) & ~known.in_vain[:, :8]
     assert all(taken[pair] for pair in attack.asked)
     assert len({*attack.asked}) == len(attack.asked) == checked.sum()
@@ -170,19 +178,21 @@ def test_a_check_attacks_a_random_part_of_what_is_taken_for_granted():
 def test_a_check_of_little_attacks_a_few_and_one_of_nothing_none():
     attack = Attack(torch.full((5,), 1.0))
     known = locate(attack, LEVELS, torch.ones(5))
-    checked, missed = check(attack, known, torch.arange(5))
+    checked, missed = check_assumed(attack, known, torch.arange(5))
     assert (checked.sum(), missed.sum()) == (FEWEST, 0)
     one = locate(attack, [0.1], torch.ones(5))
-    assert check(attack, one, torch.arange(5))[0].tolist() == [0]
-    assert check(attack, locate(attack, [], torch.ones(5)), torch.arange(5))[0].tolist() == []
+    assert check_assumed(attack, one, torch.arange(5))[0].tolist() == [0]
+    assert (
+        check_assumed(attack, locate(attack, [], torch.ones(5)), torch.arange(5))[0].tolist() == []
+    )
     nothing = locate(Attack(torch.ones(0)), LEVELS, torch.ones(0))
-    assert check(attack, nothing, torch.arange(0))[0].sum() == 0
+    assert check_assumed(attack, nothing, torch.arange(0))[0].sum() == 0
 
 
 def test_what_is_checked_is_a_draw_of_each_position_and_eps():
     state = torch.get_rng_state()
-    draws = drawn(torch.tensor([0.1, 0.2, 0.3]), torch.arange(1_000))
-    some = drawn(torch.tensor([0.3, 0.1]), torch.tensor([900, 7]))
+    draws = draw_uniform(torch.tensor([0.1, 0.2, 0.3]), torch.arange(1_000))
+    some = draw_uniform(torch.tensor([0.3, 0.1]), torch.tensor([900, 7]))
     assert torch.equal(some, draws[[900, 7]][:, [2, 0]])
     assert torch.equal(torch.get_rng_state(), state)
     assert draws.unique().numel() > 2_990
@@ -203,7 +213,7 @@ SEARCHING = {
 def test_what_searches_miss_is_bounded(attack, planted, digits, monkeypatch):
     """Against the attack at each eps by itself: on an ordinary network, and on a planted one, on
     which `apgd`, `square` and `strong` miss 6 to 10 of 900 if they do not try once more."""
-    monkeypatch.setattr(module_of("strong"), "queries", lambda steps: 200)
+    monkeypatch.setattr(module_of("strong"), "square_queries", lambda steps: 200)
     net = perceptron(digits).requires_grad_(False)
     net = Waves(net) if planted else net
     images, labels = data.pixels(digits.test_images[:100]), digits.test_labels[:100]

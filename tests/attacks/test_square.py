@@ -7,7 +7,7 @@ from torch import nn
 
 from rotgrid import data
 from rotgrid.attacks.pgd import pgd
-from rotgrid.attacks.square import draw, search, side, square, square_from, squares_of
+from rotgrid.attacks.square import draw_squares, search, side, square, square_from, squares_of
 
 from linear import Halves
 from trained import perceptron
@@ -48,7 +48,7 @@ def seeded(seed=3):
 
 
 def drawn(steps, generator):
-    stripes, uniform = draw(28, steps, generator)
+    stripes, uniform = draw_squares(28, steps, generator)
     return stripes, squares_of(uniform, 28, 28)
 
 

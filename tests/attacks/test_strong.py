@@ -7,7 +7,7 @@ from rotgrid import attacks, data
 from rotgrid.attacks.apgd import runs
 from rotgrid.attacks.dispatch import module_of
 from rotgrid.attacks.square import square_from
-from rotgrid.attacks.strong import QUERIES, SPOTS, masked, without_gradient
+from rotgrid.attacks.strong import QUERIES, SPOTS, needs_square, without_gradient
 
 from planted import Detached, Quantised, SawTeeth, Sines
 from trained import perceptron
@@ -110,9 +110,9 @@ def test_an_image_without_a_gradient_brings_all_of_square_upon_itself_alone(
 
 def test_what_square_breaks_alone_is_said_of_the_model():
     some, none = torch.tensor([True, False]), torch.tensor([False, False])
-    assert masked(some, none).tolist() == [True, False]
-    assert masked(none, some).tolist() == [True, True]
-    assert not masked(none, none).any()
+    assert needs_square(some, none).tolist() == [True, False]
+    assert needs_square(none, some).tolist() == [True, True]
+    assert not needs_square(none, none).any()
 
 
 def test_without_a_sign_square_has_no_more_queries(trained, test_set):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from rotgrid.models import p4cnn, z2cnn
-from rotgrid.models.p4cnn import turning
+from rotgrid.models.p4cnn import rotating_part
 
 from golden import relative
 
@@ -76,8 +76,8 @@ def test_every_layer_turns_with_the_image(net):
     upright = outputs(net, IMAGES, LAYERS)[:-1]
     turned = outputs(net, IMAGES.rot90(1, (-2, -1)), LAYERS)[:-1]
     for expected, found, size in zip(upright, turned, (26, 24, 10, 8, 6, 4), strict=True):
-        assert turning(found).shape[2:] == (size, size)
-        assert relative(turning(found), turning(expected).rot90(1, (-2, -1))) < 1e-12
+        assert rotating_part(found).shape[2:] == (size, size)
+        assert relative(rotating_part(found), rotating_part(expected).rot90(1, (-2, -1))) < 1e-12
 
 
 def test_batch_norm_has_one_statistic_for_all_orientations():
