@@ -1,4 +1,4 @@
-"""Worst-case turns and shifts of each image (Engstrom et al. 2019, section 3).
+"""Worst-case rotations and shifts of each image (Engstrom et al. 2019, section 3).
 
 A transform is (degrees counter-clockwise, pixels to the right, pixels down), applied in that
 order. A set of them is a tensor (k, 3), or (n, k, 3) where each of n images has its own: float64

@@ -1,4 +1,4 @@
-"""PGD around the worst turns and shifts of each image."""
+"""PGD around the worst rotations and shifts of each image."""
 
 from collections.abc import Iterable
 
@@ -80,7 +80,7 @@ def survival(
     loss: Loss = "ce",
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """PGD around any of the `views` of an image, turns and shifts of it: (number, n, 1, h, w)."""
+    """PGD around any of the rotated and shifted `views` of an image: (number, n, 1, h, w)."""
     require_steps(steps, least=0)
     require_restarts(restarts)
     offsets = draw_starts(case.images, restarts, generator)

@@ -1,15 +1,15 @@
 """How far a network is from equivariance: of each layer, and of the logits, at any angle.
 
-A layer f is equivariant if f(turned image) is f(image), turned. To have one measure for all
-architectures, each model says how to make maps from a layer's output that only turn with the image
-(`invariants`: the maximum over orientations, the magnitude of a vector, ...); for a plain
+A layer f is equivariant if f(rotated image) is f(image), rotated. To have one measure for all
+architectures, each model says how to make maps from a layer's output that only rotate with the
+image (`invariants`: the maximum over orientations, the magnitude of a vector, ...); for a plain
 convolution the maps themselves. The error is
 
-    rms(maps of the turned images - turned maps of the images) / deviation of the maps,
+    rms(maps of the rotated images - rotated maps of the images) / deviation of the maps,
 
 over the disc inscribed in the maps, where nothing comes from outside. The deviation is that of
 each channel over images and pixels: 0 is equivariant, about 1.4 unrelated. At angles other than
-quarter turns the resampling of image and map is part of the error. Logits are not turned: their
+quarter turns the resampling of image and map is part of the error. Logits are not rotated: their
 error is 0 if the network is invariant.
 """
 
@@ -29,7 +29,7 @@ LOGITS = "logits"
 
 
 class Rotated(NamedTuple):
-    """What a turn of the images changes."""
+    """What a rotation of the images changes."""
 
     errors: dict[str, float]
     """By layer, in the order of the network; the last is `logits`."""
@@ -38,7 +38,7 @@ class Rotated(NamedTuple):
 
 
 def measure(model: nn.Module, images: Tensor, degrees: float) -> Rotated:
-    """Compare a network on images with itself on the same images, turned.
+    """Compare a network on images with itself on the same images, rotated.
 
     Args:
         model: in any mode, compared in evaluation mode; a model without `invariants` has only the
@@ -94,7 +94,7 @@ def maps_to_compare(before: Tensor, after: Tensor, degrees: float) -> tuple[Tens
 
 
 def disc(size: int) -> Tensor:
-    """(size, size) bool: the pixels whose centres stay inside the map at every turn."""
+    """(size, size) bool: the pixels whose centres stay inside the map at every rotation."""
     offset = torch.arange(size) - (size - 1) / 2
     return offset[:, None] ** 2 + offset**2 <= ((size - 1) / 2) ** 2
 

@@ -30,14 +30,14 @@ ROLLED: dict[str, bool] = {
 
 
 def sliced(images: Tensor) -> Tensor:
-    """(batch, ...) -> (4 * batch, ...): view k is the image turned counter-clockwise by k."""
+    """(batch, ...) -> (4 * batch, ...): view k is the image rotated counter-clockwise by k."""
     return torch.cat([images.rot90(k, (-2, -1)) for k in range(VIEWS)])
 
 
 def rolled(features: Tensor) -> Tensor:
     """(4 * batch, n, ...) -> (4 * batch, 4 * n, ...): each view and the three that follow it.
 
-    Maps are turned back, so that all four are aligned.
+    Maps are rotated back, so that all four are aligned.
     """
     views = features.unflatten(0, (VIEWS, -1))
     following = [views.roll(-k, 0).flatten(0, 1) for k in range(VIEWS)]
@@ -52,7 +52,7 @@ def rms_pooled(features: Tensor) -> Tensor:
 
 
 def aligned(maps: Tensor) -> Tensor:
-    """(4 * batch, n, h, w) -> (batch, n, h, w): the maximum over the views, turned back."""
+    """(4 * batch, n, h, w) -> (batch, n, h, w): the maximum over the views, rotated back."""
     views = maps.unflatten(0, (VIEWS, -1))
     return torch.stack([views[k].rot90(-k, (-2, -1)) for k in range(VIEWS)]).amax(0)
 

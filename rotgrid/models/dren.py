@@ -35,12 +35,12 @@ MAXIMUM: dict[str, bool] = {
 
 
 def rotated(weight: Tensor, rotation: int) -> Tensor:
-    """Filters (..., k, k), turned clockwise by a number of quarter turns."""
+    """Filters (..., k, k), rotated clockwise by a number of quarter turns."""
     return weight.rot90(-rotation, (-2, -1))
 
 
 class DrenConv(Expanded):
-    """A valid convolution whose filter is made of turned copies of its weight."""
+    """A valid convolution whose filter is made of rotated copies of its weight."""
 
     def __init__(self, *shape: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Cycle(DrenConv):
         super().__init__(out_channels, in_channels, kernel_size, kernel_size)
 
     def expand(self) -> tuple[Tensor, Tensor]:
-        """(4 * out, in, k, k): one filter, turned for each rotation, and the bias."""
+        """(4 * out, in, k, k): one filter, rotated for each rotation, and the bias."""
         planar = torch.cat([rotated(self.weight, i) for i in range(ROTATIONS)])
         return planar, self.bias.repeat(ROTATIONS)
 
@@ -81,18 +81,18 @@ class Isotonic(DrenConv):
 
 
 class Decycle(DrenConv):
-    """Back to the plane: (batch, 4 * in, h, w) -> (batch, out, h', w'), which only turn."""
+    """Back to the plane: (batch, 4 * in, h, w) -> (batch, out, h', w'), which only rotate."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
         super().__init__(out_channels, in_channels, kernel_size, kernel_size)
 
     def expand(self) -> tuple[Tensor, Tensor]:
-        """(out, 4 * in, k, k): one filter, turned for each rotation, and the bias."""
+        """(out, 4 * in, k, k): one filter, rotated for each rotation, and the bias."""
         return torch.cat([rotated(self.weight, i) for i in range(ROTATIONS)], 1), self.bias
 
 
 def over_rotations(maps: Tensor) -> Tensor:
-    """(batch, 4 * channels, h, w) -> (batch, channels, h, w): the maximum, which only turns."""
+    """(batch, 4 * channels, h, w) -> (batch, channels, h, w): the maximum, which only rotates."""
     return maps.unflatten(1, (ROTATIONS, -1)).amax(1)
 
 

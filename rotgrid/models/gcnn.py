@@ -3,7 +3,7 @@
 Cohen & Welling 2016, "Group Equivariant Convolutional Networks", sections 4-6; conventions of
 their library GrouPy. Table 1 is, layer for layer, the MNIST example of
 adambielski/pytorch-gconv-experiments: no padding, no batch norm, pooling over space only, and the
-orientation axis kept and flattened into FC(50). So the features turn exactly with the image by
+orientation axis kept and flattened into FC(50). So the features rotate exactly with the image by
 multiples of 90 degrees, but the logits are not invariant; variant `orbit` takes the maximum over
 orientations before FC(50), as Cohen & Welling do before their classifier, and leaves only the
 position to be read. "FC(10) + Softmax": the softmax is in the loss.
@@ -32,8 +32,8 @@ class P4Conv(Expanded):
     """Group convolution over the translations and quarter turns of the plane.
 
     The filter of output orientation r for input orientation s is the weight of orientation
-    (s - r) mod 4, turned counter-clockwise by r quarter turns; all are stacked and applied by
-    one planar convolution. Turning the input by k quarter turns turns every output map by k and
+    (s - r) mod 4, rotated counter-clockwise by r quarter turns; all are stacked and applied by
+    one planar convolution. Rotating the input by k quarter turns rotates every output map by k and
     rolls the orientation axis by k.
 
     Weights and bias start as U(-b, b), b = 1 / sqrt(in * k * k), as in adambielski/GrouPy (which
@@ -75,9 +75,9 @@ def source(in_channels: int, in_orientations: int, size: int) -> Tensor:
     in each of its four planar filters, which are laid out channels-last."""
     shape = (in_channels, in_orientations, size, size)
     weights = torch.arange(math.prod(shape)).view(shape)
-    turned = [weights.roll(r, dims=1).rot90(r, (-2, -1)) for r in range(4)]
+    rotated = [weights.roll(r, dims=1).rot90(r, (-2, -1)) for r in range(4)]
     # Rolling by r puts orientation (s - r) mod 4 at s.
-    return torch.stack(turned).permute(0, 3, 4, 1, 2).reshape(1, 4, -1)
+    return torch.stack(rotated).permute(0, 3, 4, 1, 2).reshape(1, 4, -1)
 
 
 class P4ConvZ2(P4Conv):
@@ -111,7 +111,7 @@ def spatial_max_pool(maps: Tensor) -> Tensor:
 
 
 def over_orientations(maps: Tensor) -> Tensor:
-    """(batch, channels, 4, h, w) -> (batch, channels, h, w): the maximum, which only turns."""
+    """(batch, channels, 4, h, w) -> (batch, channels, h, w): the maximum, which only rotates."""
     return maps.amax(2)
 
 
@@ -136,7 +136,7 @@ class GCNN(nn.Module):
         )
 
     def features(self, images: Tensor) -> Tensor:
-        """(batch, channels, 4, 4, 4): the pooled maps, which turn exactly with the image."""
+        """(batch, channels, 4, 4, 4): the pooled maps, which rotate exactly with the image."""
         maps = self.normalize(images).contiguous(memory_format=torch.channels_last)
         maps = F.relu(self.conv1(maps))  # 26 x 26
         maps = self.conv2(maps)  # 24 x 24

@@ -9,7 +9,7 @@ authors' code, deworrall92/harmonicConvolutions 26fb490 (`MNIST-rot/mnist_model.
 Until commit 3817853 of April 2019 that code conjugated the feature where it should conjugate the
 filter, and let order 0 to order 0 and order 1 to order 1 see only the real part of a complex
 input. Variant `2018` is that code: its features do not follow a quarter turn, but follow a half
-turn. Variant `fixed` follows every turn, exactly at multiples of 90 degrees.
+turn. Variant `fixed` follows every rotation, exactly at multiples of 90 degrees.
 
 Departures: the authors declare 34,066 numbers, of which 11,240 (filters of order -1) are never
 read; only the 22,826 that are read are declared here. Their running averages start from zero and
@@ -48,8 +48,8 @@ def ring_interpolation(order: int) -> Tensor:
 
 def ring_basis(order: int) -> Tensor:
     """(2, pixels, rings): real and imaginary part of e^(-i order angle) on every ring."""
-    turns = 2 * math.pi * order * torch.arange(ANGLES, dtype=torch.float64) / ANGLES
-    wave = torch.stack([turns.cos(), -turns.sin()])
+    angles = 2 * math.pi * order * torch.arange(ANGLES, dtype=torch.float64) / ANGLES
+    wave = torch.stack([angles.cos(), -angles.sin()])
     return torch.einsum("ca,rap->cpr", wave, ring_interpolation(order))
 
 
@@ -77,8 +77,8 @@ def stream_signs(real_input: bool, fixed: bool) -> Tensor:
 class HConv(Expanded):
     """Harmonic convolution, 5 x 5, output as large as the input.
 
-    A filter of order m is a radial profile times e^(-i m angle), turned by a phase. Turning the
-    image by an angle turns the maps of every order, and multiplies order m by e^(-i m angle).
+    A filter of order m is a radial profile times e^(-i m angle), rotated by a phase. Rotating the
+    image by an angle rotates the maps of every order, and multiplies order m by e^(-i m angle).
 
     Attributes:
         radial: for orders 0 and 1 the profiles (rings, in, out).
@@ -139,7 +139,7 @@ def magnitudes(maps: Maps, floor: float = 1e-12) -> Tensor:
 
 
 def of_each_order(maps: Maps) -> Tensor:
-    """(batch, order * channels, height, width): the magnitudes, which only turn."""
+    """(batch, order * channels, height, width): the magnitudes, which only rotate."""
     return magnitudes(maps).flatten(1, 2)
 
 

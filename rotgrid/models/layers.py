@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from rotgrid.spec import DEVIATION
 
 Invariants = dict[str, Callable[[Tensor], Tensor]]
-"""By module name: what to make of its output to see whether the layer follows a turn of the image.
+"""By module name: what to make of its output to see whether the layer rotates with images.
 
-The result is (batch, channels, size, size), maps that turn with the image if the layer is
+The result is (batch, channels, size, size), maps that rotate with the image if the layer is
 equivariant; with any other number of axes it does not change at all if it is. Models list theirs
 as `invariants`; `rotgrid.evaluation.equivariance` reads them.
 """
@@ -35,7 +35,7 @@ class Normalize(nn.Module):
 
 
 class Expanded(nn.Module):
-    """A layer that convolves with filters built from its weights (turned, resampled, combined).
+    """A layer that convolves with filters built from its weights (rotated, resampled, combined).
 
     Subclasses define `expand`, and use `filters()` in `forward`. In training the filters are
     built anew for every batch; under `filters_kept` once.

@@ -3,7 +3,7 @@
 Cohen & Welling 2016, "Group Equivariant Convolutional Networks", section 8.1; tscohen/
 gconv_experiments ca88c58, `MNIST_ROT/models/P4CNN.py` and `P4CNN_RP.py`. Both have the skeleton
 of `z2cnn` without its dropout. `base` keeps four orientations throughout and takes their maximum
-at the top; `rotation-pooling` takes it in every layer, so that its maps are planar and turn with
+at the top; `rotation-pooling` takes it in every layer, so that its maps are planar and rotate with
 the image. The logits of both are exactly invariant to quarter turns.
 The original standardised its inputs by one mean and one deviation: `Normalize`.
 
@@ -44,7 +44,7 @@ class PooledP4Layer(P4Layer):
 
 
 def rotating_part(maps: Tensor) -> Tensor:
-    """The part of a layer's output that turns with the image."""
+    """The part of a layer's output that rotates with the image."""
     return over_orientations(maps) if maps.ndim == 5 else maps
 
 

@@ -1,15 +1,15 @@
 """PTN: Polar Transformer Networks (Esteves et al. 2018), which resample the image about an origin.
 
 A small network predicts the origin, the image is resampled in log-polar coordinates about it, and
-a classifier sees the result: a turn of the image about the origin becomes a roll of its rows.
+a classifier sees the result: a rotation of the image about the origin becomes a roll of its rows.
 Layer for layer as in daniilidis-group/polar-transformer-networks c6a4ad6 (`arch.py`, `layers.py`,
 `flags_handler.py`; paper, Table 1), with its quirks: the resampling takes coordinate x for pixel
 (x + 1) * size / 2, so that origin 0 is half a pixel off the image's centre; angles run over both 0
 and 2 pi, so that the last row repeats the first; what lies outside the image is 0 after
 standardisation (a grey, not the background). Variant `base` is the paper's PTN-B, `small` PTN-S.
 The inputs were standardised, hence `Normalize`. In training the origin is shifted at random by up
-to 2 pixels, as in the original; its random turns of the training images belong to the protocol
-(`train_rotation`) and are not here, nor is its averaging over turned test images.
+to 2 pixels, as in the original; its random rotations of the training images belong to the protocol
+(`train_rotation`) and are not here, nor is its averaging over rotated test images.
 
 Departures: the centroid is guarded against a heatmap whose sum is 0; batch norm's running
 variance is torch's unbiased one.

@@ -1,17 +1,17 @@
-"""RotEqNet: vector fields of the best angle of turned filters, and their strength.
+"""RotEqNet: vector fields of the best angle of rotated filters, and their strength.
 
 Marcos, Volpi, Komodakis & Tuia 2017, "Rotation equivariant vector field networks", section 3 and
 the MNIST-rot network, in the PyTorch version COGMAR/RotEqNet f61abd2 (`layers_2D.py`, `utils.py`,
 `mnist/mnist_test.py`), which is "the original" below; unlike the authors' MATLAB it has no biases
-on turned filters. Modules and weights have its names, so that its state_dict loads. It divided
+on rotated filters. Modules and weights have its names, so that its state_dict loads. It divided
 each image by its maximum and standardised nothing: pixels stay in [0, 1].
 
-Variants, all of 104,774 parameters: `exact` samples turned filters on their own pixels, as the
+Variants, all of 104,774 parameters: `exact` samples rotated filters on their own pixels, as the
 original did until April 2018; `zoomed` on a grid 9/8 as wide, as it has since, by a slip of its
 port to Python 3. Neither is exactly equivariant, for two reasons: 17 angles contain no quarter
-turn; and where an image touches only the corners of a patch, outside the disc, all turned filters
-respond alike (see `Turns.masked`) and the first angle wins whatever the image does. So `sixteen`
-has 16 angles and, as in the authors' MATLAB, no corners: quarter turns are exact.
+turn; and where an image touches only the corners of a patch, outside the disc, all rotated
+filters respond alike (see `Rotations.masked`) and the first angle wins whatever the image does. So
+`sixteen` has 16 angles and, as in the authors' MATLAB, no corners: quarter turns are exact.
 
 We differ where the original has no gradient (zero vectors), and in batch norm's initial scale,
 which was U(0, 1) in torch at that time and is 1 here.
@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from rotgrid.models.layers import Expanded, Invariants
 
 
-class Turns(NamedTuple):
-    """How filters are turned."""
+class Rotations(NamedTuple):
+    """How filters are rotated."""
 
     angles: int = 17
     zoomed: bool = False
@@ -38,26 +38,26 @@ class Turns(NamedTuple):
     original reads it there, and has switched off the mask that would clear it."""
 
 
-TURNS: dict[str, Turns] = {
-    "exact": Turns(),
-    "zoomed": Turns(zoomed=True),
-    "sixteen": Turns(16, masked=True),
+ROTATIONS: dict[str, Rotations] = {
+    "exact": Rotations(),
+    "zoomed": Rotations(zoomed=True),
+    "sixteen": Rotations(16, masked=True),
 }
 """By variant."""
 
 
-def resampling(size: int, turns: Turns) -> Tensor:
-    """(angles, size^2, size^2): from a filter's pixels to those of its turns, bilinearly."""
+def resampling(size: int, rotations: Rotations) -> Tensor:
+    """(angles, size^2, size^2): from a filter's pixels to those of its rotations, bilinearly."""
     radius = (size - 1) / 2
     pixels = torch.arange(size, dtype=torch.float64) - radius
-    grid = pixels * size / (size - 1) if turns.zoomed else pixels
+    grid = pixels * size / (size - 1) if rotations.zoomed else pixels
     row, column = (axis.flatten() for axis in torch.meshgrid(grid, grid, indexing="ij"))
-    cos, sin = directions(turns.angles)[..., None]
+    cos, sin = directions(rotations.angles)[..., None]
     sources = torch.stack([cos * row - sin * column, sin * row + cos * column])
     shares = (1 - (sources[..., None] - pixels).abs()).clamp(min=0)  # (2, angles, size^2, size)
     inside = torch.einsum("apr,apc->aprc", *shares).flatten(2)
     first = torch.eye(size**2, dtype=torch.float64)[0]
-    outside = torch.zeros_like(first) if turns.masked else first
+    outside = torch.zeros_like(first) if rotations.masked else first
     return torch.where(torch.hypot(row, column)[:, None] > radius + 1e-4, outside, inside)
 
 
@@ -68,11 +68,11 @@ def directions(angles: int) -> Tensor:
 
 
 class RotConv(Expanded):
-    """Convolution with one filter turned to all angles, and the maximum over them.
+    """Convolution with one filter rotated to all angles, and the maximum over them.
 
-    Filter i of n is turned clockwise by i * 360 / n degrees. The output is a vector field (batch,
-    2, out, h', w'): the ReLU of the greatest response, times cos and sin of its angle. Turning the
-    input counter-clockwise by 90 degrees turns the maps by 90 and the vectors by -90 degrees,
+    Filter i of n is rotated clockwise by i * 360 / n degrees. The output is a vector field (batch,
+    2, out, h', w'): the ReLU of the greatest response, times cos and sin of its angle. Rotating
+    the input counter-clockwise by 90 degrees rotates the maps by 90, the vectors by -90 degrees,
     exactly if 4 divides n and the greatest response is the only one.
 
     Weights start as U(-b, b), b = 1 / sqrt(in * k * k).
@@ -84,7 +84,12 @@ class RotConv(Expanded):
     directions: Tensor
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, padding: int, turns: Turns
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        padding: int,
+        rotations: Rotations,
     ) -> None:
         super().__init__()
         shape = (out_channels, in_channels, kernel_size, kernel_size)
@@ -93,15 +98,15 @@ class RotConv(Expanded):
             self.register_parameter(name, nn.Parameter(torch.empty(shape).uniform_(-bound, bound)))
         self.padding = padding
         for name, constant in {
-            "resampling": resampling(kernel_size, turns),
-            "directions": directions(turns.angles),
+            "resampling": resampling(kernel_size, rotations),
+            "directions": directions(rotations.angles),
         }.items():
             self.register_buffer(name, constant.to(self.weight1.dtype), persistent=False)
 
-    def turned(self, weight: Tensor) -> Tensor:
+    def rotated(self, weight: Tensor) -> Tensor:
         """(out, in, k, k) -> (angles, out, in, k, k)."""
-        turns = torch.einsum("oip,aqp->aoiq", weight.flatten(2), self.resampling)
-        return turns.unflatten(-1, weight.shape[-2:])
+        rotations = torch.einsum("oip,aqp->aoiq", weight.flatten(2), self.resampling)
+        return rotations.unflatten(-1, weight.shape[-2:])
 
     def strongest(self, responses: Tensor) -> Tensor:
         """(batch, angles * out, h, w) -> (batch, 2, out, h, w)."""
@@ -113,8 +118,8 @@ class ScalarRotConv(RotConv):
     """First layer: (batch, in, h, w) -> (batch, 2, out, h', w'); weight1 (out, in, k, k)."""
 
     def expand(self) -> tuple[Tensor]:
-        """(angles * out, in * k, 1, k): the rows of the turned filters stand as channels."""
-        return (self.turned(self.weight1).flatten(0, 1).flatten(1, 2).unsqueeze(2),)
+        """(angles * out, in * k, 1, k): the rows of the rotated filters stand as channels."""
+        return (self.rotated(self.weight1).flatten(0, 1).flatten(1, 2).unsqueeze(2),)
 
     def forward(self, images: Tensor) -> Tensor:
         """The strongest response and its direction."""
@@ -129,7 +134,7 @@ class ScalarRotConv(RotConv):
 class VectorRotConv(RotConv):
     """(batch, 2, in, h, w) -> (batch, 2, out, h', w'); weight1, weight2 (out, in, k, k).
 
-    The weights of a pixel are a vector (weight1, weight2), which turns with the filter; the
+    The weights of a pixel are a vector (weight1, weight2), which rotates with the filter; the
     response is its scalar product with the field.
     """
 
@@ -138,7 +143,7 @@ class VectorRotConv(RotConv):
 
     def expand(self) -> tuple[Tensor]:
         """(angles * out, 2 * in, k, k)."""
-        u, v = self.turned(torch.cat([self.weight1, self.weight2], 1)).chunk(2, 2)
+        u, v = self.rotated(torch.cat([self.weight1, self.weight2], 1)).chunk(2, 2)
         cos, sin = self.directions[:, :, None, None, None, None]
         return (torch.cat([cos * u - sin * v, sin * u + cos * v], 2).flatten(0, 1),)
 
@@ -167,8 +172,8 @@ class VectorMaxPool(nn.Module):
 class VectorBatchNorm(nn.Module):
     """Divides vectors by the rms of their magnitude over batch and space, and scales them.
 
-    One scale a channel, from U(0, 1); no mean and no shift, which would turn vectors. In training
-    eps is added to the rms, in evaluation to the running mean square, as in the original.
+    One scale a channel, from U(0, 1); no mean and no shift, which would rotate vectors. In
+    training eps is added to the rms, in evaluation to the running mean square, as in the original.
     """
 
     running_var: Tensor
@@ -202,17 +207,17 @@ class RotEqNet(nn.Module):
 
     invariants: ClassVar[Invariants] = {f"main.{at}": magnitude for at in (0, 1, 3, 4, 6)}
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, rotations: Rotations) -> None:
         super().__init__()
         self.normalize = nn.Identity()
         self.main = nn.Sequential(
-            ScalarRotConv(1, 6, 9, 4, turns),  # 28 x 28
+            ScalarRotConv(1, 6, 9, 4, rotations),  # 28 x 28
             VectorMaxPool(),  # 14 x 14
             VectorBatchNorm(6),
-            VectorRotConv(6, 16, 9, 4, turns),
+            VectorRotConv(6, 16, 9, 4, rotations),
             VectorMaxPool(),  # 7 x 7
             VectorBatchNorm(16),
-            VectorRotConv(16, 32, 9, 1, turns),  # 1 x 1
+            VectorRotConv(16, 32, 9, 1, rotations),  # 1 x 1
             Magnitude(),
             nn.Conv2d(32, 128, 1),
             nn.BatchNorm2d(128),
@@ -232,4 +237,4 @@ def build(variant: str = "exact") -> RotEqNet:
     Raises:
         KeyError: there is no such variant.
     """
-    return RotEqNet(TURNS[variant])
+    return RotEqNet(ROTATIONS[variant])

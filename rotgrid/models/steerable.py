@@ -2,13 +2,13 @@
 
 Cohen & Welling 2017, "Steerable CNNs", worked on CIFAR only; these are its layers as Weiler &
 Cesa 2019, "General E(2)-Equivariant Steerable CNNs", have them: e2cnn 0.2.3. A map holds fields,
-vectors at each pixel which a turn of the image also mixes by a representation of the group;
+vectors at each pixel which a rotation of the image also mixes by a representation of the group;
 filters are combinations of a basis of all filters that are equivariant (up to a band limit).
 
 c4, c8: regular fields (one number for each of 4 or 8 rotations) on the skeleton of `p4cnn`, the
     maximum over rotations being the logits. e2cnn's rings of a 4x4 kernel miss its pixels; here
     they lie on them.
-so2: fields over all rotations, each a number that stays and a vector that turns with the image
+so2: fields over all rotations, each a number that stays and a vector that rotates with the image
     (frequencies 0 and 1, as in `hnet`). Six 5x5 layers with mean pooling; the magnitudes, their
     mean over space, FC(10).
 gcnn: GCNN of Table 1 with its convolutions replaced. Its 3x3 filters have 24 numbers for a pair
@@ -150,7 +150,7 @@ def lengths(vectors: Tensor) -> Tensor:
 
 
 def magnitudes(maps: Tensor) -> Tensor:
-    """(batch, fields, 3, h, w) -> (batch, fields * 2, h, w): what only turns, of `so2`."""
+    """(batch, fields, 3, h, w) -> (batch, fields * 2, h, w): what only rotates, of `so2`."""
     return torch.cat([maps[:, :, :1], lengths(maps[:, :, 1:])], 2).flatten(1, 2)
 
 

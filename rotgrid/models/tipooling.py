@@ -1,16 +1,16 @@
-"""TI-Pooling (Laptev et al. 2016): the maximum over 24 turned copies of the image.
+"""TI-Pooling (Laptev et al. 2016): the maximum over 24 rotated copies of the image.
 
 One branch of convolutions and a fully connected layer sees every copy; the maximum of each of its
 features over the copies goes to the classifier (paper, section 3). Layer for layer as in
 dlaptev/TI-pooling 41bb343 (`tensorflow/rot_mnist12K_model.py`, `torch/rot_mnist12K_model.lua`);
 pixels in [0, 1], as there. Variant `full` has its width, `narrow` a fifth of it.
 
-Departures: the original turns its data set once and for all, by cubic splines (TensorFlow) or
+Departures: the original rotates its data set once and for all, by cubic splines (TensorFlow) or
 bilinearly (Torch7). Here the copies are made inside the model, bilinearly, so that gradients go
-through them. Quarter turns come first and move pixels, so that turning the image by 90 degrees
+through them. Quarter turns come first and move pixels, so that rotating the image by 90 degrees
 only permutes the copies: the logits stay as they are. The maxima over pixels and over copies are
 taken before the ReLU, which gives the same numbers in less time. The original's two versions
-disagree on the sense of the turns and on the order in which maps are flattened; neither matters.
+disagree on the sense of rotation and on the order in which maps are flattened; neither matters.
 """
 
 import math
@@ -30,14 +30,14 @@ WIDTHS: dict[str, int] = {
 
 COPIES = 24
 SIZE = 32
-"""Images are padded to this size, so that a turned digit is not cut off."""
+"""Images are padded to this size, so that a rotated digit is not cut off."""
 
 CHUNK = 384
 """Copies that are convolved at once: their maps stay in the cache, and few in memory."""
 
 
 class RotatedCopies(nn.Module):
-    """(batch, 1, size, size) -> (batch * 24, 1, 32, 32): copy k of 24 is turned by 15 k degrees.
+    """(batch, 1, size, size) -> (batch * 24, 1, 32, 32): copy k of 24 is rotated by 15 k degrees.
 
     Counter-clockwise about the centre, black outside. The copies of an image are neighbours.
     """
@@ -54,9 +54,9 @@ class RotatedCopies(nn.Module):
         self.register_buffer("grid", grid, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """The quarter turns of each padded image, each turned on by 0, 15, ..., 75 degrees."""
+        """The quarter turns of each padded image, each rotated on by 0, 15, ..., 75 degrees."""
         padded = F.pad(images, 4 * [(SIZE - images.shape[-1]) // 2])
-        quarters = torch.cat([padded.rot90(turn, (-2, -1)) for turn in range(4)], 1)
+        quarters = torch.cat([padded.rot90(quarters, (-2, -1)) for quarters in range(4)], 1)
         # As channels of one image they share the grid: its weights are worked out only once.
         channels = quarters.flatten(0, 1)
         between = F.grid_sample(channels[None], self.grid, align_corners=False)[0]

@@ -1,6 +1,6 @@
 """What attacks the training images: the adversary of a trial, and how it grows.
 
-Every adversary attacks in evaluation mode, with the true label, images that are already turned.
+Every adversary attacks in evaluation mode, with the true label, images that are already rotated.
 """
 
 import functools
@@ -42,7 +42,7 @@ class Stage(NamedTuple):
     """What the training images undergo at a point of the training."""
 
     rotation: float
-    """Images turn by U[-rotation, rotation] degrees."""
+    """Images rotate by U[-rotation, rotation] degrees."""
     eps: float
 
 
@@ -54,8 +54,8 @@ def stage(trial: Trial, epochs_done: float) -> Stage:
     """
     if trial.adversary == "cusp":
         done = epochs_done / trial.passes()
-        turn, share = next(shares for until, *shares in CURRICULUM if done < until)
-        return Stage(turn * trial.train_rotation, share * trial.adversary_eps)
+        rotation, share = next(shares for until, *shares in CURRICULUM if done < until)
+        return Stage(rotation * trial.train_rotation, share * trial.adversary_eps)
     warmup = recipe_of(trial.recipe, trial.model).adversary_warmup * trial.passes()
     grown = min(1.0, epochs_done / warmup if warmup else 1.0)
     return Stage(trial.train_rotation, trial.adversary_eps * grown)

@@ -94,7 +94,7 @@ def test_a_planar_network_fails_the_same_check():
 
 def test_counter_clockwise_rotations_in_one_layer_fail_the_same_check(monkeypatch):
     net = away_from_zero(dren.build())
-    turned = [dren.turned(net.isotonic4.weight, -i) for i in range(4)]
+    turned = [dren.rotated(net.isotonic4.weight, -i) for i in range(4)]
     wrong = torch.cat([w.roll(i, 0).flatten(0, 1) for i, w in enumerate(turned)], 1)
     monkeypatch.setattr(net.isotonic4, "filters", lambda: (wrong, net.isotonic4.bias.repeat(4)))
     assert invariance_error(net, 1) > 1e-3

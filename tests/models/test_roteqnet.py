@@ -3,11 +3,11 @@ import torch
 
 from rotgrid.models.layers import filters_kept
 from rotgrid.models.roteqnet import (
-    TURNS,
+    ROTATIONS,
     Magnitude,
+    Rotations,
     RotEqNet,
     ScalarRotConv,
-    Turns,
     VectorBatchNorm,
     VectorMaxPool,
     VectorRotConv,
@@ -19,7 +19,7 @@ from golden import Golden, relative
 
 golden = Golden("roteqnet_layers")
 GRIDS = [
-    (grid, Turns(angles, zoomed=grid == "grid_head_py3"))
+    (grid, Rotations(angles, zoomed=grid == "grid_head_py3"))
     for grid in ("grid_exact", "grid_head_py3")
     for angles in (8, 17)
 ]
@@ -65,7 +65,7 @@ def vector_layer(turns):
     return layer
 
 
-@pytest.mark.parametrize("variant", TURNS)
+@pytest.mark.parametrize("variant", ROTATIONS)
 def test_parameters_and_names_are_those_of_the_original(variant):
     net = build(variant)
     assert sum(parameter.numel() for parameter in net.parameters()) == 104_774
@@ -78,7 +78,7 @@ def test_parameters_and_names_are_those_of_the_original(variant):
 def test_turned_filters_equal_the_original(grid, turns):
     layer = scalar_layer(turns)
     name = f"{grid}_n{turns.angles}_rotated_w_mode1_first"
-    assert relative(layer.turned(layer.weight1)[:, :1, 0], golden[name]) < 1e-6
+    assert relative(layer.rotated(layer.weight1)[:, :1, 0], golden[name]) < 1e-6
 
 
 @pytest.mark.parametrize(("grid", "turns"), GRIDS)
@@ -94,7 +94,7 @@ def test_layers_equal_the_original(grid, turns):
 
 
 def test_batch_norm_equals_the_original():
-    vectors = scalar_layer(Turns())(golden["x"])
+    vectors = scalar_layer(Rotations())(golden["x"])
     norm = VectorBatchNorm(4).eval()
     norm.weight.data = golden["bn_weight"]
     norm.running_var.copy_(golden["bn_running_var_before"])
@@ -105,29 +105,29 @@ def test_batch_norm_equals_the_original():
 
 def test_the_first_filter_is_the_canonical_one_inside_the_disc_unless_zoomed():
     weight = golden["w_mode1"]
-    exact, zoomed = (scalar_layer(TURNS[v]).turned(weight)[0] for v in ("exact", "zoomed"))
+    exact, zoomed = (scalar_layer(ROTATIONS[v]).rotated(weight)[0] for v in ("exact", "zoomed"))
     assert relative(exact[..., DISC], weight[..., DISC]) < 1e-6
     assert relative(zoomed[..., DISC], weight[..., DISC]) > 0.1
 
 
 def test_pixels_outside_the_disc_take_the_first_weight_or_none():
     weight = golden["w_mode1"]
-    filled = scalar_layer(Turns()).turned(weight)[..., ~DISC]
+    filled = scalar_layer(Rotations()).rotated(weight)[..., ~DISC]
     assert torch.equal(filled, weight[None, ..., 0, :1].expand_as(filled))
-    masked = scalar_layer(Turns(masked=True)).turned(weight)
+    masked = scalar_layer(Rotations(masked=True)).rotated(weight)
     assert not masked[..., ~DISC].any()
-    assert torch.equal(masked[..., DISC], scalar_layer(Turns()).turned(weight)[..., DISC])
+    assert torch.equal(masked[..., DISC], scalar_layer(Rotations()).rotated(weight)[..., DISC])
 
 
 def test_filters_turn_clockwise():
-    turns = scalar_layer(Turns(16)).turned(golden["w_mode1"])
+    turns = scalar_layer(Rotations(16)).rotated(golden["w_mode1"])
     assert relative(turns[4][..., DISC], turns[0].rot90(-1, (-2, -1))[..., DISC]) < 1e-6
     assert relative(turns[4][..., DISC], turns[0].rot90(1, (-2, -1))[..., DISC]) > 0.1
 
 
 @pytest.mark.parametrize("zoomed", [False, True])
 def test_interpolation_keeps_constants(zoomed):
-    shares = resampling(9, Turns(17, zoomed))
+    shares = resampling(9, Rotations(17, zoomed))
     torch.testing.assert_close(shares.sum(-1), torch.ones(17, 81, dtype=torch.float64))
 
 
@@ -190,7 +190,7 @@ def test_vectors_that_turn_the_other_way_or_not_at_all_fail():
 
 def test_corners_break_the_tie_of_angles_on_images_with_empty_parts():
     """Unmasked, all angles respond alike where a patch holds nothing but its corners."""
-    unmasked = RotEqNet(Turns(16))
+    unmasked = RotEqNet(Rotations(16))
     assert max(turning_error(unmasked, dense_images(), 1)) < 1e-5
     assert turning_error(unmasked, sparse_images(), 1)[0] > 0.1
 

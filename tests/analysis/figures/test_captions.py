@@ -68,7 +68,7 @@ TURNED = {"test_rotation": 30.0, "test_translation": 3.0}
         ),
         (
             {"attack": "rotation-grid", **TURNED},
-            "worst turn (over all whole degrees in [-x, x] degrees, x = 30)",
+            "worst rotation (over all whole degrees in [-x, x] degrees, x = 30)",
         ),
         (
             {"attack": "translation-grid", **TURNED},
@@ -76,21 +76,21 @@ TURNED = {"test_rotation": 30.0, "test_translation": 3.0}
         ),
         (
             {"attack": "spatial-grid", **TURNED},
-            "worst turn and shift (over 31 turns in [-x, x] degrees, x = 30, times 5 x 5 shifts "
-            "in [-t, t] pixels, t = 3)",
+            "worst rotation and shift (over 31 rotations in [-x, x] degrees, x = 30, times 5 x 5 "
+            "shifts in [-t, t] pixels, t = 3)",
         ),
         (
             {"attack": "worst-of-10", **TURNED},
-            "worst of 10 turns and shifts (drawn from [-x, x] degrees, x = 30, and [-t, t] "
+            "worst of 10 rotations and shifts (drawn from [-x, x] degrees, x = 30, and [-t, t] "
             "pixels, t = 3)",
         ),
         (
             {"attack": "spatial-pgd", **TURNED},
-            "PGD at the worst turns (40 steps, 1 random start, around the worst whole degree in "
-            "[-x, x] degrees, x = 30, around 10 draws of such turns and of shifts in [-t, t] "
+            "PGD at the worst rotations (40 steps, 1 random start, around the worst whole degree "
+            "in [-x, x] degrees, x = 30, around 10 draws of such rotations and of shifts in [-t, t] "
             "pixels, t = 3)",
         ),
-        ({"attack": "equivariance"}, "class unchanged by a turn"),
+        ({"attack": "equivariance"}, "class unchanged by a rotation"),
         ({"attack": "diagnostics"}, "all checks (of PGD with 40 steps, 1 random start)"),
     ],
 )

@@ -46,7 +46,8 @@ def test_each_kind_of_attack_has_a_line_of_its_own():
         "PGD (40 steps, 1 random start, on the margin): eps 0.2; n",
         "PGD (40 steps, 1 random start): eps 0.3 in deviations of MNIST's pixels (1 is 0.3081 "
         "pixel units); n",
-        "worst turn (over all whole degrees in [-x, x] degrees, x = 30): n = 1,000 test images",
+        "worst rotation (over all whole degrees in [-x, x] degrees, x = 30): n = 1,000 test "
+        "images",
         "FGSM (1 step): eps 0.1; n = 1,000 test images per network, shifted by U[-t, t] pixels, "
         "t = 3.",
     ):
