@@ -12,7 +12,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from rotgrid import compact, results
-from rotgrid.results import compaction, parts, storage
+from rotgrid.results import compaction, location, parts, storage
 from rotgrid.results.columns import KEYS, SCHEMAS
 from rotgrid.spec import LATER, Probe, Trial
 
@@ -128,7 +128,7 @@ def test_few_files_hold_the_same_rows(launched, prefix):
 def test_an_object_store_is_compacted(monkeypatch):
     """An in-memory store stands for S3, which has no rename."""
     store = pafs.PyFileSystem(pafs.FSSpecHandler(MemoryFileSystem()))
-    monkeypatch.setattr(storage, "_locate_uri", lambda _: storage.Location(store, "bucket/c"))
+    monkeypatch.setattr(location, "_locate_uri", lambda _: storage.Location(store, "bucket/c"))
     launch("s3://bucket/c")
     before = stored("s3://bucket/c")
     compact_tables("s3://bucket/c")
