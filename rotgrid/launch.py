@@ -227,7 +227,7 @@ def prepare(plan: grid.Plan, todo: Probes, results_in: str, here: bool) -> int:
     """See that data, results and, if trials run `here`, the device are there, and store the grid;
     0, or an exit code."""
     from rotgrid.data import DataError, load
-    from rotgrid.experiment import DeviceError, require_device
+    from rotgrid.device import DeviceError, require_device
 
     if folder := os.environ.get("ROTGRID_DATA"):
         os.environ["ROTGRID_DATA"] = os.path.abspath(folder)  # workers run elsewhere
