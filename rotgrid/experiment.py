@@ -1,7 +1,5 @@
 """One trial end to end, without Ray: seed, build, fit (resumable), probe, store."""
 
-import contextlib
-import ctypes
 import datetime
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,28 +13,17 @@ from rotgrid import deadline
 from rotgrid import results as tables
 from rotgrid.cost import portions
 from rotgrid.data import Dataset, load
+from rotgrid.device import prepare_device
 from rotgrid.evaluation import measure
 from rotgrid.models import build, count_parameters
 from rotgrid.results import checkpoints, storage
 from rotgrid.results.checkpoints import weights_of
-from rotgrid.results.failures import MachineError
 from rotgrid.results.provenance import provenance
 from rotgrid.results.storage import Root
 from rotgrid.spec import Probe, Trial, digest
 from rotgrid.spec.datasets import DataName
 from rotgrid.spec.models import MODELS, ModelName, recipe_of
 from rotgrid.training import fit, ignore
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Options of glibc's mallopt(3)."""
-
-CONTEXT_BYTES = 640 << 20
-"""Of a GPU's memory, what a process takes beyond what torch allocates: the CUDA context and the
-kernels of cuDNN and cuBLAS."""
-
-
-class DeviceError(MachineError):
-    """This machine, or its torch, lacks what a trial computes on."""
 
 
 class ProbeError(RuntimeError):
@@ -77,7 +64,7 @@ def run(
         StoreError: the results cannot be read or written.
         TimeLimitError: it is past `until`; what is finished is stored.
     """
-    device = prepare(threads, gpu_share)
+    device = prepare_device(threads, gpu_share)
     wanted = list(dict.fromkeys(probe.resolve(trial) for probe in probes))
     rows_there, _ = tables.read(results, "evaluations", ["probe"], trial.key())
     done = set(rows_there["probe"].to_pylist())
@@ -276,55 +263,6 @@ def layer_rows(row: dict[str, Any]) -> list[dict[str, Any]]:
 def check_rows(row: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of table `diagnostics` that belong to a measurement."""
     return [{**row, **check._asdict(), "passed": check.passed} for check in row.get("checks", ())]
-
-
-def prepare(threads: int, gpu_share: float) -> torch.device:
-    """Set the state of the process that results depend on: actors are reused between trials."""
-    keep_freed_memory()
-    torch.set_num_threads(threads)
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
-    require_device(gpu_share)
-    if gpu_share <= 0:
-        return torch.device("cpu")
-    if gpu_share < 1:  # a trial that wants more than its share fails alone
-        total = torch.cuda.get_device_properties(0).total_memory
-        torch.cuda.set_per_process_memory_fraction(memory_fraction(gpu_share, total))
-    return torch.device("cuda")
-
-
-def require_device(gpu: float) -> None:
-    """See that this process has what a trial computes on; 0 is the CPU, anything else a GPU.
-
-    Raises:
-        DeviceError: torch sees no GPU.
-    """
-    if gpu > 0 and not torch.cuda.is_available():
-        raise DeviceError(
-            f"each trial asks for {gpu:g} GPU and torch {torch.__version__} sees none: "
-            "change `resources` in the grid, or add --set resources.gpu=0"
-        )
-
-
-def memory_fraction(gpu_share: float, total: int) -> float:
-    """Of a GPU's memory (`total` bytes) what torch may allocate in a process with such a share."""
-    return max(gpu_share - CONTEXT_BYTES / total, gpu_share / 2)
-
-
-@functools.cache
-def keep_freed_memory() -> None:
-    """Let this process keep the memory that it frees, up to a gigabyte (older glibc: 32 MB), for
-    what comes next.
-
-    glibc may give the large blocks of one training step back to the kernel and ask for them again
-    in the next: thousands of page faults a step took up to a tenth of the time, in some processes.
-    """
-    with contextlib.suppress(OSError, AttributeError):  # not glibc
-        libc = ctypes.CDLL("libc.so.6")
-        for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
-            any(libc.mallopt(option, most) for most in (1 << 30, 1 << 25))  # 0: refused
 
 
 @functools.lru_cache(maxsize=1)

@@ -23,13 +23,10 @@ from rotgrid.fanout.progress import Tracker
 from rotgrid.grid.problems import GridError
 from rotgrid.plan_table import print_plan
 from rotgrid.results import failures, storage
-from rotgrid.results.columns import KEYS as ROW_KEYS
 from rotgrid.results.inventory import Probes
 from rotgrid.todo import Todo, find_todo
 
 MOST_SLOTS = 100_000
-MANY_FILES = 300
-"""Of one table: a launch that leaves more merges them."""
 KEYS = "`--plan --trials` and `rotgrid status --trials` list the keys"
 LIMIT, LEAST_LIMIT = 10.0, 3_600.0
 """Times the most seconds expected, and seconds: after so long an attempt is given up."""
@@ -230,7 +227,7 @@ def prepare(plan: grid.Plan, todo: Probes, results_in: str, here: bool) -> int:
     """See that data, results and, if trials run `here`, the device are there, and store the grid;
     0, or an exit code."""
     from rotgrid.data import DataError, load
-    from rotgrid.experiment import DeviceError, require_device
+    from rotgrid.device import DeviceError, require_device
 
     if folder := os.environ.get("ROTGRID_DATA"):
         os.environ["ROTGRID_DATA"] = os.path.abspath(folder)  # workers run elsewhere
@@ -306,7 +303,9 @@ def conclude(plan: grid.Plan, results_in: str, args: argparse.Namespace, drawn: 
     """Draw the report, list what failed; the exit code."""
     out = report_folder(plan, results_in)
     if not drawn:
-        merge_many(results_in)
+        from rotgrid.compact import compact_large  # loads what a plan does not need
+
+        compact_large(results_in)
     code = 0
     if not args.no_report and not (drawn and Path(out, "report.html").exists()):
         code = draw_report(results_in, out)
@@ -318,22 +317,6 @@ def conclude(plan: grid.Plan, results_in: str, args: argparse.Namespace, drawn: 
         return code
     report = failures.report(mine, again(args, only=None, retry_failed=False))
     return fail(3, *report, f"try all again with:  {again(args, retry_failed=True)}")
-
-
-def merge_many(results_in: str) -> None:
-    """Merge small files of rows where there are many, which take long to read.
-
-    Others may launch, read or merge at the same time; what fails costs no row, and is left to the
-    next launch.
-    """
-    from rotgrid import compact
-
-    for table in ROW_KEYS:
-        try:
-            if len(storage.names(results_in, table, ".parquet")) > MANY_FILES:
-                compact.compact(results_in, table)
-        except storage.StoreError as error:
-            print(f"{error}; small files are left as they are", file=sys.stderr)
 
 
 def draw_report(results_in: str, out: str) -> int:

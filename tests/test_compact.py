@@ -12,7 +12,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from rotgrid import compact, results
-from rotgrid.results import storage
+from rotgrid.results import compaction, location, parts, storage
 from rotgrid.results.columns import KEYS, SCHEMAS
 from rotgrid.spec import LATER, Probe, Trial
 
@@ -99,13 +99,13 @@ def sizes(root):
 
 def compact_tables(root):
     for table in KEYS:
-        assert compact.compact(root, table)[1] == []
+        assert compaction.compact(root, table)[1] == []
 
 
 @pytest.fixture
 def small_files(monkeypatch):
     """Three parts or so make a full file of the evaluations."""
-    monkeypatch.setattr(compact, "FULL_BYTES", 4_800)
+    monkeypatch.setattr(compaction, "FULL_BYTES", 4_800)
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_few_files_hold_the_same_rows(launched, prefix):
 def test_an_object_store_is_compacted(monkeypatch):
     """An in-memory store stands for S3, which has no rename."""
     store = pafs.PyFileSystem(pafs.FSSpecHandler(MemoryFileSystem()))
-    monkeypatch.setattr(storage, "_locate_uri", lambda _: storage.Location(store, "bucket/c"))
+    monkeypatch.setattr(location, "_locate_uri", lambda _: storage.Location(store, "bucket/c"))
     launch("s3://bucket/c")
     before = stored("s3://bucket/c")
     compact_tables("s3://bucket/c")
@@ -156,10 +156,10 @@ def test_a_second_run_changes_nothing(launched, small_files):
 def test_files_are_bounded_and_full_ones_are_left_alone(launched, small_files):
     compact_tables(launched)
     before = files(launched)["evaluations"]
-    full = {name for name in before if compact.is_full(name)}
+    full = {name for name in before if compaction.is_full(name)}
     assert len(full) == 2
     assert len(before) == 3
-    assert max(sizes(launched)) < 2 * compact.FULL_BYTES
+    assert max(sizes(launched)) < 2 * compaction.FULL_BYTES
     launch(launched, [Trial(model="stdcnn")])
     rows = stored(launched)
     compact_tables(launched)
@@ -305,37 +305,37 @@ def test_full_files_with_the_same_rows_are_merged(launched, small_files):
     rows = results.read(launched, "evaluations")[0]
     shutil.rmtree(launched / "evaluations")
     for start, stop in ((0, 12), (6, 18), (12, 24)):
-        compact.store(launched, "evaluations", rows.slice(start, stop - start))
-    assert all(map(compact.is_full, files(launched)["evaluations"]))
+        list(compaction.write(launched, "evaluations", rows.slice(start, stop - start)))
+    assert all(map(compaction.is_full, files(launched)["evaluations"]))
     assert stored(launched) == before
     compact_tables(launched)
     assert stored(launched) == by_glob(launched) == before
-    assert max(sizes(launched)) < 2 * compact.FULL_BYTES
+    assert max(sizes(launched)) < 2 * compaction.FULL_BYTES
 
 
 def test_a_damaged_part_is_kept_and_reported(launched):
     part = launched / f"evaluations/{TRIALS[0].key()}-{PROBES[0].key()[:8]}.parquet"
     part.write_bytes(part.read_bytes()[:-100])
-    rows, problems = compact.compact(launched, "evaluations")
+    rows, problems = compaction.compact(launched, "evaluations")
     assert rows == 7 * 3
     assert [line.split(":")[0] for line in problems] == [f"evaluations/{part.name}"]
     assert problems == results.read(launched, "evaluations")[1]
     assert len(files(launched)["evaluations"]) == 2
     launch(launched, TRIALS[:1])
-    assert compact.compact(launched, "evaluations") == (8 * 3, [])
+    assert compaction.compact(launched, "evaluations") == (8 * 3, [])
     assert len(files(launched)["evaluations"]) == 1
 
 
 def test_a_damaged_file_that_was_compacted_is_kept_and_reported(launched, small_files):
     """The rows of its parts are measured again; what is damaged cannot be merged with them."""
     compact_tables(launched)
-    name = next(filter(compact.is_full, sorted(files(launched)["evaluations"])))
+    name = next(filter(compaction.is_full, sorted(files(launched)["evaluations"])))
     path = launched / "evaluations" / name
     data = path.read_bytes()
     at = pq.ParquetFile(path).metadata.row_group(0).column(20).data_page_offset
     path.write_bytes(data[:at] + bytes(40) + data[at + 40 :])
     launch(launched)
-    rows, problems = compact.compact(launched, "evaluations")
+    rows, problems = compaction.compact(launched, "evaluations")
     assert rows == 8 * 3
     assert [line.split(":")[0] for line in problems] == [f"evaluations/{name}"]
     assert path.exists()
@@ -356,7 +356,7 @@ def test_a_part_of_schema_1_is_merged_with_defaults(launched):
 
 
 def test_a_trial_is_found_in_compacted_files_by_reading_its_rows_alone(launched, monkeypatch):
-    monkeypatch.setattr(compact, "GROUP_ROWS", 3)
+    monkeypatch.setattr(parts, "GROUP_ROWS", 3)
     compact_tables(launched)
     launch(launched, TRIALS[4:6], [Probe(test_rotation=20).resolve(TRIALS[0])])
     for trial in TRIALS:

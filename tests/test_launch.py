@@ -408,7 +408,7 @@ def test_the_report_is_drawn_at_the_end(grid_file, tmp_path, capsys):
 
 
 def test_many_files_are_merged_at_the_end(grid_file, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(launch, "MANY_FILES", 1)
+    monkeypatch.setattr(compact, "MOST_FILES", 1)
     root = tmp_path / "r"
     command = [str(grid_file), "--local", "--results", str(root), "--no-report"]
     assert launch.main(command) == 0
@@ -426,7 +426,7 @@ def test_files_that_cannot_be_merged_stay_and_cost_nothing(
     def refuse(root, table):
         raise storage.StoreError("cannot write: no space")
 
-    monkeypatch.setattr(launch, "MANY_FILES", 1)
+    monkeypatch.setattr(compact, "MOST_FILES", 1)
     monkeypatch.setattr(compact, "compact", refuse)
     root = tmp_path / "r"
     assert launch.main([str(grid_file), "--local", "--results", str(root), "--no-report"]) == 0

@@ -16,6 +16,7 @@ ORDER = [
     "results",
     "cost",
     "data",
+    "device",
     "rotation",
     "models",
     "attacks",

@@ -1,7 +1,4 @@
-"""What a plan costs: seconds of each trial, how sure they are, and what they add up to.
-
-Neither torch nor Ray is needed.
-"""
+"""What a plan costs: seconds of each trial, how sure they are, and what they add up to."""
 
 import math
 from collections import defaultdict
@@ -9,7 +6,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from rotgrid.cost.speed import Pair, Speed
-from rotgrid.cost.work import network_of
 from rotgrid.spec import Probe, Trial
 from rotgrid.spec.sweeps import sweeps
 
@@ -57,7 +53,7 @@ def estimate(
     by_origin: dict[tuple[str, Pair], float] = defaultdict(float)
     shared: dict[tuple[str, str, int], float] = {}  # of many trials that have one tuple of probes
     for trial, probes in todo.items():
-        network = network_of(trial)
+        network = trial.model, trial.variant
         if (same := (*network, id(probes))) not in shared:
             shared[same] = speed.measuring(trial, probes)
         took = shared[same] + (0.0 if trial in trained else speed.training(trial))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from rotgrid.cost.shipped import CPU, GPU
-from rotgrid.cost.work import Network, Work, measuring_work, network_of, training_work
+from rotgrid.cost.work import Network, Work, measuring_work, training_work
 from rotgrid.grid import Plan, distinct_probes
 from rotgrid.results.inventory import Inventory, launched
 from rotgrid.results.storage import Root
@@ -22,9 +22,7 @@ LEARNED_FEW, LEARNED = (0.5, 2.5), (0.8, 1.5)
 """At best, the same of seconds that are learned from a few finished trials, or from `ENOUGH`. What
 ran beside other work took longer than what is alone on the machine will."""
 ENOUGH = 5
-
-Pair = tuple[float, float]
-"""Of training and of measuring; or the least and the most."""
+Pair = tuple[float, float]  # of training and of measuring; or the least and the most
 
 
 class Speed(NamedTuple):
@@ -42,13 +40,17 @@ class Speed(NamedTuple):
 
     def training(self, trial: Trial) -> float:
         """Seconds of the whole training of a trial."""
-        network = network_of(trial)
+        network = trial.model, trial.variant
         return self.factor(network)[0] * self.shipped_seconds(network, training_work(trial))
 
     def measuring(self, trial: Trial, probes: Iterable[Probe]) -> float:
         """Seconds of measuring resolved probes of a trial."""
-        works = measuring_work(network_of(trial), probes).items()
-        return sum(self.factor(net)[1] * self.shipped_seconds(net, work) for net, work in works)
+        seconds = 0.0
+        for source, work in measuring_work(tuple(probes)).items():
+            variant = MODELS[source].default if source else trial.variant
+            network = source or trial.model, variant
+            seconds += self.factor(network)[1] * self.shipped_seconds(network, work)
+        return seconds
 
     def factor(self, network: Network) -> Pair:
         """True over shipped seconds."""
@@ -79,7 +81,7 @@ def learn(plan: Plan, root: Root, stock: Inventory) -> Speed:
     finished = time_ratios(plan, root, stock, start)
     for trial, pair in finished.items():
         for kind in (0, 1):
-            ratios[network_of(trial), kind] += [pair[kind]] if pair[kind] else []
+            ratios[(trial.model, trial.variant), kind] += [pair[kind]] if pair[kind] else []
     if not finished:
         return start
     typical = {

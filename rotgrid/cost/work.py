@@ -1,13 +1,15 @@
 """How much there is to compute: the images that go through each network, counted by kind."""
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from rotgrid.spec import Probe, Trial
 from rotgrid.spec.adversaries import ADVERSARIES
 from rotgrid.spec.attacks import ATTACKS, Effort
 from rotgrid.spec.datasets import DATA
-from rotgrid.spec.models import MODELS, recipe_of
+from rotgrid.spec.models import recipe_of
 from rotgrid.spec.recipes import WATCH_STEPS, watched
 from rotgrid.spec.sweeps import grouped, same_sweep
 
@@ -45,11 +47,6 @@ mean over networks: none of an ordinary one, and all where gradients are masked,
 twenty; a sweep there takes several times what is counted."""
 
 
-def network_of(trial: Trial) -> Network:
-    """What a trial trains."""
-    return trial.model, trial.variant
-
-
 def training_work(trial: Trial) -> Work:
     """The work of a whole training, as if every image survived the adversary that validation
     watches it with."""
@@ -66,18 +63,16 @@ def training_work(trial: Trial) -> Work:
     )
 
 
-def measuring_work(network: Network, probes: Iterable[Probe]) -> dict[Network, Work]:
-    """The work of measuring resolved probes, by the network that does it.
-
-    `transfer` climbs on another one. If that is not trained yet, its training is not counted.
-    """
-    found = {network: Work()}
+@functools.lru_cache(maxsize=1_000)  # many networks have the same probes
+def measuring_work(probes: tuple[Probe, ...]) -> Mapping[str, Work]:
+    """The work of measuring resolved probes: "" is that of the measured network, others are models
+    on which `transfer` climbs. If one is not trained yet, its training is not counted."""
+    found: dict[str, Work] = defaultdict(Work)
     for sweep in grouped(probes, same_sweep):
         work, source = sweep_work(sweep), sweep[0].source
-        other = (source, MODELS[source].default) if source else network
         attack, rest = work._replace(forwards=0.0), work._replace(gradients=0.0)
-        for net, part in ((other, attack), (network, rest)):
-            found[net] = Work(*map(sum, zip(found.get(net, Work()), part, strict=True)))
+        for model, part in ((source, attack), ("", rest)):
+            found[model] = Work(*map(sum, zip(found[model], part, strict=True)))
     return found
 
 

@@ -99,7 +99,7 @@ def results_problem(check: Check) -> str:
 
 def device_problem(gpu: float) -> str:
     """Why this process cannot compute on what a trial asks for, or nothing."""
-    from rotgrid.experiment import DeviceError, require_device
+    from rotgrid.device import DeviceError, require_device
 
     try:
         require_device(gpu)

@@ -18,10 +18,13 @@ from rotgrid.results.storage import Root
 from rotgrid.spec import LATER
 
 COMPACTED = "compacted-"
-"""How the files of `rotgrid.compact` begin: named by their content, so that it never changes."""
+"""How the names of merged files begin. They end with a digest of the content: it never changes."""
 
 DIGITS = 16
 """Of SHA-256 in their names."""
+
+GROUP_ROWS = 10_000
+"""Rows are written in groups; to find a trial, only those that may hold it are read."""
 
 SEAL, UNSEALED = b"crc32=", b"00000000"
 """Where a part has the checksum of the whole file, and what it is computed with in that place."""
@@ -35,7 +38,7 @@ def encoded(groups: Iterable[pa.Table], schema: pa.Schema) -> bytes:
     buffer = io.BytesIO()
     with pq.ParquetWriter(buffer, schema, compression="zstd", write_page_checksum=True) as file:
         for rows in groups:
-            file.write_table(rows)
+            file.write_table(rows, row_group_size=GROUP_ROWS)
         file.add_key_value_metadata({"rotgrid.seal": (SEAL + UNSEALED).decode()})
     return buffer.getvalue()
 
@@ -70,7 +73,7 @@ def streamed(root: Root, name: str, trial: str) -> bool:
 
 
 def is_compacted(name: str) -> bool:
-    """Whether a file is one of `rotgrid.compact`, named by its content."""
+    """Whether a file is a merged one, named by its content."""
     return PurePosixPath(name).name.startswith(COMPACTED)
 
 

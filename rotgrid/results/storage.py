@@ -6,26 +6,20 @@ file is not there is no error.
 
 import contextlib
 import errno
-import functools
 import os
 import re
 import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
-from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-Root = str | os.PathLike[str]
-"""A results location."""
-LIMITS = {"connect_timeout": 5.0, "request_timeout": 5.0}
-"""Seconds for S3 to take up a connection, and to send or take any byte."""
-TRIES = 3
-"""Of one request to S3."""
-RETRY_SECONDS = 8
-"""For which Google's client repeats a request; by itself it goes on for a quarter of an hour."""
+from rotgrid.results.location import Location, Root, StoreError, as_store_error, locate
+
+__all__ = ["Location", "Root", "StoreError", "locate"]
+
 OUTAGE_SECONDS = 60.0
 """How long results may be out of reach before those who wait for them give up."""
 LASTING = re.compile(
@@ -36,68 +30,6 @@ LASTING = re.compile(
 NO_FLUSHING = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF,
                errno.EACCES, errno.EPERM}  # fmt: skip
 """How file systems say that they do not flush folders."""
-
-
-class StoreError(OSError):
-    """Results cannot be read or written: no space, no permission, no connection."""
-
-
-class Location(NamedTuple):
-    """A folder in a file system."""
-
-    filesystem: pafs.FileSystem
-    path: str
-
-
-def locate(root: Root) -> Location:
-    """The file system and folder of a local path or URI.
-
-    Raises:
-        ValueError: the URI is malformed or of an unknown kind.
-        StoreError: its server had to be asked, and did not answer.
-    """
-    if "://" in os.fspath(root):
-        return _locate_uri(os.fspath(root))
-    return Location(pafs.LocalFileSystem(), os.path.abspath(root))
-
-
-@functools.cache
-def _locate_uri(uri: str) -> Location:
-    with _as_store_error("find", uri):
-        try:
-            filesystem, path = pafs.FileSystem.from_uri(_retrying_briefly(uri))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise ValueError(f"{uri}: not a results location: {error}") from error
-        return Location(_answering_soon(filesystem), path)
-
-
-def _retrying_briefly(uri: str) -> str:
-    """The URI of a bucket of Google's with a limit on retries, unless it sets one itself."""
-    if not uri.startswith(("gs://", "gcs://")) or "retry_limit_seconds=" in uri:
-        return uri
-    return f"{uri}{'&' if '?' in uri else '?'}retry_limit_seconds={RETRY_SECONDS}"
-
-
-def _answering_soon(filesystem: pafs.FileSystem) -> pafs.FileSystem:
-    """The file system with limits on what one request may take, which a URI of S3 cannot set."""
-    if filesystem.type_name != "s3":
-        return filesystem
-    rebuild, (options,) = filesystem.__reduce__()
-    retries = pafs.AwsStandardS3RetryStrategy(max_attempts=TRIES)
-    return rebuild({**options, **LIMITS, "retry_strategy": retries})
-
-
-@contextlib.contextmanager
-def _as_store_error(doing: str, name: str) -> Iterator[None]:
-    """Raise what a file system raises as `StoreError`, which says what could not be done."""
-    try:
-        yield
-    except StoreError:
-        raise
-    except (OSError, pa.ArrowException) as error:
-        number, reason = getattr(error, "errno", None), getattr(error, "strerror", None)
-        text = f"cannot {doing} {name}: {reason or error}"
-        raise (StoreError(number, text) if number else StoreError(text)) from error
 
 
 def put(root: Root, name: str, data: bytes) -> None:
@@ -146,7 +78,7 @@ def _link(scratch: PurePosixPath, path: PurePosixPath) -> bool:
 def _write(root: Root, name: str, data: bytes, move: Move) -> bool:
     filesystem, folder = locate(root)
     path = PurePosixPath(folder, name)
-    with _as_store_error("write", f"{root}/{name}"):
+    with as_store_error("write", f"{root}/{name}"):
         if isinstance(filesystem, pafs.LocalFileSystem):
             return _write_locally(path, data, move)
         with filesystem.open_output_stream(str(path)) as stream:  # appears on close
@@ -191,7 +123,7 @@ def get(root: Root, name: str) -> bytes | None:
         StoreError: it could not be read.
     """
     filesystem, folder = locate(root)
-    with _as_store_error("read", f"{root}/{name}"):
+    with as_store_error("read", f"{root}/{name}"):
         try:
             with filesystem.open_input_file(f"{folder}/{name}") as file:
                 return bytes(file.read())
@@ -207,7 +139,7 @@ def opened(root: Root, name: str) -> Iterator[pa.NativeFile]:
         StoreError: it could not be opened.
     """
     filesystem, folder = locate(root)
-    with _as_store_error("read", f"{root}/{name}"):
+    with as_store_error("read", f"{root}/{name}"):
         file = filesystem.open_input_file(f"{folder}/{name}")
     with file:
         yield file
@@ -255,7 +187,7 @@ def delete(root: Root, name: str) -> None:
         StoreError: it could not be removed.
     """
     filesystem, folder = locate(root)
-    with _as_store_error("delete", f"{root}/{name}"), contextlib.suppress(FileNotFoundError):
+    with as_store_error("delete", f"{root}/{name}"), contextlib.suppress(FileNotFoundError):
         filesystem.delete_file(f"{folder}/{name}")
 
 
@@ -266,7 +198,7 @@ def exists(root: Root, name: str) -> bool:
         StoreError: it could not be seen.
     """
     filesystem, folder = locate(root)
-    with _as_store_error("see", f"{root}/{name}"):
+    with as_store_error("see", f"{root}/{name}"):
         return bool(filesystem.get_file_info(f"{folder}/{name}").type == pafs.FileType.File)
 
 
@@ -288,7 +220,7 @@ def _files(root: Root, folder: str) -> list[str]:
     filesystem, path = locate(root)
     if not isinstance(filesystem, pafs.LocalFileSystem):
         return [info.base_name for info in infos(root, folder)]
-    with _as_store_error("list", f"{root}/{folder}"):  # pyarrow's list asks for sizes, one by one
+    with as_store_error("list", f"{root}/{folder}"):  # pyarrow's list asks for sizes, one by one
         try:
             with os.scandir(f"{path}/{folder}") as entries:
                 return [entry.name for entry in entries if entry.is_file()]
@@ -304,6 +236,6 @@ def infos(root: Root, folder: str) -> list[pafs.FileInfo]:
     """
     filesystem, path = locate(root)
     selector = pafs.FileSelector(f"{path}/{folder}", allow_not_found=True)
-    with _as_store_error("list", f"{root}/{folder}"):
+    with as_store_error("list", f"{root}/{folder}"):
         found = filesystem.get_file_info(selector)
     return [info for info in found if info.type == pafs.FileType.File]

@@ -15,8 +15,9 @@ import time
 
 import torch
 
-from rotgrid import attacks, data, experiment, models, training
+from rotgrid import attacks, data, models, training
 from rotgrid.data import pixels
+from rotgrid.device import prepare_device
 from rotgrid.rotation import draw_angles, rotate
 from rotgrid.spec import Trial
 from rotgrid.training import optimizers
@@ -210,7 +211,7 @@ def several(seconds):
 
 def one(model, how, seconds):
     """A training in a process of its own, which starts when it is told."""
-    device = experiment.prepare(1, 1.0)
+    device = prepare_device(1, 1.0)
     digits = repeated(data.load("mnist5k").to(device))
     trial = trial_of(model, epochs=1000)
     rate(digits, trial, how == "recorded", 0.1)
@@ -229,7 +230,7 @@ def repeated(digits):
 
 def main(seconds=2.0):
     """Checks, then speeds."""
-    device = experiment.prepare(1, 1.0)
+    device = prepare_device(1, 1.0)
     print(f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}\n")
     digits = data.load("mnist5k")
     print("| check | value | limit |\n|---|---|---|")

@@ -8,7 +8,8 @@ import os
 import sys
 import time
 
-from rotgrid import data, experiment, models
+from rotgrid import data, models
+from rotgrid.device import prepare_device
 from rotgrid.spec import Trial
 from rotgrid.training import optimiser, train_epoch
 from rotgrid.training.cuda_graph import stepper
@@ -20,7 +21,7 @@ SECONDS = 10.0
 
 def one(model, precision, threads):
     """A training in a process of its own, which starts when it is told."""
-    experiment.prepare(threads, 0.0)
+    prepare_device(threads, 0.0)
     digits = data.load("mnist5k")
     trial = Trial(model=model, data="mnist5k", train_rotation=180.0, precision=precision)
     net = models.build(model)

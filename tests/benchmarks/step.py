@@ -20,7 +20,8 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from rotgrid import experiment, models
+from rotgrid import models
+from rotgrid.device import prepare_device
 from rotgrid.spec import Trial
 from rotgrid.training import optimiser
 from rotgrid.training.cuda_graph import stepper
@@ -132,7 +133,7 @@ def main():
     parser.add_argument("models", nargs="*", metavar="MODEL[:VARIANT]")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     options = parser.parse_args()
-    experiment.prepare(1, 0.0)
+    prepare_device(1, 0.0)
     peak = matrix_peak(getattr(torch, options.precision))
     print(f"{options.precision}, matrix peak {peak / 1e9:.0f} GFLOP/s\n")
     heads = [

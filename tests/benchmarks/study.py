@@ -20,6 +20,7 @@ import torch
 
 from rotgrid import data, experiment
 from rotgrid.data import pixels, subset
+from rotgrid.device import prepare_device
 from rotgrid.rotation import draw_angles, rotate
 from rotgrid.spec import Probe, Trial
 
@@ -102,7 +103,7 @@ def main():
     parser.add_argument("--images", type=int, default=500)
     options = parser.parse_args()
     sizes = options.train_size, options.images
-    experiment.prepare(1, 0.0)
+    prepare_device(1, 0.0)
     torch.manual_seed(0)
     digits = data.load("mnist5k")
     ways = {

@@ -9,7 +9,7 @@ overhead: our epoch against forward, backward and step on a fixed batch.
 growth: seconds by the number of training images, of eps in a sweep, of measurements, of networks.
 
 Ratios are above 1 where ours is faster. Ways take turns in one process, on the same data; medians
-of CPU seconds. Memory is kept by the process (`experiment.keep_freed_memory`), for the peers too.
+of CPU seconds. Memory is kept by the process (`device.keep_freed_memory`), for the peers too.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import time
 import torch
 
 from rotgrid import data, experiment, models
+from rotgrid.device import prepare_device
 from rotgrid.spec import Probe, Trial
 from rotgrid.training import optimiser, train_epoch
 from rotgrid.training.cuda_graph import stepper
@@ -167,7 +168,7 @@ def main():
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--seconds", type=float, default=30.0, help="for each comparison")
     options = parser.parse_args()
-    experiment.prepare(1, 0.0)
+    prepare_device(1, 0.0)
     digits = data.load("mnist5k")
     start = time.perf_counter()
     for name in options.parts or PARTS:

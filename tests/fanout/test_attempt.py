@@ -4,6 +4,7 @@ import logging
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from rotgrid import data, experiment, grid, results
 from rotgrid.fanout import attempt, nodes
@@ -95,7 +96,7 @@ def test_a_node_that_cannot_write_results_computes_nothing(actor, tmp_path, monk
 
 
 def test_a_node_whose_torch_sees_no_gpu_computes_nothing(actor, tmp_path, monkeypatch):
-    monkeypatch.setattr(experiment.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     actor.changes(gpu=0.25)
     assert_refused(actor, tmp_path, "each trial asks for 0.25 GPU and torch")
 

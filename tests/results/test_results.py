@@ -10,7 +10,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from rotgrid import results
-from rotgrid.results import parts, storage
+from rotgrid.results import location, parts, storage
 from rotgrid.results.columns import KEYS, NULLABLE, SCHEMAS, TABLES
 from rotgrid.results.parts import DIGITS, subset, verified
 from rotgrid.spec import LATER, Probe, Trial
@@ -132,7 +132,7 @@ def test_readers_never_see_a_part_of_a_file(tmp_path):
 def test_object_stores_are_written_by_one_put(monkeypatch):
     """An in-memory store stands for S3: an object appears on close, and there is no rename."""
     store = pafs.PyFileSystem(pafs.FSSpecHandler(MemoryFileSystem()))
-    monkeypatch.setattr(storage, "_locate_uri", lambda _: storage.Location(store, "bucket/r"))
+    monkeypatch.setattr(location, "_locate_uri", lambda _: storage.Location(store, "bucket/r"))
     results.write("s3://bucket/r", "evaluations", "part", [row()], PROVENANCE)
     assert results.measured("s3://bucket/r") == {TRIAL.key(): {row()["probe"]}}
     storage.check("s3://bucket/r")
@@ -301,7 +301,7 @@ def test_an_outage_is_no_damage(tmp_path, monkeypatch, name):
 
 def test_an_outage_while_a_compacted_file_is_read_is_no_damage(monkeypatch):
     store = pafs.PyFileSystem(pafs.FSSpecHandler(MemoryFileSystem()))
-    monkeypatch.setattr(storage, "_locate_uri", lambda _: storage.Location(store, "bucket/o"))
+    monkeypatch.setattr(location, "_locate_uri", lambda _: storage.Location(store, "bucket/o"))
     results.write("s3://bucket/o", "evaluations", "part", [row()], PROVENANCE)
     data = storage.get("s3://bucket/o", "evaluations/part.parquet")
     digits = hashlib.sha256(data).hexdigest()[:DIGITS]

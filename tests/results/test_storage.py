@@ -8,7 +8,7 @@ import pyarrow.fs as pafs
 import pytest
 from pyarrow.fs import FileSystemHandler
 
-from rotgrid.results import storage
+from rotgrid.results import location, storage
 
 
 @pytest.fixture(params=["path", "uri"])
@@ -147,7 +147,7 @@ ACCESSES = [
 )
 def test_whatever_a_store_answers_is_a_store_error(monkeypatch, access, error):
     store = broken(error)
-    monkeypatch.setattr(storage, "_locate_uri", lambda _: storage.Location(store, "bucket/r"))
+    monkeypatch.setattr(location, "_locate_uri", lambda _: storage.Location(store, "bucket/r"))
     with pytest.raises(storage.StoreError) as found:
         access("s3://bucket/r")
     assert "cannot" in str(found.value)
@@ -168,7 +168,7 @@ def test_requests_to_object_stores_have_an_end():
     store, path = storage.locate(uri)
     _, (options,) = store.__reduce__()
     assert path == "bucket/x"
-    assert {name: options[name] for name in storage.LIMITS} == storage.LIMITS
+    assert {name: options[name] for name in location.LIMITS} == location.LIMITS
     assert (options["region"], options["scheme"]) == ("eu-north-1", "http")
     assert (options["endpoint_override"], options["access_key"]) == ("localhost:9", "key")
 
@@ -183,7 +183,7 @@ def test_requests_to_object_stores_have_an_end():
     ],
 )
 def test_google_s_client_gives_up_soon_unless_told_otherwise(uri, expected):
-    assert storage._retrying_briefly(uri) == expected
+    assert location._retrying_briefly(uri) == expected
     assert storage.locate("gs://anonymous@b/x").path == "b/x"
 
 

@@ -87,8 +87,8 @@ TURNED = {"test_rotation": 30.0, "test_translation": 3.0}
         (
             {"attack": "spatial-pgd", **TURNED},
             "PGD at the worst rotations (40 steps, 1 random start, around the worst whole degree "
-            "in [-x, x] degrees, x = 30, around 10 draws of such rotations and of shifts in [-t, t] "
-            "pixels, t = 3)",
+            "in [-x, x] degrees, x = 30, around 10 draws of such rotations and of shifts in "
+            "[-t, t] pixels, t = 3)",
         ),
         ({"attack": "equivariance"}, "class unchanged by a rotation"),
         ({"attack": "diagnostics"}, "all checks (of PGD with 40 steps, 1 random start)"),
