@@ -33,7 +33,7 @@ Verdict = Literal[
     "described",
     "not measured",
 ]
-COLUMNS = ["trial", *FIELDS, "n", "n_correct", "correct", "distances", "flags"]
+COLUMNS = ["trial", *FIELDS, "n", "n_correct", "correct", "distances", "flags", "cautions"]
 
 
 class Outcome(NamedTuple):

@@ -41,6 +41,8 @@ class Wanted(NamedTuple):
 
 EVERYTHING, NOTHING = Wanted(), Wanted(pl.lit(False))
 KEY = list(KEYS["evaluations"])
+NOTICED = ("no_gradient", "square_only")
+"""What decides whether failed checks speak against a row of `strong`."""
 
 
 class Loaded(NamedTuple):
@@ -48,7 +50,8 @@ class Loaded(NamedTuple):
 
     rows: pl.DataFrame
     """The rows that were asked for, each (trial, probe) once; `n_correct` fits `n` and `correct`;
-    `flags` say what the trial fails (`analysis.rows.flags`)."""
+    `flags` are the failed checks that speak against a row, `cautions` those that would against
+    another attack (`analysis.rows.flags.against_rows`)."""
     problems: list[str]
     grids: list[str]
     """Names of the grids that were launched."""
@@ -81,7 +84,7 @@ def load(*locations: Place) -> pl.DataFrame:
     their fields.
 
     Columns and types are those of `rotgrid.results`, also if there is no row or no such folder;
-    and `flags`, see `Loaded`. Ask `problems` what was left out.
+    and `flags` and `cautions`, see `Loaded`. Ask `problems` what was left out.
 
     Raises:
         OSError: a location or a file there cannot be reached; a damaged file is left out.
@@ -136,10 +139,8 @@ def gather(*locations: Place, wanted: Wanted = EVERYTHING) -> Loaded:
     failed = flags.failed(found.transferred, tables["diagnostics"], tables["training"])
     networks = flags.flagged(networks, failed, tables["diagnostics"])
     lines += missing.not_believed(networks)
-    of_trials = networks.select("trial", "flags")
-    named = found.rows.select("trial").join(of_trials, on="trial", maintain_order="left")
     return Loaded(
-        found.rows.with_columns(named["flags"]),
+        found.rows.hstack(flags.against_rows(found.rows, failed, tables["diagnostics"])),
         list(dict.fromkeys(lines)),
         list(dict.fromkeys(PurePosixPath(name).stem for _, name in grids)),
         tables["diagnostics"],
@@ -188,7 +189,7 @@ def _evaluations(stored: pl.LazyFrame, wanted: Wanted) -> _Evaluations:
 def _chosen(stored: pl.LazyFrame, wanted: Wanted) -> pl.DataFrame:
     """The rows that are wanted, as they are stored."""
     every = scan.schema("evaluations")
-    asked = {*IDENTITY, *(wanted.columns or every)}
+    asked = {*IDENTITY, *NOTICED, *(wanted.columns or every)}
     columns = [
         pl.when(wanted.only[name]).then(_copied(name, dtype)).alias(name)
         if name in wanted.only

@@ -6,6 +6,7 @@ from typing import Literal, Union, get_args, get_origin
 
 import polars as pl
 
+from analysis.rows.flags import attacks_not_believed
 from analysis.rows.overview import Overview, of_probe, of_trial
 from analysis.rows.scan import Place
 from rotgrid import grid
@@ -83,8 +84,8 @@ def not_believed(networks: pl.DataFrame) -> Iterator[str]:
     failing = networks.filter(pl.col("flags") != "")
     for row in failing.head(NAMED_AT_MOST).iter_rows(named=True):
         yield (
-            f"{_network(row)}, trial {row['trial']}: accuracy under attack not to be believed: "
-            f"fails {row['flags']}"
+            f"{_network(row)}, trial {row['trial']}: not to be believed: accuracy under "
+            f"{attacks_not_believed(row['flags'].split(', '))}"
         )
     if (more := failing.height - NAMED_AT_MOST) > 0:
         yield f"{more} more networks fail checks"

@@ -10,6 +10,7 @@ import pytest
 
 import analysis
 from analysis.claims import evidence, records, verdicts
+from analysis.rows import flags
 from rotgrid.spec import Probe, Trial
 from rotgrid.spec.vocabulary import VARIANTS
 
@@ -291,7 +292,35 @@ def test_flagged_networks_decide_nothing():
     rows = rows.with_columns(flags=pl.when(masked).then(pl.lit("repeat")).otherwise("flags"))
     found = verdict("C6a", rows)
     assert (found.verdict, found.seeds) == (HOLDS, 4)
-    assert "5 flagged networks left out" in found.scope
+    assert found.scope.endswith("left out: 5 networks that fail repeat")
+
+
+def test_a_check_that_finds_pgd_too_weak_costs_the_verdict_under_pgd_alone():
+    cells = [
+        cell
+        for attack in ("pgd", "fmn-pgd", "strong")
+        for cell in attacked(TABLE1, RANGES, crossing(0.1), attack)
+    ]
+    rows = planted(cells).drop("flags", "cautions")
+    failing = pl.DataFrame(
+        [(trial, "twice-the-restarts", 0.025, 0.01) for trial in rows["trial"].unique()],
+        schema=flags.FAILED,
+        orient="row",
+    )
+    rows = rows.hstack(flags.against_rows(rows, failing, failing))
+    (claim,) = [one for one in verdicts.CLAIMS if one.id == "C10a"]
+    found = {one.tier: one.verdict for one in verdicts.judge(rows, [claim])}
+    assert found == {"fmn-pgd": HOLDS, "strong": HOLDS}
+    masked = failing.with_columns(check=pl.lit("square-not-gradients"))
+    bare = rows.drop("flags", "cautions")
+    noticed = bare.with_columns(square_only=pl.when(attack="strong").then(2))
+    alone = bare.hstack(flags.against_rows(bare, masked, masked))
+    kept = bare.hstack(flags.against_rows(noticed, masked, masked))
+    assert verdicts.judge(alone, [claim])[0].verdict == UNKNOWN
+    (only,) = verdicts.judge(kept, [claim])
+    assert (only.tier, only.verdict) == ("strong", HOLDS)
+    words = "kept with caution, after all of Square's budget: 50 networks that fail square"
+    assert words in only.scope
 
 
 def test_rows_without_bits_decide_nothing():
