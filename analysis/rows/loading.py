@@ -168,8 +168,9 @@ def _evaluations(stored: pl.LazyFrame, wanted: Wanted) -> _Evaluations:
     Raises:
         ChangedError: files were replaced meanwhile.
     """
-    every, rows = facts(stored), _chosen(stored, wanted)
-    once = _once(every)
+    every = facts(stored)
+    once = _once(every)  # needs much memory for a moment, so before there are rows
+    rows = _chosen(stored, wanted)
     whole = summarised(stored, once, rows)
     current = _under_one_key(once, whole)
     wrong = current.filter(~pl.col("fits"))
