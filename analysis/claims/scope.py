@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from analysis.claims.evidence import Evidence
+from analysis.claims.evidence import Evidence, Part
 from analysis.rows import phrases
 from analysis.rows.selection import FIRST
 from analysis.stats import seeds
@@ -11,10 +11,15 @@ FEW_IMAGES = 1_000
 """Fewer are named beside a verdict."""
 
 
-def scope(found: Evidence) -> str:
-    """How far a verdict reaches: seeds, data, unit of eps, and what was left out, in words."""
+def scope(found: Evidence, deciding: Part) -> str:
+    """How far a verdict reaches: the seeds of the part that decides, and of others if theirs are
+    other numbers, data, unit of eps, and what was left out, in words."""
     rows = found.rows
-    words = [seeds.scope([part.seeds for part in found.parts]), _setting(rows)]
+    others = pl.Series([part.seeds for part in found.parts if part.seeds != deciding.seeds])
+    words = [seeds.scope(deciding.seeds)]
+    if len(others):
+        words.append(f"other comparisons: {phrases.plural(others, 'seed')}")
+    words.append(_setting(rows))
     if "mnist5k" in set(rows["data"]):
         words.append("quickstart data: no verdict on MNIST")
     if (few := min(part.n for part in found.parts)) < FEW_IMAGES:

@@ -280,7 +280,44 @@ def test_a_missing_seed_leaves_those_in_common():
     lost = (pl.col("model") == "gcnn") & (pl.col("seed") == 2) & (pl.col("train_rotation") == 0)
     found = verdict("C6a", rows.filter(~lost))
     assert found.verdict == HOLDS
-    assert found.scope.startswith("4 to 5 seeds")
+    assert {found.seeds, *re.findall(r"\d(?= seeds)", found.scope)} > {"4", "5"}
+
+
+def test_scope_names_the_seeds_of_the_part_that_decides():
+    rows = planted(attacked(TABLE1, RANGES, crossing(-0.1)))
+    rows = rows.filter((pl.col("train_rotation") > 40) | (pl.col("seed") == 0))
+    refuted = verdict("C6a", rows)
+    assert (refuted.verdict, refuted.seeds) == (FAILS, 5)
+    assert refuted.scope.startswith("5 seeds; other comparisons: 1 seed; ")
+    rows = planted(attacked(TABLE1, RANGES, crossing(0.1)))
+    rows = rows.filter((pl.col("train_rotation") > 40) | (pl.col("seed") == 0))
+    described = verdict("C6a", rows)
+    assert (described.verdict, described.seeds) == (DESCRIBED, 1)
+    assert described.scope.startswith("one seed: these networks only")
+
+
+@pytest.mark.parametrize("name", ["C6a", "B4"])
+def test_networks_with_other_numbers_of_images_are_mixed(name):
+    cells = attacked(TABLE1, RANGES, crossing(0.1), eps=0.3 if name == "C6a" else 0.1)
+    if name == "B4":
+        cells = [(t, p | {"attack": "pgd"}, a) for t, p, a in cells]
+        cells += [(t, {"test_rotation": p["test_rotation"]}, 0.9) for t, p, _ in cells]
+    rows = planted(cells)
+    fewer = planted([(t, p | {"n_images": 500}, a) for t, p, a in cells])
+    first = pl.col("seed") == 0 if name == "C6a" else pl.col("model") == "gcnn"
+    rows = pl.concat([rows.filter(~first), fewer.filter(first)])
+    found = verdict(name, rows)
+    assert found.verdict == UNKNOWN
+    assert "different numbers of images" in found.words
+
+
+def test_an_error_of_a_claim_is_not_taken_for_a_lack_of_rows():
+    def broken(rows):
+        raise ValueError("of its own")
+
+    (claim,) = [one for one in verdicts.CLAIMS if one.id == "C1"]
+    with pytest.raises(ValueError, match="of its own"):
+        verdicts.judge(planted(rotations({})), [claim._replace(measure=broken)])
 
 
 def test_flagged_networks_decide_nothing():
