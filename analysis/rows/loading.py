@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import polars as pl
@@ -20,7 +19,7 @@ from analysis.rows.overview import (
     without,
 )
 from analysis.rows.scan import PROBE, ROW, TRIAL, Place
-from rotgrid.results import storage
+from rotgrid.results import inventory
 from rotgrid.results.columns import KEYS, TableName
 
 
@@ -54,7 +53,7 @@ class Loaded(NamedTuple):
     another attack (`analysis.rows.flags.against_rows`)."""
     problems: list[str]
     grids: list[str]
-    """Names of the grids that were launched."""
+    """Names of the grids that were launched and can be read."""
     diagnostics: pl.DataFrame
     """A row per (trial, probe, check) of the networks."""
     failed: pl.DataFrame
@@ -132,17 +131,20 @@ def gather(*locations: Place, wanted: Wanted = EVERYTHING) -> Loaded:
         lines += skipped
     lines += [*found.problems, *missing.unknown_words(found.overview)]
     lines += [line for place in places for line in missing.failed(place)]
-    grids = [(place, name) for place in places for name in storage.names(place, "grids", ".yaml")]
-    begun = set(networks["trial"])
-    for place, name in grids:
-        lines += missing.unanswered(place, name, begun, found.measured)
+    grids, begun = [], set(networks["trial"])
+    for place in places:
+        plans, unreadable = inventory.launched(place)
+        lines += [missing.unreadable_grid(place, problem) for problem in unreadable]
+        for name, plan in plans.items():
+            lines += missing.unanswered(place, name, plan, begun, found.measured)
+        grids += plans
     failed = flags.failed(found.transferred, tables["diagnostics"], tables["training"])
     networks = flags.flagged(networks, failed, tables["diagnostics"])
     lines += missing.not_believed(networks)
     return Loaded(
         found.rows.hstack(flags.against_rows(found.rows, failed, tables["diagnostics"])),
         list(dict.fromkeys(lines)),
-        list(dict.fromkeys(PurePosixPath(name).stem for _, name in grids)),
+        list(dict.fromkeys(grids)),
         tables["diagnostics"],
         failed,
         found.overview._replace(networks=networks),

@@ -130,7 +130,14 @@ def test_a_grid_that_cannot_be_read_is_a_problem(tmp_path):
     store(tmp_path, rows_of())
     storage.put(tmp_path, "grids/quick.yaml", b"blocks: [{model: gcn}]")
     (line,) = analysis.problems(tmp_path)
-    assert "unreadable grid" in line
+    assert "unreadable grid, so what is missing is unknown: grids/quick.yaml:1:18: " in line
+
+
+def test_a_grid_that_is_no_text_is_a_problem_with_its_name(tmp_path):
+    store(tmp_path, rows_of())
+    storage.put(tmp_path, "grids/quick.yaml", b"\xff")
+    (line,) = analysis.problems(tmp_path)
+    assert "unreadable grid, so what is missing is unknown: grids/quick.yaml: 'utf-8'" in line
 
 
 def test_failed_trials_are_reported_also_when_their_report_is_damaged(tmp_path):
