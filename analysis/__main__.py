@@ -102,7 +102,8 @@ def written(locations: Sequence[str], out: str, verbose: bool) -> tuple[str, lis
         bundle = pool.submit(vl_convert.javascript_bundle)  # type: ignore[call-arg]
         drawn, missing, failed = drawings(loaded, pool)
         printed = pictures.printed(pool, [figure.svg for figure in drawn.values()])
-        outcomes = verdicts.judge(loaded.rows.filter(reads.READS))
+        asked = loaded.rows.lazy().filter(reads.READS).select(verdicts.COLUMNS)
+        outcomes = verdicts.judge(asked.collect())
         for line in loaded.problems:
             print(line, file=sys.stderr)
         worst_case = worst_turns(loaded)

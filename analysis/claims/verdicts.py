@@ -9,16 +9,16 @@ every verdict counts all sentences that its family declares, measured or not.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import polars as pl
 
 from analysis.claims import beyond, pixels, rotations, settings, widening
-from analysis.claims.evidence import Claim, Evidence
+from analysis.claims.evidence import Claim, Evidence, Part
 from analysis.claims.scope import scope
 from analysis.rows.scan import FIELDS
-from analysis.rows.selection import NotMeasured
+from analysis.rows.selection import MixedRowsError, NotMeasured
 from analysis.stats.multiple_testing import holm
 from analysis.stats.seeds import FEWEST
 
@@ -33,7 +33,8 @@ Verdict = Literal[
     "described",
     "not measured",
 ]
-COLUMNS = ["trial", *FIELDS, "n", "n_correct", "correct", "distances", "flags"]
+REFUTED = ("does not hold", "mixed")
+COLUMNS = ["trial", *FIELDS, "n", "n_correct", "correct", "distances", "flags", "cautions"]
 
 
 class Outcome(NamedTuple):
@@ -91,15 +92,8 @@ def judge(rows: pl.DataFrame, claims: Sequence[Claim] = CLAIMS) -> list[Outcome]
     needs, such as the outcomes of single images, count for the others only."""
     trained = by_recipe(rows.select(COLUMNS).filter(pl.col("test_translation") == 0), claims)
     found = [list(measured(claim, trained[_rows_of(claim)])) for claim in claims]
-    families: dict[tuple[str, ...], list[Measured]] = defaultdict(list)
-    for one in (each for of in found for each in of if isinstance(each, Measured)):
-        families[one.family].append(one)
-    outcomes = {}
-    for key, family in families.items():
-        tests = declared(claims, key)
-        adjusted = holm([two_sided(one.evidence) for one in family], tests)
-        for one, p in zip(family, adjusted, strict=True):
-            outcomes[id(one)] = outcome(one, p, tests)
+    known = [each for of in found for each in of if isinstance(each, Measured)]
+    outcomes = {id(one): outcome(one, p, tests) for one, p, tests in adjusted(known, claims)}
     return [
         outcomes[id(each)] if isinstance(each, Measured) else unknown(claim, each)
         for claim, of in zip(claims, found, strict=True)
@@ -137,13 +131,26 @@ def measured(claim: Claim, trained: Mapping[str, pl.DataFrame]) -> Iterator[Meas
                 family = claim.family, recipe, strength, way
                 try:
                     evidence = claim.measure(part)
-                except (NotMeasured, ValueError) as error:  # ValueError: mixed rows
+                except (NotMeasured, MixedRowsError) as error:
                     reasons.append(str(error))
                 else:
                     none = False
                     yield Measured(claim, recipe, tier, family, evidence)
     if none:
         yield reasons[0] if reasons else needs(claim)
+
+
+def adjusted(
+    found: Iterable[Measured], claims: Sequence[Claim]
+) -> Iterator[tuple[Measured, float, int]]:
+    """Each with its p-value, adjusted within its family, and how many sentences that declares."""
+    families: dict[tuple[str, ...], list[Measured]] = defaultdict(list)
+    for one in found:
+        families[one.family].append(one)
+    for key, family in families.items():
+        tests = declared(claims, key)
+        values = holm([two_sided(one.evidence) for one in family], tests)
+        yield from ((one, p, tests) for one, p in zip(family, values, strict=True))
 
 
 def needs(claim: Claim) -> str:
@@ -183,13 +190,12 @@ def outcome(one: Measured, p: float, tests: int) -> Outcome:
     """The verdict and its words."""
     found = one.evidence
     verdict = verdict_of(found, p, tests)
-    refuted = verdict in ("does not hold", "mixed")
-    part = found.counterexample() if refuted else found.weakest()
+    part = deciding(found, verdict)
     return Outcome(
         *one.claim[:2],
         one.claim.sentence,
         verdict,
-        words(found, verdict),
+        words(found, verdict, part),
         one.claim.refuted_by,
         estimate=part.estimate,
         lower=part.lower,
@@ -197,12 +203,20 @@ def outcome(one: Measured, p: float, tests: int) -> Outcome:
         p=None if verdict in ("described", "at the floor") else p,
         n=part.n,
         seeds=part.seeds,
-        scope=scope(found),
+        scope=scope(found, part),
         recipe=one.recipe,
         tier=one.tier,
         agree=found.agree(),
         comparisons=len(found.parts),
     )
+
+
+def deciding(found: Evidence, verdict: Verdict) -> Part:
+    """The part on which the verdict rests; of parts that have too few seeds the weakest."""
+    if verdict in REFUTED:
+        return found.counterexample()
+    few = [part for part in found.parts if part.seeds < FEWEST]
+    return found._replace(parts=few if verdict == "described" else found.parts).weakest()
 
 
 def unknown(claim: Claim, reason: str) -> Outcome:
@@ -211,12 +225,11 @@ def unknown(claim: Claim, reason: str) -> Outcome:
     return Outcome(*head, "not measured", f"{reason}.", claim.refuted_by)
 
 
-def words(found: Evidence, verdict: Verdict) -> str:
-    """The numbers in a sentence; intervals are of 95% for each number on its own."""
+def words(found: Evidence, verdict: Verdict, shown: Part) -> str:
+    """The numbers in a sentence, with the part that decides; intervals are of 95% for each number
+    on its own."""
     count = len(found.parts)
-    role, shown = "weakest: ", found.weakest()
-    if verdict in ("does not hold", "mixed"):
-        role, shown = "strongest against: ", found.counterexample()
+    role = "strongest against: " if verdict in REFUTED else "weakest: "
     lines = [f"{found.agree()} of {count} comparisons agree", f"{role}{shown}"]
     if count == 1:
         lines = [str(shown)]

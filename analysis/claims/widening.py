@@ -18,7 +18,7 @@ from analysis.claims.contrasts import (
 )
 from analysis.claims.evidence import BEYOND, FLOOR, Claim, Evidence, Wanted, cell, evidence, part
 from analysis.rows.conditions import SMALLER_EPS, TABLE1
-from analysis.rows.selection import NotMeasured, of_variants, where
+from analysis.rows.selection import MixedRowsError, NotMeasured, of_variants, where
 from analysis.rows.vocabulary import label
 from analysis.stats import paired
 from analysis.stats.paired import Bits
@@ -80,13 +80,19 @@ def widening_where_both_are_right(rows: pl.DataFrame) -> Evidence:
 
 def where_both_are_right(rows: pl.DataFrame) -> Bits:
     """GCNN less StdCNN under attack, per image, over the images both get right without: a ratio,
-    as values whose mean is that ratio and whose variance is its (linearised, Cochran 1977)."""
+    as values whose mean is that ratio and whose variance is its (linearised, Cochran 1977).
+
+    Raises:
+        MixedRowsError: they were tested on different numbers of images.
+    """
     unattacked = pl.col("attack") == "none"
     clean, attacked = (
         [paired.bits(cell(rows.filter(under), model=model)) for model in ("gcnn", "stdcnn")]
         for under in (unattacked, ~unattacked)
     )
     common = set.intersection(*(set(of) for of in [*clean, *attacked]))
+    if len({of[seed].size for of in [*clean, *attacked] for seed in common}) > 1:
+        raise MixedRowsError("networks were tested on different numbers of images")
     found = {}
     for seed in sorted(common):
         both = clean[0][seed] * clean[1][seed]

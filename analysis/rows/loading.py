@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import polars as pl
@@ -20,7 +19,7 @@ from analysis.rows.overview import (
     without,
 )
 from analysis.rows.scan import PROBE, ROW, TRIAL, Place
-from rotgrid.results import storage
+from rotgrid.results import inventory
 from rotgrid.results.columns import KEYS, TableName
 
 
@@ -41,6 +40,8 @@ class Wanted(NamedTuple):
 
 EVERYTHING, NOTHING = Wanted(), Wanted(pl.lit(False))
 KEY = list(KEYS["evaluations"])
+NOTICED = ("no_gradient", "square_only")
+"""What decides whether failed checks speak against a row of `strong`."""
 
 
 class Loaded(NamedTuple):
@@ -48,10 +49,11 @@ class Loaded(NamedTuple):
 
     rows: pl.DataFrame
     """The rows that were asked for, each (trial, probe) once; `n_correct` fits `n` and `correct`;
-    `flags` say what the trial fails (`analysis.rows.flags`)."""
+    `flags` are the failed checks that speak against a row, `cautions` those that would against
+    another attack (`analysis.rows.flags.against_rows`)."""
     problems: list[str]
     grids: list[str]
-    """Names of the grids that were launched."""
+    """Names of the grids that were launched and can be read."""
     diagnostics: pl.DataFrame
     """A row per (trial, probe, check) of the networks."""
     failed: pl.DataFrame
@@ -81,7 +83,7 @@ def load(*locations: Place) -> pl.DataFrame:
     their fields.
 
     Columns and types are those of `rotgrid.results`, also if there is no row or no such folder;
-    and `flags`, see `Loaded`. Ask `problems` what was left out.
+    and `flags` and `cautions`, see `Loaded`. Ask `problems` what was left out.
 
     Raises:
         OSError: a location or a file there cannot be reached; a damaged file is left out.
@@ -129,19 +131,20 @@ def gather(*locations: Place, wanted: Wanted = EVERYTHING) -> Loaded:
         lines += skipped
     lines += [*found.problems, *missing.unknown_words(found.overview)]
     lines += [line for place in places for line in missing.failed(place)]
-    grids = [(place, name) for place in places for name in storage.names(place, "grids", ".yaml")]
-    begun = set(networks["trial"])
-    for place, name in grids:
-        lines += missing.unanswered(place, name, begun, found.measured)
+    grids, begun = [], set(networks["trial"])
+    for place in places:
+        plans, unreadable = inventory.launched(place)
+        lines += [missing.unreadable_grid(place, problem) for problem in unreadable]
+        for name, plan in plans.items():
+            lines += missing.unanswered(place, name, plan, begun, found.measured)
+        grids += plans
     failed = flags.failed(found.transferred, tables["diagnostics"], tables["training"])
     networks = flags.flagged(networks, failed, tables["diagnostics"])
     lines += missing.not_believed(networks)
-    of_trials = networks.select("trial", "flags")
-    named = found.rows.select("trial").join(of_trials, on="trial", maintain_order="left")
     return Loaded(
-        found.rows.with_columns(named["flags"]),
+        found.rows.hstack(flags.against_rows(found.rows, failed, tables["diagnostics"])),
         list(dict.fromkeys(lines)),
-        list(dict.fromkeys(PurePosixPath(name).stem for _, name in grids)),
+        list(dict.fromkeys(grids)),
         tables["diagnostics"],
         failed,
         found.overview._replace(networks=networks),
@@ -167,8 +170,9 @@ def _evaluations(stored: pl.LazyFrame, wanted: Wanted) -> _Evaluations:
     Raises:
         ChangedError: files were replaced meanwhile.
     """
-    every, rows = facts(stored), _chosen(stored, wanted)
-    once = _once(every)
+    every = facts(stored)
+    once = _once(every)  # needs much memory for a moment, so before there are rows
+    rows = _chosen(stored, wanted)
     whole = summarised(stored, once, rows)
     current = _under_one_key(once, whole)
     wrong = current.filter(~pl.col("fits"))
@@ -188,7 +192,7 @@ def _evaluations(stored: pl.LazyFrame, wanted: Wanted) -> _Evaluations:
 def _chosen(stored: pl.LazyFrame, wanted: Wanted) -> pl.DataFrame:
     """The rows that are wanted, as they are stored."""
     every = scan.schema("evaluations")
-    asked = {*IDENTITY, *(wanted.columns or every)}
+    asked = {*IDENTITY, *NOTICED, *(wanted.columns or every)}
     columns = [
         pl.when(wanted.only[name]).then(_copied(name, dtype)).alias(name)
         if name in wanted.only

@@ -6,9 +6,10 @@ from typing import Literal, Union, get_args, get_origin
 
 import polars as pl
 
+from analysis.rows.flags import attacks_not_believed
 from analysis.rows.overview import Overview, of_probe, of_trial
 from analysis.rows.scan import Place
-from rotgrid import grid
+from rotgrid.grid import Plan, distinct_probes
 from rotgrid.results import failures, storage
 from rotgrid.spec import Probe, Trial
 
@@ -83,8 +84,8 @@ def not_believed(networks: pl.DataFrame) -> Iterator[str]:
     failing = networks.filter(pl.col("flags") != "")
     for row in failing.head(NAMED_AT_MOST).iter_rows(named=True):
         yield (
-            f"{_network(row)}, trial {row['trial']}: accuracy under attack not to be believed: "
-            f"fails {row['flags']}"
+            f"{_network(row)}, trial {row['trial']}: not to be believed: accuracy under "
+            f"{attacks_not_believed(row['flags'].split(', '))}"
         )
     if (more := failing.height - NAMED_AT_MOST) > 0:
         yield f"{more} more networks fail checks"
@@ -98,20 +99,20 @@ def failed(place: Place) -> Iterator[str]:
         yield f"{os.fspath(place)}: {who} failed (trial {key}): {reason}"
 
 
+def unreadable_grid(place: Place, problem: str) -> str:
+    """That a grid which was launched is not known, by what is wrong with its file."""
+    reason = problem.splitlines()[0]
+    return f"{os.fspath(place)}: unreadable grid, so what is missing is unknown: {reason}"
+
+
 def unanswered(
-    place: Place, name: str, begun: Collection[str], measured: pl.Series
+    place: Place, name: str, plan: Plan, begun: Collection[str], measured: pl.Series
 ) -> Iterator[str]:
-    """What the launched grid plans but no row answers. `begun` are the trials that have rows,
-    `measured` has the number of each (trial, probe) that has one."""
-    where = f"{os.fspath(place)}: {name}"
-    try:
-        plan = grid.parse((storage.get(place, name) or b"").decode(), name)
-    except ValueError as error:  # GridError and bytes that are no text
-        reason = str(error).splitlines()[0]
-        yield f"{where}: unreadable grid, so what is missing is unknown: {reason}"
-        return
+    """What the plan of a launched grid asks but no row answers. `begun` are the trials that have
+    rows, `measured` has the number of each (trial, probe) that has one."""
+    where = f"{os.fspath(place)}: grids/{name}.yaml"
     trials = {trial.key(): trial for trial in plan.trials}
-    keys = {probe: probe.key() for probe in grid.distinct_probes(plan)}
+    keys = {probe: probe.key() for probe in distinct_probes(plan)}
     pairs = [(key, keys[probe]) for key, t in trials.items() for probe in plan.trials[t]]
     planned = pl.DataFrame(pairs, schema={"trial": pl.String, "probe": pl.String}, orient="row")
     lacking = planned.filter(~(of_trial() ^ of_probe()).is_in(measured.implode()))

@@ -59,6 +59,10 @@ class NotMeasured(LookupError):
     """The rows that a figure needs do not exist (yet); the message says which."""
 
 
+class MixedRowsError(ValueError):
+    """Rows that should differ in the seed alone differ in more; the message says in what."""
+
+
 class CannotShow(ValueError):
     """A figure cannot show so many rows, or such values; the message says which."""
 

@@ -18,7 +18,7 @@ def accuracy(rows: pl.DataFrame, by: Sequence[str] = CONDITIONS, **only: object)
     `accuracy(rows, ["model"], attack="pgd", eps=0.1, model=["gcnn", "stdcnn"])`.
 
     Raises:
-        ValueError: a condition has two rows of one seed, so that unlike things would be mixed.
+        MixedRowsError: a condition has two rows of one seed, so that unlike things would be mixed.
     """
     chosen = [
         pl.col(name).is_in(value) if isinstance(value, list | tuple) else pl.col(name) == value

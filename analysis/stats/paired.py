@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
+from analysis.rows.selection import MixedRowsError
 from analysis.stats import seeds
 from analysis.stats.seeds import Estimate
 
@@ -16,11 +17,11 @@ def bits(rows: pl.DataFrame) -> Bits:
     """Which images the network of each seed got right; rows without bits are left out.
 
     Raises:
-        ValueError: there are two rows of one seed, so that unlike things would be mixed.
+        MixedRowsError: there are two rows of one seed, so that unlike things would be mixed.
     """
     known = rows.drop_nulls("correct")
     if known["seed"].is_duplicated().any():
-        raise ValueError("rows differ in more than the seed")
+        raise MixedRowsError("rows differ in more than the seed")
     return {
         seed: np.unpackbits(np.frombuffer(correct, dtype=np.uint8), count=n).astype(float)
         for seed, n, correct in known.select("seed", "n", "correct").iter_rows()
@@ -36,6 +37,7 @@ def contrast(terms: Sequence[tuple[float, Bits, str]]) -> Estimate:
 
     Raises:
         NotMeasured: no seed is common to all terms.
+        MixedRowsError: the seeds of a term have different numbers of images.
     """
     tables, arms = seeds.tables(terms)
     values = np.concatenate([each for _, of, _ in terms for each in of.values()])

@@ -6,13 +6,13 @@ from each. With fewer than three seeds nothing can be said about other trainings
 then holds for these networks, and its error is that of the images alone.
 """
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from analysis.rows.selection import NotMeasured
+from analysis.rows.selection import MixedRowsError, NotMeasured
 from analysis.stats.intervals import Values, cdf, quantile, score
 
 FEWEST = 3
@@ -138,15 +138,13 @@ def _of_both(table: np.ndarray) -> float:
     return float((rest**2).sum()) / ((seeds - 1) * max(n - 1, 1) * seeds * n)
 
 
-def scope(seeds: Collection[int]) -> str:
-    """How far what was found with these numbers of seeds reaches, in words."""
-    fewest, most = min(seeds), max(seeds)
-    if fewest >= FEWEST:
-        span = f"{fewest}" if fewest == most else f"{fewest} to {most}"
-        return f"{span} seeds"
-    if fewest == 1:
+def scope(seeds: int) -> str:
+    """How far what was found with so many seeds reaches, in words."""
+    if seeds >= FEWEST:
+        return f"{seeds} seeds"
+    if seeds == 1:
         return "one seed: these networks only, nothing is known of the spread over seeds"
-    return f"{fewest} seeds: these networks only, their range is all that is known of the spread"
+    return f"{seeds} seeds: these networks only, their range is all that is known of the spread"
 
 
 def tables(
@@ -157,10 +155,13 @@ def tables(
 
     Raises:
         NotMeasured: no seed is common to all terms.
+        MixedRowsError: the seeds of a term have different numbers of images.
     """
     common = sorted(set.intersection(*(set(values) for _, values, _ in terms)))
     if not common:
         raise NotMeasured("needs a seed that all have")
+    if any(len({of[seed].size for seed in common}) > 1 for _, of, _ in terms):
+        raise MixedRowsError("seeds were tested on different numbers of images")
     weighted = [weight * np.stack([of[seed] for seed in common]) for weight, of, _ in terms]
     keys = [(arm, table.shape[1]) for (*_, arm), table in zip(terms, weighted, strict=True)]
     return _summed(weighted, keys), [arm for arm, _ in dict.fromkeys(keys)]

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import polars as pl
 
+from analysis.rows.selection import MixedRowsError
 from analysis.stats import seeds
 from analysis.stats.intervals import quantile, score
 
@@ -58,11 +59,11 @@ def summary(rows: pl.DataFrame, conditions: Sequence[str]) -> pl.DataFrame:
     network, whatever the number of seeds.
 
     Raises:
-        ValueError: a condition has two rows of one seed, so that unlike things would be mixed.
+        MixedRowsError: a condition has two rows of one seed, so that unlike things would be mixed.
     """
     cells = rows.group_by([*conditions, "seed"], maintain_order=True)
     if (cells.len()["len"] > 1).any():
-        raise ValueError(f"rows differ in more than seed and {', '.join(conditions)}")
+        raise MixedRowsError(f"rows differ in more than seed and {', '.join(conditions)}")
     share = pl.col("n_correct") / pl.col("n")
     known = pl.col("correct") if "correct" in rows.columns else pl.lit(None, pl.Binary)
     alike = (pl.col("n").n_unique() == 1) & known.is_not_null().all()

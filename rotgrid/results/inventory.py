@@ -98,14 +98,18 @@ def seconds_spent(epochs: pa.Table, rows: pa.Table) -> dict[tuple[str, bool], Sp
 
 
 def launched(root: Root) -> tuple[dict[str, Plan], list[str]]:
-    """The plans of the stored grids by the names of their files, and what is wrong with others."""
-    plans, problems = {}, []
+    """The plans of the stored grids by the names of their files, and what is wrong with others,
+    each with the name of its file."""
+    plans: dict[str, Plan] = {}
+    problems: list[str] = []
     for name in storage.names(root, "grids", ".yaml"):
         try:
             text = (storage.get(root, name) or b"").decode()
             plans[PurePosixPath(name).stem] = parse(text, name)
-        except (GridError, UnicodeDecodeError) as error:
+        except GridError as error:
             problems.append(str(error))
+        except UnicodeDecodeError as error:
+            problems.append(f"{name}: {error}")
     return plans, problems
 
 

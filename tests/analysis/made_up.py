@@ -150,8 +150,10 @@ def chart(name: str, rows: pl.DataFrame, **tables: pl.DataFrame) -> alt.ConcatCh
 
 def frame(rows: list[dict]) -> pl.DataFrame:
     """Rows as `analysis.load` gives them; without `flags` they were never checked."""
-    flags = pl.Series("flags", [r.get("flags") for r in rows], pl.String)
-    return table_of("evaluations", rows).with_columns(flags)
+    checks = [
+        pl.Series(name, [r.get(name) for r in rows], pl.String) for name in ("flags", "cautions")
+    ]
+    return table_of("evaluations", rows).with_columns(checks)
 
 
 def checks(trial: Trial, **values: float) -> list[dict]:

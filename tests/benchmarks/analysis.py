@@ -109,7 +109,8 @@ of = [*network, "test_rotation", "attack", "eps"]
 cells = summary(drawn.select(*of, "seed", "n", "n_correct", "flags").collect(), of)
 table = worst.worst_case(loaded.rows.filter(worst.READS)).rows
 made = methods.provenance(loaded.overview)
-judged = verdicts.judge(loaded.rows.filter(reads.READS))
+asked = loaded.rows.lazy().filter(reads.READS).select(verdicts.COLUMNS)
+judged = verdicts.judge(asked.collect())
 print(loaded.overview.rows, "rows,", len(cells), "cells,", len(table), "worst cases,",
       len(made), "machines,", len(judged), "claims")
 """

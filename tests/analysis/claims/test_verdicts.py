@@ -10,6 +10,7 @@ import pytest
 
 import analysis
 from analysis.claims import evidence, records, verdicts
+from analysis.rows import flags
 from rotgrid.spec import Probe, Trial
 from rotgrid.spec.models import MODELS
 
@@ -279,7 +280,44 @@ def test_a_missing_seed_leaves_those_in_common():
     lost = (pl.col("model") == "gcnn") & (pl.col("seed") == 2) & (pl.col("train_rotation") == 0)
     found = verdict("C6a", rows.filter(~lost))
     assert found.verdict == HOLDS
-    assert found.scope.startswith("4 to 5 seeds")
+    assert {found.seeds, *re.findall(r"\d(?= seeds)", found.scope)} > {"4", "5"}
+
+
+def test_scope_names_the_seeds_of_the_part_that_decides():
+    rows = planted(attacked(TABLE1, RANGES, crossing(-0.1)))
+    rows = rows.filter((pl.col("train_rotation") > 40) | (pl.col("seed") == 0))
+    refuted = verdict("C6a", rows)
+    assert (refuted.verdict, refuted.seeds) == (FAILS, 5)
+    assert refuted.scope.startswith("5 seeds; other comparisons: 1 seed; ")
+    rows = planted(attacked(TABLE1, RANGES, crossing(0.1)))
+    rows = rows.filter((pl.col("train_rotation") > 40) | (pl.col("seed") == 0))
+    described = verdict("C6a", rows)
+    assert (described.verdict, described.seeds) == (DESCRIBED, 1)
+    assert described.scope.startswith("one seed: these networks only")
+
+
+@pytest.mark.parametrize("name", ["C6a", "B4"])
+def test_networks_with_other_numbers_of_images_are_mixed(name):
+    cells = attacked(TABLE1, RANGES, crossing(0.1), eps=0.3 if name == "C6a" else 0.1)
+    if name == "B4":
+        cells = [(t, p | {"attack": "pgd"}, a) for t, p, a in cells]
+        cells += [(t, {"test_rotation": p["test_rotation"]}, 0.9) for t, p, _ in cells]
+    rows = planted(cells)
+    fewer = planted([(t, p | {"n_images": 500}, a) for t, p, a in cells])
+    first = pl.col("seed") == 0 if name == "C6a" else pl.col("model") == "gcnn"
+    rows = pl.concat([rows.filter(~first), fewer.filter(first)])
+    found = verdict(name, rows)
+    assert found.verdict == UNKNOWN
+    assert "different numbers of images" in found.words
+
+
+def test_an_error_of_a_claim_is_not_taken_for_a_lack_of_rows():
+    def broken(rows):
+        raise ValueError("of its own")
+
+    (claim,) = [one for one in verdicts.CLAIMS if one.id == "C1"]
+    with pytest.raises(ValueError, match="of its own"):
+        verdicts.judge(planted(rotations({})), [claim._replace(measure=broken)])
 
 
 def test_flagged_networks_decide_nothing():
@@ -291,7 +329,35 @@ def test_flagged_networks_decide_nothing():
     rows = rows.with_columns(flags=pl.when(masked).then(pl.lit("repeat")).otherwise("flags"))
     found = verdict("C6a", rows)
     assert (found.verdict, found.seeds) == (HOLDS, 4)
-    assert "5 flagged networks left out" in found.scope
+    assert found.scope.endswith("left out: 5 networks that fail repeat")
+
+
+def test_a_check_that_finds_pgd_too_weak_costs_the_verdict_under_pgd_alone():
+    cells = [
+        cell
+        for attack in ("pgd", "fmn-pgd", "strong")
+        for cell in attacked(TABLE1, RANGES, crossing(0.1), attack)
+    ]
+    rows = planted(cells).drop("flags", "cautions")
+    failing = pl.DataFrame(
+        [(trial, "twice-the-restarts", 0.025, 0.01) for trial in rows["trial"].unique()],
+        schema=flags.FAILED,
+        orient="row",
+    )
+    rows = rows.hstack(flags.against_rows(rows, failing, failing))
+    (claim,) = [one for one in verdicts.CLAIMS if one.id == "C10a"]
+    found = {one.tier: one.verdict for one in verdicts.judge(rows, [claim])}
+    assert found == {"fmn-pgd": HOLDS, "strong": HOLDS}
+    masked = failing.with_columns(check=pl.lit("square-not-gradients"))
+    bare = rows.drop("flags", "cautions")
+    noticed = bare.with_columns(square_only=pl.when(attack="strong").then(2))
+    alone = bare.hstack(flags.against_rows(bare, masked, masked))
+    kept = bare.hstack(flags.against_rows(noticed, masked, masked))
+    assert verdicts.judge(alone, [claim])[0].verdict == UNKNOWN
+    (only,) = verdicts.judge(kept, [claim])
+    assert (only.tier, only.verdict) == ("strong", HOLDS)
+    words = "kept with caution, after all of Square's budget: 50 networks that fail square"
+    assert words in only.scope
 
 
 def test_rows_without_bits_decide_nothing():

@@ -5,6 +5,7 @@ import pytest
 
 from analysis.rows import flags
 from rotgrid import training
+from rotgrid.evaluation import gradient_masking
 from rotgrid.spec import Probe, Trial
 
 from made_up import checks, epochs, frame, row, table_of
@@ -107,6 +108,63 @@ def test_flags_are_joined_empty_or_null():
     found = flags.flagged(rows.drop("flags"), failed, diagnostics)
     assert found["trial"].to_list() == rows["trial"].to_list()
     assert found["flags"].to_list() == ["overfitting", "", None, "margin-not-ce, repeat"]
+
+
+def rows_against(attack, *failing, **columns):
+    """`flags` and `cautions` of a row under this attack, of a network that fails these checks."""
+    rows = frame([surviving(Probe(attack=attack, eps=0.1, n_images=1_000))])
+    rows = rows.with_columns(**{name: pl.lit(value) for name, value in columns.items()})
+    failed = pl.DataFrame(
+        [(TRIAL.key(), check, 1.0, 0.1) for check in failing], schema=flags.FAILED, orient="row"
+    )
+    found = flags.against_rows(rows, failed, table_of("diagnostics", checks(TRIAL, repeat=0.0)))
+    return found.row(0)
+
+
+@pytest.mark.parametrize(
+    ("check", "attacks"),
+    [
+        ("twice-the-restarts", {"pgd"}),
+        ("margin-not-ce", {"pgd"}),
+        ("twice-the-steps", {"fmn"}),
+        ("square-not-gradients", {"fgsm", "pgd", "fmn", "fmn-pgd", "strong"}),
+        ("transfer", {"fgsm", "pgd", "fmn", "fmn-pgd", "strong"}),
+        ("of-another-version", {"fgsm", "pgd", "fmn", "fmn-pgd", "strong"}),
+        ("repeat", {"fgsm", "pgd", "fmn", "fmn-pgd", "strong", "square", "noise"}),
+    ],
+)
+def test_a_check_speaks_against_the_attack_that_is_too_weak_or_all_that_follow_gradients(
+    check, attacks
+):
+    for attack in ("fgsm", "pgd", "fmn", "fmn-pgd", "strong", "square", "noise"):
+        against = check if attack in attacks else ""
+        assert rows_against(attack, check) == (against, "")
+    assert rows_against("none", check, eps=0.0) == ("", "")
+
+
+@pytest.mark.parametrize("column", ["no_gradient", "square_only"])
+def test_strong_is_kept_with_a_caution_where_it_spent_all_of_squares_budget(column):
+    failing = "large-eps", "twice-the-restarts"
+    assert rows_against("strong", *failing, **{column: 3}) == ("", "large-eps")
+    assert rows_against("strong", *failing, **{column: 0}) == ("large-eps", "")
+    assert rows_against("pgd", *failing, **{column: 3}) == (", ".join(failing), "")
+    assert rows_against("strong", "repeat", **{column: 3}) == ("repeat", "")
+
+
+def test_rows_of_networks_that_were_never_checked_have_null():
+    nothing = pl.DataFrame(schema=flags.FAILED)
+    found = flags.against_rows(frame([surviving(PGD)]), nothing, NOTHING["diagnostics"])
+    assert found.row(0) == (None, None)
+
+
+def test_every_check_has_a_meaning():
+    assert flags.MEANINGS.keys() == {*gradient_masking.CHECKS, "transfer", "overfitting"}
+
+
+def test_what_is_not_to_be_believed_is_said_by_attack():
+    failing = ["margin-not-ce", "twice-the-restarts", "twice-the-steps"]
+    words = "PGD (margin-not-ce, twice-the-restarts) and FMN (twice-the-steps)"
+    assert flags.attacks_not_believed(failing) == words
 
 
 def test_nothing_fails_where_nothing_was_measured():

@@ -35,7 +35,7 @@ def test_load_gives_every_row_with_the_schema(tmp_path):
         ("gcnn", 0.0, 1_000),
         ("gcnn", 20.0, 1_000),
     ]
-    assert rows.columns == [c.name for c in TABLES["evaluations"]] + ["flags"]
+    assert rows.columns == [c.name for c in TABLES["evaluations"]] + ["flags", "cautions"]
     assert rows["flags"].to_list() == [None, None]
     assert analysis.problems(tmp_path) == []
 
@@ -130,7 +130,14 @@ def test_a_grid_that_cannot_be_read_is_a_problem(tmp_path):
     store(tmp_path, rows_of())
     storage.put(tmp_path, "grids/quick.yaml", b"blocks: [{model: gcn}]")
     (line,) = analysis.problems(tmp_path)
-    assert "unreadable grid" in line
+    assert "unreadable grid, so what is missing is unknown: grids/quick.yaml:1:18: " in line
+
+
+def test_a_grid_that_is_no_text_is_a_problem_with_its_name(tmp_path):
+    store(tmp_path, rows_of())
+    storage.put(tmp_path, "grids/quick.yaml", b"\xff")
+    (line,) = analysis.problems(tmp_path)
+    assert "unreadable grid, so what is missing is unknown: grids/quick.yaml: 'utf-8'" in line
 
 
 def test_failed_trials_are_reported_also_when_their_report_is_damaged(tmp_path):
@@ -174,24 +181,27 @@ def test_diagnostics_gives_the_newest_row_of_each_check(tmp_path):
     assert analysis.diagnostics(tmp_path / "nothing").is_empty()
 
 
-def test_failed_checks_are_flags_of_all_rows_of_a_trial_and_problems(tmp_path):
+def test_failed_checks_are_flags_of_the_rows_that_they_speak_against_and_problems(tmp_path):
     trained, passed = (
         Trial(model="gcnn", data="mnist5k", recipe="fast", **fields)
         for fields in ({"adversary": "fgsm"}, {"seed": 1})
     )
-    store(tmp_path, rows_of() + rows_of(trained) + rows_of(passed))
+    attacked = Probe(attack="pgd", eps=0.1)
+    networks = TRIAL, trained, passed
+    store(tmp_path, [one for t in networks for one in (*rows_of(t), row(t, attacked))])
     store(tmp_path, checks(TRIAL, repeat=0.5) + checks(passed, repeat=0.0), "diagnostics")
     store(tmp_path, epochs(trained, [80, 1]), "training")
     loaded = gather(tmp_path)
-    flags = dict(loaded.rows.select("trial", "flags").iter_rows())
+    flags = dict(loaded.rows.filter(attack="pgd").select("trial", "flags").iter_rows())
     assert flags == {TRIAL.key(): "repeat", trained.key(): "overfitting", passed.key(): ""}
+    assert set(loaded.rows.filter(eps=0.0)["flags"]) == {""}
     assert loaded.diagnostics["check"].to_list() == ["repeat", "repeat"]
     assert sorted(loaded.failed["check"]) == ["overfitting", "repeat"]
-    assert loaded.rows.height == 6
+    assert loaded.rows.height == 9
     (line,) = [line for line in loaded.problems if TRIAL.key() in line]
     assert line == (
         "gcnn table1, train_rotation 0.0, adversary none, seed 0, trial "
-        f"{TRIAL.key()}: accuracy under attack not to be believed: fails repeat"
+        f"{TRIAL.key()}: not to be believed: accuracy under any attack (repeat)"
     )
     assert len(loaded.problems) == 2
 

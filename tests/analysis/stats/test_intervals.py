@@ -19,12 +19,17 @@ def test_in_between_it_is_the_sum_of_both():
         assert intervals.cdf(t, 0.4, 2) == pytest.approx((drawn <= t).mean(), abs=2e-3)
 
 
-def test_quantiles_undo_it_for_many_at_once():
+@pytest.mark.parametrize("probability", [0.6, 0.9999, 0.975])
+def test_quantiles_undo_it_for_many_at_once(probability):
     part, df = np.array([[0.0, 0.3], [0.7, 1.0]]), np.array([[2.0, 3.0], [4.0, 2.0]])
-    found = intervals.quantile(0.975, part, df)
-    assert intervals.cdf(found, part, df) == pytest.approx(np.full((2, 2), 0.975), abs=1e-9)
-    assert found[0, 0] == pytest.approx(stats.norm.ppf(0.975))
-    assert found[1, 1] == pytest.approx(stats.t.ppf(0.975, 2), rel=1e-4)
+    found = intervals.quantile(probability, part, df)
+    assert intervals.cdf(found, part, df) == pytest.approx(np.full((2, 2), probability), abs=1e-9)
+
+
+def test_quantiles_of_one_source_are_those_of_its_distribution():
+    found = intervals.quantile(0.975, [0.0, 1.0], 2.0)
+    assert found[0] == pytest.approx(stats.norm.ppf(0.975))
+    assert found[1] == pytest.approx(stats.t.ppf(0.975, 2), rel=1e-4)
 
 
 @pytest.mark.parametrize("confidence", [0.9, 0.95])

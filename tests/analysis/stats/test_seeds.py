@@ -184,10 +184,9 @@ def test_different_images_add_their_variances():
 
 
 def test_scope_says_what_few_seeds_cannot():
-    assert seeds.scope([5, 3, 5]) == "3 to 5 seeds"
-    assert seeds.scope([4]) == "4 seeds"
-    assert seeds.scope([1, 5]).startswith("one seed: these networks only")
-    assert seeds.scope([2]).startswith("2 seeds: these networks only, their range")
+    assert seeds.scope(4) == "4 seeds"
+    assert seeds.scope(1).startswith("one seed: these networks only")
+    assert seeds.scope(2).startswith("2 seeds: these networks only, their range")
 
 
 def test_arms_that_were_trained_apart_are_welchs_two_samples():

@@ -58,6 +58,17 @@ def test_words_test_nothing_below_three_seeds(seeds, said):
     assert words == f"rank correlation with the range -1.00{said}"
 
 
+@pytest.mark.parametrize("shape", [(3, 3), (5, 8), (12, 4), (4, 9)])
+def test_pages_test_is_that_of_scipy(shape):
+    for seed in range(4):
+        table = np.random.default_rng(seed).normal(size=shape) + 0.1 * np.arange(shape[1])
+        assert trends.rising(table) == pytest.approx(stats.page_trend_test(table).pvalue)
+
+
+def test_pages_test_of_all_alike_finds_nothing():
+    assert trends.rising(np.full((3, 4), 0.5)) > 0.5
+
+
 def test_seeds_that_lack_a_range_are_not_tested():
     table = np.random.default_rng(0).normal(size=(4, 5))
     lacking = long(table).filter((pl.col("seed") != 2) | (pl.col("train_rotation") != 30))
