@@ -22,7 +22,7 @@ TRAINED = (
     "precision",
 )
 """How networks were trained, besides what claims vary or declare."""
-ATTACKED = ("steps", "restarts", "loss", "label_rule", "attack_precision", "source")
+ATTACKED = ("steps", "restarts", "loss", "label_rule", "source")
 """How an attack was run."""
 WORDS = {
     "train_size": "{:,} images",

@@ -32,13 +32,12 @@ MOST_LEFT_OUT = 1
 """Kinds of rows left out that are described; more are summed up."""
 MOST_FLAGGED = 5
 """Flagged networks that are named; the rest are counted."""
-KIND = ("attack", "loss", "label_rule", "attack_precision", "source")
+KIND = ("attack", "loss", "label_rule", "source")
 """What makes an attack another one, in words."""
 SPECIAL = {
     "margin": "on the margin",
     "dlr": "on the difference of logits ratio toward 9 targets",
     "predicted": "on the predicted label: errors may be repaired",
-    "bfloat16": "searched in bfloat16, decided in float32",
 }
 """What is said of settings that are not the usual ones."""
 CHARACTER = 5.4

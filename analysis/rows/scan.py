@@ -21,7 +21,7 @@ from rotgrid import results
 from rotgrid.results import storage
 from rotgrid.results.columns import NULLABLE, SCHEMA_VERSION, SCHEMAS, TableName
 from rotgrid.results.parts import verified
-from rotgrid.spec import LATER, Probe, Trial
+from rotgrid.spec import GONE, LATER, Probe, Trial
 
 Place = str | os.PathLike[str]
 TRIAL, PROBE = [*Trial.model_fields], [*Probe.model_fields]
@@ -101,7 +101,8 @@ def survey(places: Sequence[Place], table: TableName, spool: str) -> Found:
 def rows_of(files: Sequence[File], table: TableName) -> pl.LazyFrame:
     """All rows of some files with every column of the table, and `ROW`.
 
-    What earlier versions did not write is null, or what it was then (`rotgrid.spec.LATER`).
+    What earlier versions did not write is null, or what it was then (`rotgrid.spec.LATER`). Rows
+    that differ in a field that there is no more (`rotgrid.spec.GONE`) are left out.
     """
     target, start, frames = schema(table), 0, []
     groups: dict[tuple[tuple[str, pl.DataType], ...] | None, list[str]] = {}
@@ -118,6 +119,8 @@ def rows_of(files: Sequence[File], table: TableName) -> pl.LazyFrame:
             row_index_name=ROW,
             row_index_offset=start,
         )
+        for name in set(there).intersection(GONE):
+            rows = rows.filter(pl.col(name) == GONE[name])
         frames.append(rows.select(ROW, *_completed(there, target)))
         if len(groups) > 1:
             start += rows.select(pl.len()).collect().item()

@@ -35,7 +35,6 @@ PROTOCOL = (
     "restarts",
     "loss",
     "label_rule",
-    "attack_precision",
     "source",
 )
 """How an attack was run: one combination per attack and figure."""

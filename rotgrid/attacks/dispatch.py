@@ -60,7 +60,6 @@ def sweep(
         result[:, chosen] = survival(case, **settings)
         if label_rule == "predicted":
             wrong = (~correct).nonzero().squeeze(1)
-            settings.pop("precision", None)  # nothing is searched here
             perturb = module_of(attack).perturb
             for row, eps in enumerate(eps_grid):
                 moved = perturb(model, images[wrong], classes[wrong], eps, **settings)

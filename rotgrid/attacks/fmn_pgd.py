@@ -8,7 +8,6 @@ from rotgrid.attacks.fmn import minimal_distances
 from rotgrid.attacks.linf import Loss
 from rotgrid.attacks.pgd import survival as pgd_survival
 from rotgrid.spec.attacks import FMN_STEPS
-from rotgrid.spec.vocabulary import Precision
 
 
 def survival(
@@ -19,7 +18,6 @@ def survival(
     restarts: int = 1,
     loss: Loss = "ce",
     generator: torch.Generator | None = None,
-    precision: Precision = "float32",
 ) -> Tensor:
     """FMN once, and `pgd` just below what it found: stronger than `pgd` alone, and cheaper."""
     return pgd_survival(
@@ -29,7 +27,6 @@ def survival(
         restarts=restarts,
         loss=loss,
         generator=generator,
-        precision=precision,
         known_distances=minimal_distances(case, FMN_STEPS),
         once_more=True,
     )

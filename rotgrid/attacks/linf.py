@@ -192,13 +192,3 @@ def finite_logits(model: Model, images: Tensor) -> Tensor:
 def misclassified(model: Model, images: Tensor, labels: Tensor) -> Tensor:
     """(batch,): whether the class of an image is not its label. Errors: see `finite_logits`."""
     return finite_logits(model, images).argmax(1) != labels
-
-
-def lowered(model: Model) -> Model:
-    """The model computing in bfloat16, for searches whose finds it checks itself in float32."""
-
-    def scout(images: Tensor) -> Tensor:
-        with torch.autocast(images.device.type, dtype=torch.bfloat16):
-            return model(images).float()
-
-    return scout

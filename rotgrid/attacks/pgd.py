@@ -1,7 +1,6 @@
 """PGD: projected gradient ascent in the eps-ball (Madry et al. 2018, section 2.1)."""
 
 from collections.abc import Iterable
-from typing import get_args
 
 import torch
 from torch import Tensor
@@ -16,12 +15,10 @@ from rotgrid.attacks.linf import (
     in_batches,
     indices,
     input_gradient,
-    lowered,
     misclassified,
     project,
 )
 from rotgrid.attacks.starts import Picked, draw_starts, require_starts
-from rotgrid.spec.vocabulary import Precision
 
 
 @checked
@@ -76,12 +73,10 @@ def restart_from(
     loss: Loss,
     offsets: Iterable[Tensor],
     stop_early: bool = False,
-    scout: Model | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Adversarial images and whether each is misclassified, from starts at x + eps * offset.
 
-    eps and step size are one for all images or (batch, 1, 1, 1). A `scout` stands in for the
-    model where the way is searched (it may be less precise); what is broken the model decides.
+    eps and step size are one for all images or (batch, 1, 1, 1).
     """
     found = images.clone()
     broken = torch.zeros(len(images), dtype=torch.bool, device=images.device)
@@ -94,7 +89,7 @@ def restart_from(
             start = project(x + radius * offset[left], x, radius)
             found[left], broken[left] = ascend(
                 model, x, labels[left], start, radius, steps, radius_of(step_size, left), loss,
-                stop_early, scout,
+                stop_early,
             )  # fmt: skip
     return found, broken
 
@@ -114,7 +109,6 @@ def ascend(
     step_size: Radius,
     loss: Loss,
     stop_early: bool = False,
-    scout: Model | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The attack loop. With `stop_early` an image leaves the batch once it is misclassified."""
     found = start.clone()
@@ -125,10 +119,8 @@ def ascend(
     for step in range(steps + 1):
         last = step == steps
         if not last:
-            logits, gradient = input_gradient(scout or model, current, labels, loss)
+            logits, gradient = input_gradient(model, current, labels, loss)
             wrong = logits.argmax(1) != labels
-            if scout is not None:
-                wrong = confirmed(model, current, labels, wrong)
         else:
             wrong = misclassified(model, current, labels)
         found[active[wrong]] = current[wrong]
@@ -147,14 +139,6 @@ def ascend(
     return found, broken
 
 
-def confirmed(model: Model, images: Tensor, labels: Tensor, suspected: Tensor) -> Tensor:
-    """Which of the suspected images the model itself misclassifies."""
-    wrong = suspected.clone()
-    if suspected.any():
-        wrong[suspected] = misclassified(model, images[suspected], labels[suspected])
-    return wrong
-
-
 def survival(
     case: Case,
     *,
@@ -163,32 +147,19 @@ def survival(
     restarts: int = 1,
     loss: Loss = "ce",
     generator: torch.Generator | None = None,
-    precision: Precision = "float32",
     known_distances: Tensor | None = None,
     once_more: bool = False,
 ) -> Tensor:
-    """`pgd`; in `bfloat16` the way is searched, and in float32 what is broken is decided."""
+    """`pgd`, below the distances already known if any."""
     require_starts(steps, restarts, generator)
     offsets = draw_starts(case.images, restarts, generator)
-    scout = scout_of(case.model, precision)
 
     def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
         size = eps / 30 if step_size is None else step_size
         starts = Picked(offsets, at)
-        return restart_from(*case.batch(at), eps, steps, size, loss, starts, True, scout)
+        return restart_from(*case.batch(at), eps, steps, size, loss, starts, True)
 
     return survival_by_search(case, attack, known_distances, once_more)
-
-
-def scout_of(model: Model, precision: Precision) -> Model | None:
-    """What searches the way; None: the model itself.
-
-    Raises:
-        ValueError: an unknown precision.
-    """
-    if precision not in (choices := get_args(Precision)):
-        raise ValueError(f"precision {precision!r}: choose from {', '.join(choices)}")
-    return None if precision == "float32" else lowered(model)
 
 
 def perturb(

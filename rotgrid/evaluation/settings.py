@@ -101,7 +101,6 @@ SETTINGS: dict[str, Callable[[Subject, Probe], Any]] = {
     "steps": lambda subject, probe: probe.steps,
     "restarts": lambda subject, probe: max(1, probe.restarts),
     "loss": lambda subject, probe: probe.loss,
-    "precision": lambda subject, probe: probe.attack_precision,
     "generator": generator_of,
     "source": source_of,
     "means": class_means_of,

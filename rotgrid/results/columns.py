@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from rotgrid.spec import Probe, Record, Trial
 
-SCHEMA_VERSION = 4
-"""Later versions added columns to earlier ones, whose parts are read all the same."""
+SCHEMA_VERSION = 5
+"""Later versions added columns to earlier ones and dropped `rotgrid.spec.GONE`; earlier parts are
+read all the same."""
 TableName = Literal["evaluations", "training", "equivariance", "diagnostics"]
 
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from rotgrid.results import storage
 from rotgrid.results.columns import NULLABLE, SCHEMA_VERSION, SCHEMAS, TableName
 from rotgrid.results.storage import Root
-from rotgrid.spec import LATER
+from rotgrid.spec import GONE, LATER
 
 COMPACTED = "compacted-"
 """How the names of merged files begin. They end with a digest of the content: it never changes."""
@@ -115,10 +115,12 @@ def _rows(source: pa.NativeFile, schema: pa.Schema, trial: str) -> pa.Table:
         if int(version) > SCHEMA_VERSION:
             raise ValueError(f"schema version {int(version)} is newer than this rotgrid's")
         there = set(arrow_schema.names)
-        asked = [name for name in schema.names if name in there]
+        asked = [name for name in (*schema.names, *GONE) if name in there]
         groups = _groups(file, trial)
         # no threads to race with exit
         table = file.read_row_groups(groups, columns=asked, use_threads=False)
+    for name in there.intersection(GONE):
+        table = table.filter([value == GONE[name] for value in table[name].to_pylist()])
     for field in schema:
         if field.name not in there:
             table = table.append_column(field.name, _added_later(field, table.num_rows))

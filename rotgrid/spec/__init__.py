@@ -17,11 +17,12 @@ from rotgrid.spec.attacks import ATTACKS, AttackName
 from rotgrid.spec.datasets import DATA, DataName
 from rotgrid.spec.models import MODELS, ModelName, canonical, recipe_of
 from rotgrid.spec.recipes import RECIPE_NAMES, Recipe, RecipeName
-from rotgrid.spec.records import LATER, Keyed, Record, digest, known, mismatch, without_later
+from rotgrid.spec.records import GONE, LATER, Keyed, Record, digest, known, mismatch, without_later
 from rotgrid.spec.vocabulary import AttackLoss, EpsUnit, Interpolation, LabelRule, Precision
 
 __all__ = [
     "DEVIATION",
+    "GONE",
     "LATER",
     "Probe",
     "Record",
@@ -186,9 +187,6 @@ class Probe(Keyed):
     label_rule: LabelRule = Field(
         default="true",
         description="label that is attacked; predicted: errors may be repaired, and count then",
-    )
-    attack_precision: Precision = Field(
-        default="float32", description="of the search; float32 alone decides what is broken"
     )
     source: ModelName | Literal[""] = Field(
         default="", description="transfer: model on which the images are made"

@@ -15,7 +15,6 @@ UNREAD: dict[str, object] = {
     "steps": 0,
     "restarts": 0,
     "loss": "ce",
-    "attack_precision": "float32",
     "label_rule": "true",
     "source": "",
 }
@@ -136,7 +135,7 @@ ATTACKS: dict[str, Attack] = {
     ),
     "pgd": Attack(
         label="PGD",
-        reads=(*CLIMBS, "attack_precision"),
+        reads=CLIMBS,
         images=lambda e: (e.failed + e.succeeded, e.starts),
         run="pgd:survival",
         settings="{steps}, {starts}",
@@ -183,7 +182,7 @@ ATTACKS: dict[str, Attack] = {
     ),
     "fmn-pgd": Attack(
         label="Fast minimum norm and PGD",
-        reads=(*CLIMBS, "attack_precision"),
+        reads=CLIMBS,
         images=lambda e: (FMN_STEPS + e.repeated, e.starts),
         run="fmn_pgd:survival",
         settings="{steps}, {starts}",

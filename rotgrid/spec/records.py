@@ -22,10 +22,12 @@ LATER = {
     "loss": "ce",
     "label_rule": "true",
     "eps_unit": "pixel",
-    "attack_precision": "float32",
     "source": "",
 }
 """Fields that came later: in the key only where they are not these."""
+
+GONE = {"attack_precision": "float32"}
+"""Fields that there are no more. Stored rows count where they were these; others are left out."""
 
 
 class Record(BaseModel):

@@ -72,7 +72,6 @@ def test_wrong_arguments_are_refused_with_what_to_do(attack, wrong):
         ("pgd", {"step_size": float("inf")}, "step_size inf"),
         ("pgd", {"restarts": 1.5}, "restarts 1.5 is no whole number"),
         ("pgd", {"generator": 5}, r"generator 5: torch.Generator\(\)"),
-        ("sweep pgd", {"precision": "float16"}, "precision 'float16': choose from float32, bfl"),
         ("sweep pgd", {"label_rule": "guessed"}, "label_rule 'guessed' of pgd: choose from true"),
         ("sweep apgd", {"label_rule": "predicted"}, "'predicted' of apgd: choose from true$"),
         ("class-means", {"means": MEANS[:, :, :3]}, r"means are \(2, 1, 3, 6\) for images of"),

@@ -97,7 +97,7 @@ def gradients_per_image(run, net, images, labels):
         count += len(batch)
         return kept(model, batch, *rest)
 
-    names = ("pgd", "search", "fgsm", "apgd", "fmn")
+    names = ("pgd", "eps_search", "fgsm", "apgd", "fmn", "strong")
     modules = [sys.modules[f"rotgrid.attacks.{name}"] for name in names]
     for module in modules:
         module.input_gradient = counted
@@ -111,13 +111,10 @@ def gradients_per_image(run, net, images, labels):
 
 PLAIN = "plain loop"
 APGD, SQUARE = {"steps": 50}, {"steps": 200}
-BF16 = {"precision": "bfloat16"}
 CASES = [
     ("FGSM", "Foolbox", foolbox_fgsm, ours("fgsm")),
     ("PGD-40", "Foolbox", foolbox_pgd, ours("pgd")),
-    ("PGD-40, bfloat16", "Foolbox", foolbox_pgd, ours("pgd", **BF16)),
     ("FMN-50 and PGD-40", "Foolbox", foolbox_pgd, ours("fmn-pgd")),
-    ("FMN-50 and PGD-40, bfloat16", "Foolbox", foolbox_pgd, ours("fmn-pgd", **BF16)),
     ("PGD-40", PLAIN, plainly(attacks.pgd), ours("pgd")),
     ("APGD-CE-50", PLAIN, plainly(attacks.apgd, **APGD), ours("apgd", **APGD)),
     ("Square-200", PLAIN, plainly(attacks.square, **SQUARE), ours("square", **SQUARE)),

@@ -6,9 +6,9 @@ StdCNN and GCNN, trained on embedded digits turned by up to 0, 60 and 180 degree
 each network accuracy without attack, under FGSM at four eps, and under PGD-40 at five. The plain
 script trains each network once by the common loop of `peers.py`, and attacks with Foolbox as its
 documentation has it, all eps of an attack in one call. Ours is `experiment.run`, rows, weights and
-checkpoints written; once as grids do by default, once with what makes it fast: training and the
-search of attacks in bfloat16, and `fmn-pgd`, which is stronger than `pgd`, for it. One thread, one
-process; CPU seconds; each once, the peer first.
+checkpoints written; once as grids do by default, once with what makes it fast: training in
+bfloat16, and `fmn-pgd`, which is stronger than `pgd`, for it. One thread, one process; CPU
+seconds; each once, the peer first.
 """
 
 import argparse
@@ -69,7 +69,7 @@ def attacked(net, images, labels):
 
 def ours(train_size, n_images, attack, precision):
     """The same by `experiment.run`."""
-    more = {"attack_precision": precision, "n_images": n_images}
+    more = {"n_images": n_images}
     probes = [Probe(n_images=n_images)]
     probes += [Probe(attack="fgsm", eps=eps, n_images=n_images) for eps in FGSM_EPS]
     probes += [Probe(attack=attack, eps=eps, **more) for eps in PGD_EPS]

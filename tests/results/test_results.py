@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from analysis.rows import scan
 from rotgrid import results
 from rotgrid.results import location, parts, storage
 from rotgrid.results.columns import KEYS, NULLABLE, SCHEMAS, TABLES
@@ -62,7 +63,7 @@ def test_rows_come_back_with_types_and_metadata(root, tmp_path):
     assert rows.schema.equals(SCHEMAS["evaluations"])
     assert rows.to_pylist()[1] == {**row(0.2), **PROVENANCE}
     metadata = pq.read_schema(tmp_path / "r/evaluations/part.parquet").metadata
-    assert metadata[b"rotgrid.schema_version"] == b"4"
+    assert metadata[b"rotgrid.schema_version"] == b"5"
     assert json.loads(metadata[b"rotgrid.provenance"])["host"] == "here"
 
 
@@ -214,6 +215,23 @@ def test_parts_of_an_older_schema_are_read_with_defaults_and_nulls(tmp_path):
     pq.write_table(table.drop_columns("eps"), path)
     _, skipped = results.read(tmp_path, "evaluations")
     assert "column eps is missing" in skipped[0]
+
+
+def test_rows_of_an_older_schema_that_differ_in_a_field_that_is_gone_are_left_out(tmp_path):
+    results.write(tmp_path, "evaluations", "part", [row(), row(eps=0.2)], PROVENANCE)
+    path = tmp_path / "evaluations/part.parquet"
+    table = pq.read_table(path)
+    ways = pa.array(["float32", "bfloat16"])
+    older = table.append_column("attack_precision", ways)
+    metadata = {**table.schema.metadata, b"rotgrid.schema_version": b"4"}
+    pq.write_table(older.replace_schema_metadata(metadata), path)
+    first = table["eps"].to_pylist()[:1]
+    rows, skipped = results.read(tmp_path, "evaluations")
+    assert skipped == []
+    assert rows["eps"].to_pylist() == first
+    lazy, _ = scan.read([tmp_path], "evaluations", lambda rows: rows.select("eps").collect())
+    assert lazy["eps"].to_list() == first
+    assert results.read(tmp_path, "evaluations", ["eps"])[0]["eps"].to_pylist() == first
 
 
 def zeros_in(path, column):

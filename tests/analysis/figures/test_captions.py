@@ -41,9 +41,9 @@ TURNED = {"test_rotation": 30.0, "test_translation": 3.0}
         ({"attack": "bim"}, "Basic iterative method (steps of 1/255 from the image itself)"),
         ({"attack": "pgd", "restarts": 0}, "PGD (40 steps, from the image itself)"),
         (
-            {"attack": "pgd", "loss": "margin", "attack_precision": "bfloat16"},
-            "PGD (40 steps, 1 random start, on the margin, searched in bfloat16, decided in "
-            "float32)",
+            {"attack": "pgd", "loss": "margin", "label_rule": "predicted"},
+            "PGD (40 steps, 1 random start, on the margin, on the predicted label: errors may be "
+            "repaired)",
         ),
         ({"attack": "apgd"}, "Auto-PGD (100 steps, 1 random start)"),
         (

@@ -438,7 +438,7 @@ def test_other_attacks_change_no_figure(name, small, alone):
 
 @pytest.mark.parametrize("name", ["overview", "figure01", "figure11", "tradeoff"])
 def test_a_few_other_ways_to_attack_change_no_number(name, small, alone):
-    other = [{"loss": "margin"}, {"label_rule": "predicted"}, {"attack_precision": "bfloat16"}]
+    other = [{"loss": "margin"}, {"label_rule": "predicted"}]
     probes = [Probe(attack="pgd", eps=0.1, steps=20, **fields) for fields in other]
     probes += [Probe(attack="pgd", eps=0.3, steps=20, eps_unit="normalised")]
     probes += [Probe(test_rotation=180.0, test_translation=3.0)]

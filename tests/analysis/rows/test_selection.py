@@ -113,7 +113,6 @@ def test_every_field_of_a_probe_is_shown_or_shared():
     [
         ({"loss": "ce"}, {"loss": "margin"}),
         ({"label_rule": "true"}, {"label_rule": "predicted"}),
-        ({"attack_precision": "float32"}, {"attack_precision": "bfloat16"}),
         ({"eps_unit": "pixel"}, {"eps_unit": "normalised"}),
         ({"test_translation": 0.0}, {"test_translation": 3.0}),
     ],
