@@ -9,7 +9,7 @@ Nothing here imports torch or Ray, or reads anything but the text.
 
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 import yaml
@@ -62,17 +62,9 @@ def parse(
     known_keys(tree, document, (), ("name", "description", "resources", "defaults", "blocks"))
     if not isinstance(document.get("description", ""), str):
         tree.problem(("description",), "should be text")
-    name = document.get("name", pathlib.Path(file).stem)
-    if not (isinstance(name, str) and re.fullmatch(r"\w[\w.-]{,99}", name)):
-        text = "names files: should be up to 100 letters, digits, . _ and -"
-        tree.problem(("name",), text, got=name)
+    name = read_name(tree, document, file)
     resources = read_resources(tree, document.get("resources", {}))
-    defaults = document.get("defaults", {})
-    if not isinstance(defaults, dict):
-        tree.problem(("defaults",), "should be a mapping of training fields")
-        defaults = {}
-    known_keys(tree, defaults, ("defaults",), tuple(Trial.model_fields))
-    axes_of(tree, defaults, ("defaults",), Trial)
+    defaults = read_defaults(tree, document)
     every = document.get("blocks")
     if not isinstance(every, list) or not every:
         tree.problem(("blocks",), "a grid needs `blocks`, a list with at least one block")
@@ -92,13 +84,33 @@ def parse(
     unread_default(tree, every, defaults)
     tree.raise_problems()
     return Plan(
-        name=str(name),
+        name=name,
         description=document.get("description", ""),
         resources=resources,
         trials=united(asked, groups),
         blocks=by_block(asked, groups, asking),
         document={"name": name, **document, "blocks": [every[index] for index in chosen]},
     )
+
+
+def read_name(tree: Tree, document: Mapping[str, object], file: str) -> str:
+    """The `name` of a grid, or that of its file."""
+    name = document.get("name", pathlib.Path(file).stem)
+    if not (isinstance(name, str) and re.fullmatch(r"\w[\w.-]{,99}", name)):
+        text = "names files: should be up to 100 letters, digits, . _ and -"
+        tree.problem(("name",), text, got=name)
+    return str(name)
+
+
+def read_defaults(tree: Tree, document: Mapping[str, object]) -> dict[str, object]:
+    """The `defaults` of a grid: training fields of the blocks that do not give them."""
+    defaults = document.get("defaults", {})
+    if not isinstance(defaults, dict):
+        tree.problem(("defaults",), "should be a mapping of training fields")
+        defaults = {}
+    known_keys(tree, defaults, ("defaults",), tuple(Trial.model_fields))
+    axes_of(tree, defaults, ("defaults",), Trial)
+    return defaults
 
 
 def chosen_blocks(blocks: Sequence[object], names: Sequence[str]) -> list[int]:
