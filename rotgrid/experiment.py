@@ -65,11 +65,8 @@ def run(
         TimeLimitError: it is past `until`; what is finished is stored.
     """
     device = prepare_device(threads, gpu_share)
-    wanted = list(dict.fromkeys(probe.resolve(trial) for probe in probes))
-    rows_there, _ = tables.read(results, "evaluations", ["probe"], trial.key())
-    done = set(rows_there["probe"].to_pylist())
-    missing = [probe for probe in wanted if probe.key() not in done]
-    if done and not missing and storage.exists(results, weights_of(trial.key())):
+    missing, measured = missing_probes(trial, probes, results)
+    if measured and not missing and storage.exists(results, weights_of(trial.key())):
         return 0
     dataset = load_on(trial.data, device)
 
@@ -78,21 +75,42 @@ def run(
 
     model = trained(trial)
     sources = functools.cache(lambda name: trained(source_of(trial, name)))
-    fields = {"trial": trial.key(), "parameters": count_parameters(model), **trial.model_dump()}
     failed: dict[Probe, Exception] = {}
     for portion in portions(trial, missing):  # two launches of one grid write the same parts
         sweeps = measure(
             model, dataset, trial, portion, sources, until, progress, failed.__setitem__
         )
-        rows: list[dict[str, Any]] = []
-        try:
-            for sweep in sweeps:
-                rows += [{**fields, **row} for row in sweep]
-        finally:
-            store(results, trial, rows, device)
+        store_sweeps(sweeps, trial, count_parameters(model), results, device)
     if failed:
         raise ProbeError(described(failed)) from next(iter(failed.values()))
     return len(missing)
+
+
+def missing_probes(
+    trial: Trial, probes: Iterable[Probe], results: Root
+) -> tuple[list[Probe], bool]:
+    """The probes, resolved, that have no row yet, and whether the trial has any row."""
+    rows, _ = tables.read(results, "evaluations", ["probe"], trial.key())
+    done = set(rows["probe"].to_pylist())
+    wanted = dict.fromkeys(probe.resolve(trial) for probe in probes)
+    return [probe for probe in wanted if probe.key() not in done], bool(done)
+
+
+def store_sweeps(
+    sweeps: Iterable[Iterable[dict[str, Any]]],
+    trial: Trial,
+    parameters: int,
+    results: Root,
+    device: torch.device,
+) -> None:
+    """Measure sweeps and write their rows as a part; if one ends in an error, those before it."""
+    fields = {"trial": trial.key(), "parameters": parameters, **trial.model_dump()}
+    rows: list[dict[str, Any]] = []
+    try:
+        for sweep in sweeps:
+            rows += [{**fields, **row} for row in sweep]
+    finally:
+        store(results, trial, rows, device)
 
 
 def described(failed: Mapping[Probe, Exception]) -> str:

@@ -7,8 +7,6 @@ Exit codes: 0 all done, 1 internal error, 2 usage or invalid grid, 3 finished wi
 import argparse
 import contextlib
 import dataclasses
-import hashlib
-import math
 import os
 import signal
 import sys
@@ -16,91 +14,22 @@ import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rotgrid import cost, grid
+from rotgrid import grid
+from rotgrid.arguments import KEYS_HINT, parse_arguments, relaunch_command
 from rotgrid.console import command, tolerate_lost_output
 from rotgrid.fanout import local
 from rotgrid.fanout.progress import Tracker
 from rotgrid.grid.problems import GridError
 from rotgrid.plan_table import print_plan
 from rotgrid.results import failures, storage
+from rotgrid.results.grids import store_grid
 from rotgrid.results.inventory import Probes
-from rotgrid.todo import Todo, find_todo
-
-MOST_SLOTS = 100_000
-KEYS = "`--plan --trials` and `rotgrid status --trials` list the keys"
-LIMIT, LEAST_LIMIT = 10.0, 3_600.0
-"""Times the most seconds expected, and seconds: after so long an attempt is given up."""
-
-
-def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m rotgrid.launch",
-        description="Train and measure what a grid asks for and its results lack.",
-        epilog=__doc__.partition("\n\n")[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("grid", metavar="GRID.yaml", help="what to train and measure")
-    parser.add_argument(
-        "--results",
-        metavar="URI",
-        help="folder, s3:// or gs:// (default: <grid name> below $ROTGRID_RESULTS, or results)",
-    )
-    parser.add_argument("--plan", action="store_true", help="print what would be done, and stop")
-    parser.add_argument("--trials", action="store_true", help="--plan: list all, with their keys")
-    parser.add_argument("--slots", metavar="N", type=count, help="--plan: trials at once")
-    parser.add_argument("--price", metavar="X", type=price, help="--plan: of a GPU or core hour")
-    parser.add_argument("--local", action="store_true", help="one trial at a time, without Ray")
-    parser.add_argument("--address", metavar="ADDR", help="Ray cluster to use, such as auto")
-    parser.add_argument(
-        "--set",
-        metavar="PATH=VALUE",
-        action="append",
-        default=[],
-        help="change the grid: blocks.*.seed=[0,1], blocks.NAME.epochs=2, resources.gpu=0.25",
-    )
-    parser.add_argument(
-        "--only",
-        metavar="KEY",
-        type=key,
-        help="one trial, in this process: its key or the first digits",
-    )
-    parser.add_argument(
-        "--block",
-        metavar="NAME",
-        action="append",
-        default=[],
-        help="of the grid only the blocks with this name, or one that begins with it and a hyphen",
-    )
-    parser.add_argument("--retry-failed", action="store_true", help="try failed trials again")
-    parser.add_argument("--no-report", action="store_true", help="do not draw the report")
-    return parser.parse_args(arguments)
-
-
-def count(text: str) -> int:
-    """A whole number from 1 to `MOST_SLOTS`."""
-    if not 1 <= (value := int(text)) <= MOST_SLOTS:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 to {MOST_SLOTS:,}")
-    return value
-
-
-def price(text: str) -> float:
-    """An amount above 0."""
-    if not 0 < (value := float(text)) < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
-
-
-def key(text: str) -> str:
-    """A key of a trial, or how it begins."""
-    if not text or set(text) - set("0123456789abcdef"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not how a key begins (0-9, a-f): {KEYS}")
-    return text
+from rotgrid.todo import Todo, find_todo, time_limits
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code."""
-    args = parse_arguments(arguments)
+    args = parse_arguments(arguments, __doc__.partition("\n\n")[2])
     try:
         plan = read_plan(args)
         results_in = results_of(plan, args)
@@ -138,7 +67,7 @@ def read_plan(args: argparse.Namespace) -> grid.Plan:
         return dataclasses.replace(plan, trials=chosen)
     some = ", ".join([trial.key() for trial in chosen][:4]) + (", ..." if len(chosen) > 4 else "")
     what = f"{len(chosen)} trials have such a key: {some}" if chosen else "no trial has such a key"
-    raise ValueError(f"--only {args.only}: {what}; {KEYS}")
+    raise ValueError(f"--only {args.only}: {what}; {KEYS_HINT}")
 
 
 def results_of(plan: grid.Plan, args: argparse.Namespace) -> str:
@@ -213,10 +142,14 @@ def execute(plan: grid.Plan, todo: Todo, results_in: str, args: argparse.Namespa
                 return fail(5, problem)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would only disturb the end
-        return fail(130, "interrupted; what is finished is kept. Go on with:", f"  {again(args)}")
+        return fail(
+            130,
+            "interrupted; what is finished is kept. Go on with:",
+            f"  {relaunch_command(args)}",
+        )
     except (storage.StoreError, failures.MachineError) as error:
         why = f"{error}; what is finished is kept. Then go on with:"
-        return fail(5, why, f"  {again(args)}")
+        return fail(5, why, f"  {relaunch_command(args)}")
     if local.hopeless(tracker):
         left = len(trials) - len(tracker.failed)
         print(f"stopped: the first trials all failed; {left} were not started", file=sys.stderr)
@@ -244,40 +177,6 @@ def prepare(plan: grid.Plan, todo: Probes, results_in: str, here: bool) -> int:
     rows = sum(map(len, todo.values()))
     print(f"{len(todo)} trials, {rows} rows to do -> {results_in}", file=sys.stderr)
     return 0
-
-
-def store_grid(plan: grid.Plan, results_in: str) -> None:
-    """Store the grid as it is launched, beside those of earlier launches that ask for others.
-
-    Raises:
-        StoreError: it cannot be written.
-    """
-    text = grid.dump(plan).encode()
-    name = f"grids/{plan.name}.yaml"
-    there = storage.get(results_in, name)
-    if there not in (None, text) and not same_trials(there, text):
-        name = f"grids/{plan.name}-{hashlib.sha256(text).hexdigest()[:8]}.yaml"
-        there = storage.get(results_in, name)
-    if there != text:
-        storage.put(results_in, name, text)
-
-
-def same_trials(stored: bytes, text: bytes) -> bool:
-    """Whether a stored grid asks for the trials and probes of another, or for nothing: it is
-    damaged."""
-    try:
-        return grid.parse(stored.decode()).trials == grid.parse(text.decode()).trials
-    except (GridError, UnicodeDecodeError):
-        return True
-
-
-def time_limits(expected: cost.Estimate, resources: grid.Resources) -> dict[str, float]:
-    """Seconds that an attempt at each trial may take, by its key."""
-    most = LIMIT * expected.factor[1]
-    return {
-        trial.key(): 60 * resources.minutes or max(LEAST_LIMIT, most * seconds)
-        for trial, seconds in expected.seconds.items()
-    }
 
 
 def run_there(
@@ -315,8 +214,8 @@ def conclude(plan: grid.Plan, results_in: str, args: argparse.Namespace, drawn: 
     mine = [failed[trial.key()] for trial in plan.trials if trial.key() in failed]
     if not mine:
         return code
-    report = failures.report(mine, again(args, only=None, retry_failed=False))
-    return fail(3, *report, f"try all again with:  {again(args, retry_failed=True)}")
+    report = failures.report(mine, relaunch_command(args, only=None, retry_failed=False))
+    return fail(3, *report, f"try all again with:  {relaunch_command(args, retry_failed=True)}")
 
 
 def draw_report(results_in: str, out: str) -> int:
@@ -336,19 +235,6 @@ def draw_report(results_in: str, out: str) -> int:
         redraw = command("analysis", results_in, "--out", out)
         return fail(1, "no report; all rows are kept. Draw it again with:", f"  {redraw}")
     return 0
-
-
-def again(args: argparse.Namespace, **changed: object) -> str:
-    """The command that asks for the same once more, but for what is `changed`."""
-    given = {**vars(args), **changed}
-    words = [args.grid]
-    for name in ("results", "address", "only"):
-        words += [f"--{name}", given[name]] if given[name] else []
-    words += [word for override in args.set for word in ("--set", override)]
-    words += [word for block in args.block for word in ("--block", block)]
-    for name in ("local", "retry_failed", "no_report"):
-        words += ["--" + name.replace("_", "-")] if given[name] else []
-    return command("rotgrid.launch", *words)
 
 
 def report_folder(plan: grid.Plan, results_in: str) -> str:

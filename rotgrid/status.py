@@ -16,6 +16,7 @@ from rotgrid import grid, results
 from rotgrid.console import command, tolerate_lost_output, wide
 from rotgrid.results import failures, inventory, storage
 from rotgrid.results.columns import TableName
+from rotgrid.results.grids import launched_plans
 from rotgrid.results.inventory import STATES, Inventory
 
 
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def report(root: str, with_trials: bool) -> int:
     """Print the status of a results location; the exit code."""
     stock = inventory.take(root)
-    plans, problems = inventory.launched(root)
+    plans, problems = launched_plans(root)
     if not (plans or problems or stock.measured):
         print(f"{root}: no launched grid and no rows", file=sys.stderr)
         return 2

@@ -5,11 +5,14 @@ from typing import NamedTuple
 
 from rotgrid import cost
 from rotgrid.cost import speed
-from rotgrid.grid import Plan
+from rotgrid.grid import Plan, Resources
 from rotgrid.results import failures, inventory
 from rotgrid.results.inventory import Inventory, Probes
 from rotgrid.results.storage import Root
 from rotgrid.spec import Trial
+
+LIMIT, LEAST_LIMIT = 10.0, 3_600.0
+"""Times the most seconds expected, and seconds: after so long an attempt is given up."""
 
 
 class Todo(NamedTuple):
@@ -53,3 +56,12 @@ def in_order(seconds: Mapping[Trial, float]) -> list[Trial]:
     shortest = {trial.model: trial for trial in longest}
     canaries = sorted(shortest.values(), key=seconds.__getitem__)[: failures.CANARIES]
     return list(dict.fromkeys([*canaries, *longest]))
+
+
+def time_limits(expected: cost.Estimate, resources: Resources) -> dict[str, float]:
+    """Seconds that an attempt at each trial may take, by its key."""
+    most = LIMIT * expected.factor[1]
+    return {
+        trial.key(): 60 * resources.minutes or max(LEAST_LIMIT, most * seconds)
+        for trial, seconds in expected.seconds.items()
+    }

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 import analysis
-from rotgrid import compact, experiment, grid, launch
+from rotgrid import arguments, compact, experiment, grid, launch
 from rotgrid.console import command
 from rotgrid.cost import speed
 from rotgrid.results import storage
@@ -172,7 +172,7 @@ def test_failed_trials_are_recorded_skipped_and_tried_again(grid_file, tmp_path,
     assert re.search("failed: 2 trials: DivergedError", err)
     hint = next(line for line in err.splitlines() if "--retry-failed" in line)
     words = shlex.split(hint.partition(":  ")[2])[3:]
-    args = launch.parse_arguments(words)
+    args = arguments.parse_arguments(words)
     assert (args.results, args.set, args.local) == (str(tmp_path / "r"), [wild[1]], True)
     assert len(stored(tmp_path / "r")) == 6
     attempts = [p.stat().st_mtime_ns for p in (tmp_path / "r/failures").iterdir()]
@@ -194,9 +194,12 @@ def test_results_go_below_the_folder_of_the_environment(grid_file, tmp_path, mon
     monkeypatch.setenv("ROTGRID_RESULTS", str(tmp_path / "all") + "/")
     assert launch.main([str(grid_file), "--plan"]) == 0
     assert str(tmp_path / "all/g") in capsys.readouterr().out
-    args = launch.parse_arguments([str(grid_file)])
+    args = arguments.parse_arguments([str(grid_file)])
     launch.results_of(grid.read(grid_file), args)
-    assert launch.parse_arguments(shlex.split(launch.again(args))[3:]).results == args.results
+    assert (
+        arguments.parse_arguments(shlex.split(arguments.relaunch_command(args))[3:]).results
+        == args.results
+    )
     monkeypatch.setenv("ROTGRID_RESULTS", " ")
     monkeypatch.chdir(tmp_path)
     assert launch.main([str(grid_file), "--plan"]) == 0
@@ -311,11 +314,11 @@ def test_interruption_keeps_what_is_done_and_says_how_to_go_on(
 def test_the_printed_command_asks_for_the_same_again(grid_file):
     words = [str(grid_file), "--results", "a b/$(x)", "--set", "blocks.b.seed=[0, 1]", "--local",
              "--only", "ab", "--retry-failed", "--no-report", "--block", "b"]  # fmt: skip
-    args = launch.parse_arguments(words)
-    again = shlex.split(launch.again(args))
-    assert launch.parse_arguments(again[3:]) == args
+    args = arguments.parse_arguments(words)
+    again = shlex.split(arguments.relaunch_command(args))
+    assert arguments.parse_arguments(again[3:]) == args
     assert again[1:3] == ["-m", "rotgrid.launch"]
-    assert "--only" not in launch.again(args, only=None)
+    assert "--only" not in arguments.relaunch_command(args, only=None)
 
 
 def test_a_grid_is_launched_from_its_stored_copy(grid_file, tmp_path):

@@ -27,6 +27,7 @@ ORDER = [
     "fanout",
     "compact",
     "todo",
+    "arguments",
     "plan_table",
     "launch",
     "status",

@@ -19,8 +19,8 @@ from analysis.rows.overview import (
     without,
 )
 from analysis.rows.scan import PROBE, ROW, TRIAL, Place
-from rotgrid.results import inventory
 from rotgrid.results.columns import KEYS, TableName
+from rotgrid.results.grids import launched_plans
 
 
 class NoResults(LookupError):
@@ -134,7 +134,7 @@ def gather(*locations: Place, wanted: Wanted = EVERYTHING) -> Loaded:
     grids: list[str] = []
     begun = set(networks["trial"])
     for place in places:
-        plans, unreadable = inventory.launched(place)
+        plans, unreadable = launched_plans(place)
         lines += [missing.unreadable_grid(place, problem) for problem in unreadable]
         for name, plan in plans.items():
             lines += missing.unanswered(place, name, plan, begun, found.measured)

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from rotgrid.cost.shipped import CPU, GPU
 from rotgrid.cost.work import Network, Work, measuring_work, training_work
 from rotgrid.grid import Plan, distinct_probes
-from rotgrid.results.inventory import Inventory, launched
+from rotgrid.results.grids import launched_plans
+from rotgrid.results.inventory import Inventory
 from rotgrid.results.storage import Root
 from rotgrid.spec import Probe, Trial
 from rotgrid.spec.models import MODELS
@@ -105,7 +106,7 @@ def time_ratios(plan: Plan, root: Root, stock: Inventory, start: Speed) -> dict[
         return {}
     plans = [plan]
     if not {key for key, _ in stock.seconds} <= {trial.key() for trial in plan.trials}:
-        plans += launched(root)[0].values()
+        plans += launched_plans(root)[0].values()
     probes = {probe.key(): probe for each in plans for probe in distinct_probes(each)}
     found = {}
     for trial in (trial for each in plans for trial in each.trials):

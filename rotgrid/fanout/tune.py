@@ -92,22 +92,12 @@ def tuner(
     """The Tuner of one launch: an explicit list of points, actors reused, silent."""
     for module in ("tune", "analysis.experiment_analysis"):
         logging.getLogger(f"ray.tune.{module}").setLevel(logging.CRITICAL)
-    probes = {id(probes): json.dumps([p.model_dump() for p in probes]) for probes in todo.values()}
-    names = {which: digest({"probes": text}) for which, text in probes.items()}
-    points = [
-        {
-            "key": trial.key(),
-            "trial": trial.model_dump_json(),
-            "probes": names[id(probes)],  # many trials have the same ones
-            "limit": launch.limits[trial.key()],
-        }
-        for trial, probes in todo.items()
-    ]
+    texts, points = encoded(todo, launch)
     shared = {
         "results_in": launch.results_in,
         "resources": (launch.resources.cpu, launch.resources.gpu),
         "tries": launch.tries,
-        "probes": {names[which]: text for which, text in probes.items()},
+        "probes": texts,
         "images": dict(images),
         "check": check,
         "stamp": provenance.stamp(),
@@ -136,6 +126,25 @@ def tuner(
             failure_config=tune.FailureConfig(max_failures=launch.resources.retries + 1),
         ),
     )
+
+
+def encoded(
+    todo: Mapping[Trial, Sequence[Probe]], launch: Launch
+) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """The lists of probes as JSON by a name of each, since many trials have the same; and what
+    each trial is told, as flat scalars."""
+    texts = {id(probes): json.dumps([p.model_dump() for p in probes]) for probes in todo.values()}
+    names = {which: digest({"probes": text}) for which, text in texts.items()}
+    points = [
+        {
+            "key": trial.key(),
+            "trial": trial.model_dump_json(),
+            "probes": names[id(probes)],
+            "limit": launch.limits[trial.key()],
+        }
+        for trial, probes in todo.items()
+    ]
+    return {names[which]: text for which, text in texts.items()}, points
 
 
 def trial_key(trial: TuneTrial) -> str:

@@ -10,8 +10,7 @@ from rich.console import Group
 from rich.table import Table
 
 from rotgrid import results
-from rotgrid.grid import Plan, parse
-from rotgrid.grid.problems import GridError
+from rotgrid.grid import Plan
 from rotgrid.results import failures, storage
 from rotgrid.results.failures import Failure
 from rotgrid.results.storage import Root
@@ -95,22 +94,6 @@ def seconds_spent(epochs: pa.Table, rows: pa.Table) -> dict[tuple[str, bool], Sp
     for trial, probe, device, took in zip(*rows.to_pydict().values(), strict=True):
         found[trial, device != "cpu"].probes[probe] = took
     return dict(found)
-
-
-def launched(root: Root) -> tuple[dict[str, Plan], list[str]]:
-    """The plans of the stored grids by the names of their files, and what is wrong with others,
-    each with the name of its file."""
-    plans: dict[str, Plan] = {}
-    problems: list[str] = []
-    for name in storage.names(root, "grids", ".yaml"):
-        try:
-            text = (storage.get(root, name) or b"").decode()
-            plans[PurePosixPath(name).stem] = parse(text, name)
-        except GridError as error:
-            problems.append(str(error))
-        except UnicodeDecodeError as error:
-            problems.append(f"{name}: {error}")
-    return plans, problems
 
 
 def lacking(plan: Plan, stock: Inventory) -> dict[Trial, tuple[Probe, ...]]:

@@ -1,0 +1,51 @@
+"""The grids that were launched to a results location, stored beside its rows."""
+
+import hashlib
+from pathlib import PurePosixPath
+
+from rotgrid import grid
+from rotgrid.grid import Plan
+from rotgrid.grid.problems import GridError
+from rotgrid.results import storage
+from rotgrid.results.storage import Root
+
+
+def launched_plans(root: Root) -> tuple[dict[str, Plan], list[str]]:
+    """The plans of the stored grids by the names of their files, and what is wrong with others,
+    each with the name of its file."""
+    plans: dict[str, Plan] = {}
+    problems: list[str] = []
+    for name in storage.names(root, "grids", ".yaml"):
+        try:
+            text = (storage.get(root, name) or b"").decode()
+            plans[PurePosixPath(name).stem] = grid.parse(text, name)
+        except GridError as error:
+            problems.append(str(error))
+        except UnicodeDecodeError as error:
+            problems.append(f"{name}: {error}")
+    return plans, problems
+
+
+def store_grid(plan: Plan, root: Root) -> None:
+    """Store the grid as it is launched, beside those of earlier launches that ask for others.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    text = grid.dump(plan).encode()
+    name = f"grids/{plan.name}.yaml"
+    there = storage.get(root, name)
+    if there not in (None, text) and not same_trials(there, text):
+        name = f"grids/{plan.name}-{hashlib.sha256(text).hexdigest()[:8]}.yaml"
+        there = storage.get(root, name)
+    if there != text:
+        storage.put(root, name, text)
+
+
+def same_trials(stored: bytes, text: bytes) -> bool:
+    """Whether a stored grid asks for the trials and probes of another, or for nothing: it is
+    damaged."""
+    try:
+        return grid.parse(stored.decode()).trials == grid.parse(text.decode()).trials
+    except (GridError, UnicodeDecodeError):
+        return True
