@@ -19,7 +19,7 @@ from rotgrid.attacks.linf import (
     project,
     true_and_wrong,
 )
-from rotgrid.attacks.starts import Picked, draw_starts, require_starts
+from rotgrid.attacks.starts import StartsOfSome, draw_starts, require_starts
 from rotgrid.spec import known
 
 ApgdLoss = Literal["ce", "dlr"]
@@ -139,7 +139,7 @@ def wrong_classes(model: Model, images: Tensor, labels: Tensor) -> Tensor:
     return order[:, : min(TARGETS, others.shape[1] - 1)]
 
 
-def checkpoints(steps: int) -> dict[int, int]:
+def halving_steps(steps: int) -> dict[int, int]:
     """The steps after which the step size may be halved, each with the length of its window.
 
     Windows are 22 % of the steps, then each 3 % shorter, at least 6 %, rounded down as in the
@@ -204,7 +204,7 @@ def climb(model: Model, ascent: Ascent, steps: int, climbed: PerImage) -> tuple[
     """The attack loop; an image leaves it once it is misclassified."""
     found, broken = ascent.point.clone(), torch.zeros_like(ascent.wrong)
     active = torch.arange(len(found), device=found.device)
-    ends = checkpoints(steps)
+    ends = halving_steps(steps)
     for step in range(steps + 1):
         if step > 0:
             ascent = advance(model, ascent, climbed, 1.0 if step == 1 else MOMENTUM)
@@ -289,6 +289,6 @@ def survival(
     offsets = draw_starts(case.images, restarts, generator)
 
     def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
-        return apgd_from(*case.batch(at), eps, steps, loss, Picked(offsets, at))
+        return apgd_from(*case.batch(at), eps, steps, loss, StartsOfSome(offsets, at))
 
     return survival_by_search(case, attack, once_more=True)

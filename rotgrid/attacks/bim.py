@@ -5,10 +5,10 @@ import math
 
 from torch import Tensor
 
-from rotgrid.attacks.case import Case, at_each
+from rotgrid.attacks.case import Case, survival_at_each_eps
 from rotgrid.attacks.checks import checked
 from rotgrid.attacks.linf import Model, frozen, in_batches, indices
-from rotgrid.attacks.pgd import ascend
+from rotgrid.attacks.pgd import pgd_loop
 
 STEP = 1 / 255
 """Kurakin et al. change each pixel by one of its 256 levels per step."""
@@ -22,7 +22,7 @@ def bim(model: Model, images: Tensor, labels: Tensor, *, eps: float) -> Tensor:
     else the last iterate. Args and errors are those of `rotgrid.attacks.fgsm`.
     """
     with frozen(model):
-        return ascend(model, images, labels, images, eps, steps_for(eps), STEP, "ce")[0]
+        return pgd_loop(model, images, labels, images, eps, steps_for(eps), STEP, "ce")[0]
 
 
 def steps_for(eps: float) -> int:
@@ -36,9 +36,9 @@ def survival(case: Case) -> Tensor:
 
     def move(at: Tensor, eps: float) -> Tensor:
         model, x, y = case.batch(at)
-        return ascend(model, x, y, x, eps, steps_for(eps), STEP, "ce", stop_early=True)[0]
+        return pgd_loop(model, x, y, x, eps, steps_for(eps), STEP, "ce", stop_early=True)[0]
 
-    return at_each(case, lambda at: functools.partial(move, at))
+    return survival_at_each_eps(case, lambda at: functools.partial(move, at))
 
 
 def perturb(model: Model, images: Tensor, labels: Tensor, eps: float) -> Tensor:
@@ -46,6 +46,6 @@ def perturb(model: Model, images: Tensor, labels: Tensor, eps: float) -> Tensor:
 
     def moved(at: Tensor) -> Tensor:
         x, y = images[at], labels[at]
-        return ascend(model, x, y, x, eps, steps_for(eps), STEP, "ce")[0]
+        return pgd_loop(model, x, y, x, eps, steps_for(eps), STEP, "ce")[0]
 
     return in_batches(moved, indices(images), images.dtype)

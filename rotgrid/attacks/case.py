@@ -10,8 +10,8 @@ from rotgrid.attacks.eps_search import (
     Attempt,
     Brackets,
     check_assumed,
+    find_brackets,
     first_order,
-    locate,
     survived,
 )
 from rotgrid.attacks.linf import Model, distances, in_batches, misclassified
@@ -43,11 +43,11 @@ def no_attack(case: Case) -> Tensor:
     return torch.ones(shape, dtype=torch.bool, device=case.chosen.device)
 
 
-Moves = Callable[[Tensor], Callable[[float], Tensor]]
+AttackAtEachEps = Callable[[Tensor], Callable[[float], Tensor]]
 """Indices of images -> eps -> the images, attacked."""
 
 
-def at_each(case: Case, moves: Moves) -> Tensor:
+def survival_at_each_eps(case: Case, moves: AttackAtEachEps) -> Tensor:
     """Survival under an attack that is made at each eps by itself, a batch at a time."""
 
     def correct(at: Tensor) -> Tensor:
@@ -61,24 +61,24 @@ def at_each(case: Case, moves: Moves) -> Tensor:
     return found.reshape(len(case.chosen), len(case.eps_grid)).T
 
 
-From = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+BatchAttack = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(indices of images, (n, 1, 1, 1) eps) -> images found, whether they are misclassified."""
 
 
 def survival_by_search(
     case: Case,
-    attack: From,
+    attack: BatchAttack,
     known_distances: Tensor | None = None,
     once_more: bool = False,
 ) -> Tensor:
     """Survival under an attack that searches, below the distances already known if any."""
     attempt = attempt_of(case, attack)
-    known = lowest_eps(case, attempt, known_distances, once_more)
+    known = brackets_of_case(case, attempt, known_distances, once_more)
     note_check(case, attempt, known)
     return survived(known, case.eps_grid)
 
 
-def attempt_of(case: Case, attack: From) -> Attempt:
+def attempt_of(case: Case, attack: BatchAttack) -> Attempt:
     """The attack as a search asks for it: the images are numbered among those chosen."""
 
     def attempt(at: Tensor, eps: Tensor) -> Tensor:
@@ -88,12 +88,12 @@ def attempt_of(case: Case, attack: From) -> Attempt:
     return attempt
 
 
-def lowest_eps(
+def brackets_of_case(
     case: Case, attempt: Attempt, known_distances: Tensor | None, once_more: bool
 ) -> Brackets:
     """The lowest eps at which each chosen image breaks."""
     guess = first_guess(case, case.images) if known_distances is None else known_distances
-    return locate(attempt, case.eps_grid, guess, known_distances, once_more)
+    return find_brackets(attempt, case.eps_grid, guess, known_distances, once_more)
 
 
 def note_check(case: Case, attempt: Attempt, known: Brackets) -> None:

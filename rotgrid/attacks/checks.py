@@ -111,7 +111,7 @@ def require_classes(model: Model, images: Tensor, labels: Tensor) -> None:
         raise ValueError(f"label {most}, and the model has classes 0 to {shape[1] - 1}")
 
 
-def number(name: str, value: object) -> float:
+def as_number(name: str, value: object) -> float:
     """A number, or what a tensor of one number holds.
 
     Raises:
@@ -124,18 +124,18 @@ def number(name: str, value: object) -> float:
     return float(value)
 
 
-def radius(name: str, value: object) -> float:
+def as_radius(name: str, value: object) -> float:
     """An eps, in pixel units.
 
     Raises:
         ValueError: it is no number in [0, 1].
     """
-    if not 0 <= (eps := number(name, value)) <= 1:
+    if not 0 <= (eps := as_number(name, value)) <= 1:
         raise ValueError(f"{name} {eps:g} is not in [0, 1], the unit of pixels")
     return eps
 
 
-def radii(name: str, values: object) -> list[float]:
+def as_radii(name: str, values: object) -> list[float]:
     """A grid of eps.
 
     Raises:
@@ -143,10 +143,10 @@ def radii(name: str, values: object) -> list[float]:
     """
     if isinstance(values, str) or not hasattr(values, "__len__") or getattr(values, "ndim", 1) < 1:
         raise ValueError(f"{name} {values!r} is no list: [{values}]")
-    return [radius("eps", value) for value in cast(list[object], values)]
+    return [as_radius("eps", value) for value in cast(list[object], values)]
 
 
-def whole(name: str, value: object) -> int:
+def as_whole_number(name: str, value: object) -> int:
     """A number of steps or restarts; how few make sense the attack knows.
 
     Raises:
@@ -157,7 +157,7 @@ def whole(name: str, value: object) -> int:
     return int(value)
 
 
-def step(name: str, value: object) -> float | None:
+def as_step_size(name: str, value: object) -> float | None:
     """A step size in pixel units; None is that of the attack.
 
     Raises:
@@ -165,12 +165,12 @@ def step(name: str, value: object) -> float | None:
     """
     if value is None:
         return None
-    if not 0 < (size := number(name, value)) < math.inf:
+    if not 0 < (size := as_number(name, value)) < math.inf:
         raise ValueError(f"{name} {size:g} is not above 0: with it nothing moves")
     return size
 
 
-def random(name: str, value: object) -> torch.Generator | None:
+def as_generator(name: str, value: object) -> torch.Generator | None:
     """A generator, or None.
 
     Raises:
@@ -182,11 +182,11 @@ def random(name: str, value: object) -> torch.Generator | None:
 
 
 CHECKS: dict[str, Callable[[str, object], object]] = {
-    "eps": radius,
-    "eps_grid": radii,
-    "steps": whole,
-    "restarts": whole,
-    "step_size": step,
-    "generator": random,
+    "eps": as_radius,
+    "eps_grid": as_radii,
+    "steps": as_whole_number,
+    "restarts": as_whole_number,
+    "step_size": as_step_size,
+    "generator": as_generator,
 }
 """By name of a setting: what checks it, and converts it to the type that attacks expect."""

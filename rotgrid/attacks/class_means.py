@@ -9,7 +9,7 @@ import functools
 import torch
 from torch import Tensor
 
-from rotgrid.attacks.case import Case, at_each
+from rotgrid.attacks.case import Case, survival_at_each_eps
 from rotgrid.attacks.checks import checked
 from rotgrid.attacks.linf import Model, project
 
@@ -51,4 +51,6 @@ def nearest(means: Tensor) -> Tensor:
 
 def survival(case: Case, *, means: Tensor) -> Tensor:
     """`class_means` at each eps."""
-    return at_each(case, lambda at: lambda eps: class_means(*case.batch(at), eps=eps, means=means))
+    return survival_at_each_eps(
+        case, lambda at: lambda eps: class_means(*case.batch(at), eps=eps, means=means)
+    )

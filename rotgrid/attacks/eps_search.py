@@ -70,7 +70,7 @@ class Brackets:
     """bool (n, len(levels) + 1): where each image was attacked without success."""
 
 
-def locate(
+def find_brackets(
     attempt: Attempt,
     eps_grid: Sequence[float],
     guess: Tensor,
@@ -87,21 +87,23 @@ def locate(
         known_distances: (n,) of misclassified images found already, inf for none.
         once_more: an image is done only when both levels below its lowest success have failed.
     """
-    known = brackets(eps_grid, guess, known_distances)
+    known = initial_brackets(eps_grid, guess, known_distances)
     stride = torch.ones_like(guess)
     level = torch.searchsorted(known.levels, guess)
     level = torch.minimum(torch.maximum(level, known.failed + 1), known.broken - 1).clamp(min=0)
     while len(open_ := (known.failed + 1 < known.broken).nonzero().squeeze(1)):
-        update(known, attempt, open_, level)
+        attack_and_update(known, attempt, open_, level)
         level, stride = next_level(
             known.failed, known.broken, stride, known.floor, len(known.levels)
         )
     while once_more and len(open_ := ((level := untried(known)) >= 0).nonzero().squeeze(1)):
-        update(known, attempt, open_, level)
+        attack_and_update(known, attempt, open_, level)
     return known
 
 
-def brackets(eps_grid: Sequence[float], guess: Tensor, known_distances: Tensor | None) -> Brackets:
+def initial_brackets(
+    eps_grid: Sequence[float], guess: Tensor, known_distances: Tensor | None
+) -> Brackets:
     """What is known before any attack."""
     levels = torch.tensor(eps_grid, dtype=guess.dtype, device=guess.device).unique()  # ascending
     floor = int(bool((levels == 0).any())) - 1
@@ -113,7 +115,7 @@ def brackets(eps_grid: Sequence[float], guess: Tensor, known_distances: Tensor |
     return Brackets(levels, floor, failed, broken, in_vain)
 
 
-def update(known: Brackets, attempt: Attempt, open_: Tensor, level: Tensor) -> None:
+def attack_and_update(known: Brackets, attempt: Attempt, open_: Tensor, level: Tensor) -> None:
     """Attack some of the images, each at its level of all: (n,)."""
     distance = attack_in_batches(attempt, open_, known.levels[level])
     reached = torch.searchsorted(known.levels, distance - TOLERANCE).clamp(min=known.floor + 1)

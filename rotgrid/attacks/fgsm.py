@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from rotgrid.attacks.case import Case, at_each
+from rotgrid.attacks.case import Case, survival_at_each_eps
 from rotgrid.attacks.checks import checked
 from rotgrid.attacks.linf import Model, frozen, in_batches, indices, input_gradient
 
@@ -53,7 +53,7 @@ def survival(case: Case) -> Tensor:
         direction = ascent_direction(*case.batch(at))
         return lambda eps: step_along(case.images[at], direction, eps)
 
-    return at_each(case, moves)
+    return survival_at_each_eps(case, moves)
 
 
 def perturb(model: Model, images: Tensor, labels: Tensor, eps: float) -> Tensor:

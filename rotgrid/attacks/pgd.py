@@ -18,7 +18,7 @@ from rotgrid.attacks.linf import (
     misclassified,
     project,
 )
-from rotgrid.attacks.starts import Picked, draw_starts, require_starts
+from rotgrid.attacks.starts import StartsOfSome, draw_starts, require_starts
 
 
 @checked
@@ -60,10 +60,10 @@ def pgd(
     require_starts(steps, restarts, generator)
     offsets = draw_starts(images, restarts, generator)
     step_size = eps / 30 if step_size is None else step_size
-    return restart_from(model, images, labels, eps, steps, step_size, loss, offsets)[0]
+    return pgd_from(model, images, labels, eps, steps, step_size, loss, offsets)[0]
 
 
-def restart_from(
+def pgd_from(
     model: Model,
     images: Tensor,
     labels: Tensor,
@@ -87,7 +87,7 @@ def restart_from(
                 break
             x, radius = images[left], radius_of(eps, left)
             start = project(x + radius * offset[left], x, radius)
-            found[left], broken[left] = ascend(
+            found[left], broken[left] = pgd_loop(
                 model, x, labels[left], start, radius, steps, radius_of(step_size, left), loss,
                 stop_early,
             )  # fmt: skip
@@ -99,7 +99,7 @@ def radius_of(radius: Radius, chosen: Tensor) -> Radius:
     return radius[chosen] if isinstance(radius, Tensor) else radius
 
 
-def ascend(
+def pgd_loop(
     model: Model,
     images: Tensor,
     labels: Tensor,
@@ -156,8 +156,8 @@ def survival(
 
     def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
         size = eps / 30 if step_size is None else step_size
-        starts = Picked(offsets, at)
-        return restart_from(*case.batch(at), eps, steps, size, loss, starts, True)
+        starts = StartsOfSome(offsets, at)
+        return pgd_from(*case.batch(at), eps, steps, size, loss, starts, True)
 
     return survival_by_search(case, attack, known_distances, once_more)
 
@@ -179,7 +179,7 @@ def perturb(
     size = eps / 30 if step_size is None else step_size
 
     def moved(at: Tensor) -> Tensor:
-        x, y, starts = images[at], labels[at], Picked(offsets, at)
-        return restart_from(model, x, y, eps, steps, size, loss, starts)[0]
+        x, y, starts = images[at], labels[at], StartsOfSome(offsets, at)
+        return pgd_from(model, x, y, eps, steps, size, loss, starts)[0]
 
     return in_batches(moved, indices(images), images.dtype)

@@ -40,7 +40,7 @@ def spatial_grid(rotation: float = 30, most: float = 3) -> Tensor:
     return product_of(angles, shifts)
 
 
-def worst_of_k(n: int, k: int, rotation: float, most: float) -> Tensor:
+def draw_transforms(n: int, k: int, rotation: float, most: float) -> Tensor:
     """k random transforms of each of the first n test images: (n, k, 3).
 
     Uniform in the ranges, frozen and common to all models; larger n and k only add to them, and
@@ -99,7 +99,7 @@ def spatial(
     return transformed(images, worst, interpolation)
 
 
-def survives(
+def correct_under_all(
     model: Model,
     images: Tensor,
     labels: Tensor,

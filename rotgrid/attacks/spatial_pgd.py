@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from rotgrid.attacks.case import Case, first_guess, note_check
-from rotgrid.attacks.eps_search import locate, survived
+from rotgrid.attacks.eps_search import find_brackets, survived
 from rotgrid.attacks.linf import Loss, Model, require_restarts, require_steps
-from rotgrid.attacks.pgd import restart_from
+from rotgrid.attacks.pgd import pgd_from
 from rotgrid.attacks.spatial import transformed, worst_transform
-from rotgrid.attacks.starts import Picked, draw_starts
+from rotgrid.attacks.starts import StartsOfSome, draw_starts
 from rotgrid.spec.vocabulary import Interpolation
 
 
@@ -29,7 +29,7 @@ def views(
         images: (n, 1, size, size) in [0, 1], unrotated.
         labels: (n,) true labels.
         grid: (k', 3) or (n, k', 3), such as `rotation_grid(30)`.
-        draws: (n, k, 3), such as `worst_of_k(n, 10, 30, 0)`.
+        draws: (n, k, 3), such as `draw_transforms(n, 10, 30, 0)`.
         interpolation: how images are resampled.
     """
     worst = worst_transform(model, images, labels, grid, interpolation)
@@ -63,8 +63,8 @@ def spatial_pgd_from(
         left = (~broken).nonzero().squeeze(1)
         if not len(left):
             break
-        radius, starts = eps[left], Picked(offsets, left)
-        _, broken[left] = restart_from(
+        radius, starts = eps[left], StartsOfSome(offsets, left)
+        _, broken[left] = pgd_from(
             model, view[left], labels[left], radius, steps, radius / 30, loss, starts,
             stop_early=True,
         )  # fmt: skip
@@ -87,12 +87,12 @@ def survival(
 
     def attempt(at: Tensor, eps: Tensor) -> Tensor:
         at = case.chosen[at]
-        radius, starts = eps.view(-1, 1, 1, 1), Picked(offsets, at)
+        radius, starts = eps.view(-1, 1, 1, 1), StartsOfSome(offsets, at)
         broken = spatial_pgd_from(
             case.model, views[:, at], case.labels[at], radius, steps, starts, loss
         )
         return torch.where(broken, eps, torch.inf)
 
-    known = locate(attempt, case.eps_grid, first_guess(case, views[0]))
+    known = find_brackets(attempt, case.eps_grid, first_guess(case, views[0]))
     note_check(case, attempt, known)
     return survived(known, case.eps_grid)

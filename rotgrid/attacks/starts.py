@@ -83,7 +83,7 @@ def draw_starts(images: Tensor, restarts: int, generator: torch.Generator | None
 
 
 @dataclass(frozen=True)
-class Picked:
+class StartsOfSome:
     """The starts of some of the images."""
 
     offsets: Iterable[Tensor]

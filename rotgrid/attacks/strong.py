@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from rotgrid.attacks.apgd import TARGETS, apgd_from
-from rotgrid.attacks.case import Case, From, attempt_of, lowest_eps, note_check
+from rotgrid.attacks.case import BatchAttack, Case, attempt_of, brackets_of_case, note_check
 from rotgrid.attacks.checks import checked
 from rotgrid.attacks.eps_search import Brackets, survived
 from rotgrid.attacks.fmn import fmn_from, minimal_distances
@@ -34,7 +34,7 @@ from rotgrid.attacks.linf import (
     require_steps,
 )
 from rotgrid.attacks.square import square_from
-from rotgrid.attacks.starts import Picked, draw_starts
+from rotgrid.attacks.starts import StartsOfSome, draw_starts
 
 QUERIES_PER_STEP = 10
 """Of Square, for each step of the gradient attacks."""
@@ -63,7 +63,7 @@ class Offsets(NamedTuple):
 
     def batch(self, at: Tensor) -> "Offsets":
         """Those of some of the images."""
-        return Offsets(*(Picked(offsets, at) for offsets in self))
+        return Offsets(*(StartsOfSome(offsets, at) for offsets in self))
 
 
 def draw_offsets(images: Tensor, generator: torch.Generator | None) -> Offsets:
@@ -122,7 +122,7 @@ def strong_from(
     left = (~broken).nonzero().squeeze(1)
     found[left], broken[left] = apgd_from(
         model, images[left], labels[left], eps[left], steps, "dlr",
-        Picked(offsets.targeted, left), fresh=True,
+        StartsOfSome(offsets.targeted, left), fresh=True,
     )  # fmt: skip
     left = (~broken).nonzero().squeeze(1)
     by_square = torch.zeros_like(broken)
@@ -193,7 +193,7 @@ def survival(case: Case, *, steps: int = 100, generator: torch.Generator | None 
         by_square[at] |= squared
         return found, broken
 
-    known = lowest_eps(case, attempt_of(case, attack), minimal_distances(case, steps), True)
+    known = brackets_of_case(case, attempt_of(case, attack), minimal_distances(case, steps), True)
     no_gradient = torch.zeros_like(by_square)
     no_gradient[case.chosen] = without_gradient(*case.batch(case.chosen))
     case.notes["no_gradient"] = [int(no_gradient.sum())] * len(case.eps_grid)
@@ -213,11 +213,11 @@ def search_with_square(case: Case, known: Brackets, due: Tensor, steps: int) -> 
         return square_from(*case.batch(at), eps, square_queries(steps), 1, None)
 
     ends = torch.cat([known.levels, known.levels.new_full((1,), torch.inf)])
-    found = lowest_eps(again, attempt_of(again, attack), ends[known.broken[at]], True)
+    found = brackets_of_case(again, attempt_of(again, attack), ends[known.broken[at]], True)
     known.broken[at] = found.broken
 
 
-def all_but_fmn(case: Case, due: Tensor, steps: int, offsets: Offsets) -> From:
+def all_but_fmn(case: Case, due: Tensor, steps: int, offsets: Offsets) -> BatchAttack:
     """All of `strong` on some of the images, but for FMN."""
 
     def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:

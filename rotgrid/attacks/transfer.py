@@ -5,10 +5,10 @@ import functools
 import torch
 from torch import Tensor
 
-from rotgrid.attacks.case import Case, at_each
+from rotgrid.attacks.case import Case, survival_at_each_eps
 from rotgrid.attacks.linf import Loss, Model, frozen
-from rotgrid.attacks.pgd import restart_from
-from rotgrid.attacks.starts import Picked, draw_starts, require_starts
+from rotgrid.attacks.pgd import pgd_from
+from rotgrid.attacks.starts import StartsOfSome, draw_starts, require_starts
 
 
 def survival(
@@ -26,8 +26,8 @@ def survival(
 
     def move(at: Tensor, eps: float) -> Tensor:
         _, x, y = case.batch(at)
-        starts = Picked(offsets, at)
-        return restart_from(source, x, y, eps, steps, eps / 30, loss, starts)[0]
+        starts = StartsOfSome(offsets, at)
+        return pgd_from(source, x, y, eps, steps, eps / 30, loss, starts)[0]
 
     with frozen(source):
-        return at_each(case, lambda at: functools.partial(move, at))
+        return survival_at_each_eps(case, lambda at: functools.partial(move, at))

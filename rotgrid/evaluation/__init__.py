@@ -14,7 +14,7 @@ from rotgrid.attacks import sweep
 from rotgrid.attacks.case import Notes
 from rotgrid.attacks.fmn import distances
 from rotgrid.attacks.linf import TOLERANCE, frozen
-from rotgrid.attacks.spatial import survives
+from rotgrid.attacks.spatial import correct_under_all
 from rotgrid.data import Dataset, pixels, subset
 from rotgrid.evaluation import equivariance, gradient_masking
 from rotgrid.evaluation.settings import (
@@ -156,7 +156,7 @@ def measure_transforms(subject: Subject, probes: Sequence[Probe]) -> list[Row]:
     (probe,) = probes
     transforms = transforms_of(subject, probe)
     model, images, labels = subject.model, subject.images, subject.labels
-    survived = survives(model, images, labels, transforms, subject.trial.interpolation)
+    survived = correct_under_all(model, images, labels, transforms, subject.trial.interpolation)
     return [row_of(probe, survived, labels)]
 
 

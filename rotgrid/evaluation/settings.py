@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from rotgrid.attacks.class_means import means_of
 from rotgrid.attacks.dispatch import survival_under
 from rotgrid.attacks.spatial import (
+    draw_transforms,
     rotation_grid,
     spatial_grid,
     translation_grid,
-    worst_of_k,
 )
 from rotgrid.attacks.spatial_pgd import views
 from rotgrid.data import Dataset, pixels, subset
@@ -126,7 +126,7 @@ def drawn_transforms(dataset: Dataset, probe: Probe) -> Tensor:
     """Ten random transforms of each of the probe's test images: (n, 10, 3)."""
     chosen = subset(dataset.test_labels, probe.n_images).cpu()
     n = len(dataset.test_labels)
-    return worst_of_k(n, DRAWS, angle_of(probe), probe.test_translation)[chosen]
+    return draw_transforms(n, DRAWS, angle_of(probe), probe.test_translation)[chosen]
 
 
 def angle_of(probe: Probe) -> float:

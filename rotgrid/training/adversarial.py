@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from rotgrid.attacks.checks import require_pixels
 from rotgrid.attacks.fgsm import ascent_direction, step_along
 from rotgrid.attacks.linf import frozen, input_gradient, project, unchecked_gradient
-from rotgrid.attacks.pgd import restart_from
+from rotgrid.attacks.pgd import pgd_from
 from rotgrid.attacks.starts import draw_starts, uniform_offsets
 from rotgrid.spec import Trial
 from rotgrid.spec.adversaries import ADVERSARIES, AdversaryName
@@ -118,7 +118,7 @@ def pgd_from_random(
     """PGD from one random point of the ball (Madry et al. 2018)."""
     require_pixels(images)
     starts = draw_starts(images, 1, generator)
-    return restart_from(model, images, labels, eps, steps, step_size, "ce", starts)[0]
+    return pgd_from(model, images, labels, eps, steps, step_size, "ce", starts)[0]
 
 
 def fgsm_from_random(

@@ -11,9 +11,9 @@ from rotgrid.attacks.apgd import (
     apgd,
     apgd_from,
     begin,
-    checkpoints,
     cross_entropy,
     halve_where_stuck,
+    halving_steps,
     targeted_dlr,
     wrong_classes,
 )
@@ -211,10 +211,10 @@ def test_starts_are_scaled_to_the_edge_of_the_ball():
 
 
 def test_checkpoints_are_those_of_the_paper():
-    assert checkpoints(100) == {22: 22, 41: 19, 57: 16, 70: 13, 80: 10, 87: 7, 93: 6, 99: 6}
-    assert list(checkpoints(1_000)) == [220, 410, 570, 700, 800, 870, 930, 990]
-    assert checkpoints(3) == {1: 1, 2: 1, 3: 1}
-    assert checkpoints(0) == {}
+    assert halving_steps(100) == {22: 22, 41: 19, 57: 16, 70: 13, 80: 10, 87: 7, 93: 6, 99: 6}
+    assert list(halving_steps(1_000)) == [220, 410, 570, 700, 800, 870, 930, 990]
+    assert halving_steps(3) == {1: 1, 2: 1, 3: 1}
+    assert halving_steps(0) == {}
 
 
 def test_the_step_is_halved_under_either_condition():

@@ -11,8 +11,8 @@ from rotgrid.attacks.eps_search import (
     SHARE,
     check_assumed,
     draw_uniform,
+    find_brackets,
     first_order,
-    locate,
     survived,
 )
 
@@ -37,7 +37,7 @@ class Attack:
 
 def search(attempt, eps_grid, *known, **settings):
     """Whether each image is still correct at each eps."""
-    return survived(locate(attempt, eps_grid, *known, **settings), eps_grid)
+    return survived(find_brackets(attempt, eps_grid, *known, **settings), eps_grid)
 
 
 def truth(distances):
@@ -128,7 +128,7 @@ def test_once_more_finds_what_one_failure_hides():
 def test_once_more_ends_where_two_levels_below_the_lowest_success_have_failed():
     broken = table(500)
     attack = Table(LEVELS, broken)
-    known = locate(attack, LEVELS, torch.rand(500), once_more=True)
+    known = find_brackets(attack, LEVELS, torch.rand(500), once_more=True)
     once = search(Table(LEVELS, broken), LEVELS, torch.rand(500))
     assert len(attack.asked) == len({*attack.asked})
     padded = torch.cat([broken, torch.ones(500, 1, dtype=torch.bool)], 1)
@@ -162,7 +162,7 @@ def test_what_is_found_does_not_depend_on_the_other_images_or_their_order():
 
 def test_a_check_attacks_a_random_part_of_what_is_taken_for_granted():
     broken = table(2_000)
-    known = locate(Table(LEVELS, broken), LEVELS, torch.rand(2_000))
+    known = find_brackets(Table(LEVELS, broken), LEVELS, torch.rand(2_000))
     before, attack = known.broken.clone(), Table(LEVELS, broken)
     checked, missed = check_assumed(attack, known, torch.arange(2_000))
     taken = (torch.arange(8) < known.broken[:, None]) & ~known.in_vain[:, :8]
@@ -177,15 +177,18 @@ def test_a_check_attacks_a_random_part_of_what_is_taken_for_granted():
 
 def test_a_check_of_little_attacks_a_few_and_one_of_nothing_none():
     attack = Attack(torch.full((5,), 1.0))
-    known = locate(attack, LEVELS, torch.ones(5))
+    known = find_brackets(attack, LEVELS, torch.ones(5))
     checked, missed = check_assumed(attack, known, torch.arange(5))
     assert (checked.sum(), missed.sum()) == (FEWEST, 0)
-    one = locate(attack, [0.1], torch.ones(5))
+    one = find_brackets(attack, [0.1], torch.ones(5))
     assert check_assumed(attack, one, torch.arange(5))[0].tolist() == [0]
     assert (
-        check_assumed(attack, locate(attack, [], torch.ones(5)), torch.arange(5))[0].tolist() == []
+        check_assumed(attack, find_brackets(attack, [], torch.ones(5)), torch.arange(5))[
+            0
+        ].tolist()
+        == []
     )
-    nothing = locate(Attack(torch.ones(0)), LEVELS, torch.ones(0))
+    nothing = find_brackets(Attack(torch.ones(0)), LEVELS, torch.ones(0))
     assert check_assumed(attack, nothing, torch.arange(0))[0].sum() == 0
 
 

@@ -6,16 +6,16 @@ import torch.nn.functional as F
 from torch import nn
 
 from rotgrid import data, models
-from rotgrid.attacks.pgd import restart_from
+from rotgrid.attacks.pgd import pgd_from
 from rotgrid.attacks.spatial import (
+    correct_under_all,
+    draw_transforms,
     rotation_grid,
     spatial,
     spatial_grid,
     spatial_pgd_from,
-    survives,
     translation_grid,
     views,
-    worst_of_k,
     worst_transform,
 )
 from rotgrid.rotation import draw_angles, draw_shifts, rotate, transform
@@ -118,20 +118,22 @@ def test_grids_are_what_the_protocol_says():
 
 
 def test_random_transforms_are_frozen_common_and_nested():
-    drawn = worst_of_k(50, 10, 30, 3)
+    drawn = draw_transforms(50, 10, 30, 3)
     assert drawn.shape == (50, 10, 3)
     assert (drawn.abs() <= torch.tensor([30, 3, 3])).all()
-    assert torch.equal(worst_of_k(20, 4, 30, 3), drawn[:20, :4])
-    torch.testing.assert_close(worst_of_k(50, 10, 180, 1), drawn * torch.tensor([6, 1 / 3, 1 / 3]))
+    assert torch.equal(draw_transforms(20, 4, 30, 3), drawn[:20, :4])
+    torch.testing.assert_close(
+        draw_transforms(50, 10, 180, 1), drawn * torch.tensor([6, 1 / 3, 1 / 3])
+    )
     assert len(drawn[..., 0].unique()) == 500
     assert torch.equal(drawn[:, 0, 0], draw_angles(50, 30, "test"))
     assert torch.equal(drawn[:, 0, 1:], draw_shifts(50, 3, "test"))
-    assert not worst_of_k(5, 3, 30, 0)[..., 1:].any()
-    assert torch.equal(worst_of_k(5, 3, 0, 0), torch.zeros(5, 1, 3, dtype=torch.float64))
+    assert not draw_transforms(5, 3, 30, 0)[..., 1:].any()
+    assert torch.equal(draw_transforms(5, 3, 0, 0), torch.zeros(5, 1, 3, dtype=torch.float64))
 
 
 def test_impossible_ranges_are_refused():
-    for make in (rotation_grid, spatial_grid, lambda rotation: worst_of_k(5, 3, rotation, 0)):
+    for make in (rotation_grid, spatial_grid, lambda rotation: draw_transforms(5, 3, rotation, 0)):
         for rotation in (-1, 181, math.nan):
             with pytest.raises(ValueError, match="not in \\[0, 180\\]"):
                 make(rotation)
@@ -146,7 +148,7 @@ SETS = {
     "rotations": rotation_grid(25)[::6],
     "shifts": translation_grid(1),
     "both": spatial_grid(20, 1)[::62],
-    "draws": worst_of_k(N, 8, 50, 1),
+    "draws": draw_transforms(N, 8, 50, 1),
 }
 
 
@@ -154,7 +156,7 @@ SETS = {
 def test_survivors_are_right_under_every_transform(trained, test_set, name):
     images, labels = test_set
     right = torch.stack([right_at(trained, *test_set, at) for at in columns(SETS[name], N)])
-    survived = survives(trained, images, labels, SETS[name])
+    survived = correct_under_all(trained, images, labels, SETS[name])
     assert torch.equal(survived, right.all(0))
     assert 0 < survived.sum() < right.float().mean() * N  # worst < average: the case has both
 
@@ -167,7 +169,7 @@ def test_worst_is_no_better_than_average_and_more_transforms_are_no_easier(
     before = torch.ones(N, dtype=torch.bool)
     for k in (1, 2, 5, len(transforms[0]) if name == "draws" else len(transforms)):
         some = transforms[..., :k, :]
-        survived = survives(trained, *test_set, some)
+        survived = correct_under_all(trained, *test_set, some)
         shares = [right_at(trained, *test_set, at).float().mean() for at in columns(some, N)]
         assert survived.float().mean() <= torch.stack(shares).mean() + 1e-6
         assert not (survived & ~before).any()
@@ -179,28 +181,30 @@ def test_no_image_survives_that_is_wrong_as_it_is(trained, test_set):
     with torch.no_grad():
         wrong = (trained(images).argmax(1) + 1) % 10
     for transforms in (IDENTITY, rotation_grid(30), translation_grid(1), spatial_grid(0, 2)):
-        assert not survives(trained, images, wrong, transforms).any()
+        assert not correct_under_all(trained, images, wrong, transforms).any()
 
 
 def test_results_do_not_depend_on_the_batch_nor_on_the_order(trained, test_set):
     images, labels = test_set
     for transforms in (rotation_grid(40)[::10], SETS["draws"]):
         own = transforms.ndim == 3
-        survived = survives(trained, images, labels, transforms)
+        survived = correct_under_all(trained, images, labels, transforms)
         worst = worst_transform(trained, images, labels, transforms)
         turn = torch.arange(N - 1, -1, -7)
         some = (images[turn], labels[turn], transforms[turn] if own else transforms)
-        assert torch.equal(survives(trained, *some), survived[turn])
+        assert torch.equal(correct_under_all(trained, *some), survived[turn])
         assert torch.equal(worst_transform(trained, *some), worst[turn])
         mixed = transforms[..., torch.randperm(transforms.shape[-2]), :]
-        assert torch.equal(survives(trained, images, labels, mixed), survived)
+        assert torch.equal(correct_under_all(trained, images, labels, mixed), survived)
         assert torch.equal(worst_transform(trained, images, labels, mixed), worst)
 
 
 def test_more_images_than_a_batch(trained, test_set):
     images, labels = (torch.cat([values] * 5) for values in test_set)
-    survived = survives(trained, images, labels, rotation_grid(40)[::20])
-    assert torch.equal(survived, survives(trained, *test_set, rotation_grid(40)[::20]).repeat(5))
+    survived = correct_under_all(trained, images, labels, rotation_grid(40)[::20])
+    assert torch.equal(
+        survived, correct_under_all(trained, *test_set, rotation_grid(40)[::20]).repeat(5)
+    )
 
 
 def test_images_leave_once_they_are_broken(test_set):
@@ -211,7 +215,9 @@ def test_images_leave_once_they_are_broken(test_set):
         asked.append(len(pixels))
         return F.one_hot((labels[:1].expand(len(pixels)) + 1) % 10, 10).float()
 
-    assert not survives(never_right, images, labels[:1].expand(N), rotation_grid(30)).any()
+    assert not correct_under_all(
+        never_right, images, labels[:1].expand(N), rotation_grid(30)
+    ).any()
     assert sum(asked) == N
 
 
@@ -235,8 +241,8 @@ def test_an_invariant_model_never_breaks(test_set):
     model = QuarterSum()
     labels = model(images).argmax(1)
     quarters = torch.tensor([[0.0, 0, 0], [90, 0, 0], [180, 0, 0], [270, 0, 0]])
-    assert survives(model, images, labels, quarters).all()
-    assert not survives(model, images, labels, rotation_grid(30)).all()
+    assert correct_under_all(model, images, labels, quarters).all()
+    assert not correct_under_all(model, images, labels, rotation_grid(30)).all()
 
 
 def test_a_model_of_the_mean_brightness_never_breaks_while_the_digit_stays_in_the_frame():
@@ -248,8 +254,8 @@ def test_a_model_of_the_mean_brightness_never_breaks_while_the_digit_stays_in_th
         return F.one_hot(classes, 10).float()
 
     labels = by_brightness(images).argmax(1)
-    assert survives(by_brightness, images, labels, translation_grid(4)).all()
-    assert not survives(by_brightness, images, labels, translation_grid(5)).any()
+    assert correct_under_all(by_brightness, images, labels, translation_grid(4)).all()
+    assert not correct_under_all(by_brightness, images, labels, translation_grid(5)).any()
 
 
 @pytest.mark.parametrize("degrees", [17, -30, 1])
@@ -257,24 +263,26 @@ def test_the_grid_finds_the_one_angle_that_breaks(test_set, degrees):
     images = test_set[0][:12]
     model = OneTarget(rotate(images[3:4], degrees))
     labels = torch.zeros(12, dtype=torch.long)
-    survived = survives(model, images, labels, rotation_grid(30))
+    survived = correct_under_all(model, images, labels, rotation_grid(30))
     assert (~survived).nonzero().tolist() == [[3]]
     worst = worst_transform(model, images, labels, rotation_grid(30))
     assert worst[3].tolist() == [degrees, 0, 0]
-    assert survives(model, images, labels, rotation_grid(abs(degrees) - 1)).all()
+    assert correct_under_all(model, images, labels, rotation_grid(abs(degrees) - 1)).all()
 
 
 def test_the_grid_finds_the_one_shift_that_breaks(test_set):
     images, _ = test_set
     model = OneTarget(images[5:6].roll((-1, 2), (-2, -1)))  # one up, two to the right
     labels = torch.zeros(N, dtype=torch.long)
-    assert (~survives(model, images, labels, translation_grid(2))).nonzero().tolist() == [[5]]
+    assert (~correct_under_all(model, images, labels, translation_grid(2))).nonzero().tolist() == [
+        [5]
+    ]
     worst = worst_transform(model, images, labels, translation_grid(2))
     assert worst[5].tolist() == [0, 2, -1]
     found = spatial(model, images, labels, translation_grid(2))
     assert torch.equal(found[5:6], model.target)
-    assert survives(model, images, labels, translation_grid(1)).all()
-    assert survives(model, images, labels, rotation_grid(30)).all()
+    assert correct_under_all(model, images, labels, translation_grid(1)).all()
+    assert correct_under_all(model, images, labels, rotation_grid(30)).all()
 
 
 def test_each_image_is_tried_under_its_own_transforms(test_set):
@@ -283,9 +291,9 @@ def test_each_image_is_tried_under_its_own_transforms(test_set):
     labels = torch.zeros(N, dtype=torch.long)
     each = torch.zeros(N, 2, 3, dtype=torch.float64)
     each[4, 1, 0] = 17
-    assert survives(model, images, labels, each).all()
+    assert correct_under_all(model, images, labels, each).all()
     each[3, 1, 0] = 17
-    assert (~survives(model, images, labels, each)).nonzero().tolist() == [[3]]
+    assert (~correct_under_all(model, images, labels, each)).nonzero().tolist() == [[3]]
 
 
 def test_quarter_turns_do_not_matter_to_a_p4cnn_but_do_to_a_gcnn(test_set):
@@ -299,7 +307,7 @@ def test_quarter_turns_do_not_matter_to_a_p4cnn_but_do_to_a_gcnn(test_set):
         for quarter in range(4):
             transforms = IDENTITY.repeat(4, 1)
             transforms[:, 0] = torch.tensor([3, -10, 20, 41]) + 90 * quarter
-            survived += [survives(net, images, labels, transforms)]
+            survived += [correct_under_all(net, images, labels, transforms)]
         assert all(torch.equal(survived[0], other) for other in survived) is unchanged
         assert 0 < survived[0].sum() < 16
 
@@ -344,7 +352,7 @@ def test_the_worst_view_of_an_image_breaks_exactly_those_that_do_not_survive(
     trained, test_set, name
 ):
     images, labels = test_set
-    survived = survives(trained, images, labels, SETS[name])
+    survived = correct_under_all(trained, images, labels, SETS[name])
     worst = worst_transform(trained, images, labels, SETS[name])
     assert torch.equal(right_at(trained, images, labels, worst), survived)
     found = spatial(trained, images, labels, SETS[name])
@@ -367,7 +375,7 @@ def test_interpolation_is_the_callers(trained, test_set):
     nearest = spatial(trained, *test_set, rotation_grid(30)[::6], interpolation="nearest")
     worst = worst_transform(trained, *test_set, rotation_grid(30)[::6], "nearest")
     assert torch.equal(nearest, rotate(test_set[0], worst[:, 0], "nearest"))
-    survived = survives(trained, *test_set, rotation_grid(30)[::6], "nearest")
+    survived = correct_under_all(trained, *test_set, rotation_grid(30)[::6], "nearest")
     with torch.no_grad():
         assert torch.equal(trained(nearest).argmax(1) == test_set[1], survived)
 
@@ -416,7 +424,7 @@ def test_survivors_equal_those_of_foolbox(trained, test_set, rotation, most):
             for y in (-most, 0, most)
         ]
     )
-    assert torch.equal(survives(trained, images, labels, transforms), ~broken)
+    assert torch.equal(correct_under_all(trained, images, labels, transforms), ~broken)
     assert broken.any()
     assert not broken.all()
 
@@ -427,7 +435,7 @@ def test_survivors_equal_those_of_foolbox(trained, test_set, rotation, most):
 @pytest.fixture(scope="module")
 def few_views(trained, test_set):
     images, labels = test_set[0][:40], test_set[1][:40]
-    draws = worst_of_k(40, 3, 20, 0)
+    draws = draw_transforms(40, 3, 20, 0)
     return views(trained, images, labels, IDENTITY, draws), labels
 
 
@@ -441,7 +449,7 @@ def starts(n=40):
 
 def test_views_are_the_worst_of_the_grid_and_the_draws(trained, test_set):
     images, labels = test_set[0][:30], test_set[1][:30]
-    draws = worst_of_k(30, 10, 30, 2)
+    draws = draw_transforms(30, 10, 30, 2)
     found = views(trained, images, labels, rotation_grid(30)[::5], draws, "nearest")
     assert found.shape == (11, 30, 1, 28, 28)
     grid = rotation_grid(30)[::5]
@@ -453,7 +461,7 @@ def test_views_are_the_worst_of_the_grid_and_the_draws(trained, test_set):
 
 def test_around_one_view_the_joint_attack_is_pgd(trained, test_set):
     images, labels = test_set[0][:40], test_set[1][:40]
-    expected = restart_from(
+    expected = pgd_from(
         trained, images, labels, 0.1, 10, 0.1 / 30, "ce", starts(), stop_early=True
     )[1]
     found = spatial_pgd_from(trained, images[None], labels, radius(0.1), 10, starts())
@@ -516,21 +524,21 @@ def test_the_model_and_the_images_are_left_as_they_were(test_set, training):
     net.head[0].weight.requires_grad_(False)
     modes = [module.training for module in net.modules()]
     wanted = [parameter.requires_grad for parameter in net.parameters()]
-    survived = survives(net, images, labels, rotation_grid(5))
+    survived = correct_under_all(net, images, labels, rotation_grid(5))
     worst = worst_transform(net, images, labels, rotation_grid(5))
-    seen = views(net, images, labels, rotation_grid(5), worst_of_k(8, 2, 5, 1))
+    seen = views(net, images, labels, rotation_grid(5), draw_transforms(8, 2, 5, 1))
     spatial_pgd_from(net, seen, labels, torch.full((8, 1, 1, 1), 0.1), 2, starts(8))
     assert [module.training for module in net.modules()] == modes
     assert [parameter.requires_grad for parameter in net.parameters()] == wanted
     assert torch.equal(images, test_set[0][:8])
     net.eval()  # dropout was off: the same once more
-    assert torch.equal(survives(net, images, labels, rotation_grid(5)), survived)
+    assert torch.equal(correct_under_all(net, images, labels, rotation_grid(5)), survived)
     assert torch.equal(worst_transform(net, images, labels, rotation_grid(5)), worst)
 
 
 def test_wrong_input_is_refused(trained, test_set):
     images, labels = test_set
-    for run in (survives, worst_transform, spatial):
+    for run in (correct_under_all, worst_transform, spatial):
         with pytest.raises(ValueError, match="normalise in the model"):
             run(trained, images * 2 - 0.5, labels, IDENTITY)
         with pytest.raises(ValueError, match="60 images but 3 labels"):
@@ -544,17 +552,17 @@ def test_logits_that_are_not_finite_are_an_error(test_set):
     def broken(pixels):
         return pixels.flatten(1)[:, :10] / 0 * 0
 
-    for run in (survives, worst_transform, spatial):
+    for run in (correct_under_all, worst_transform, spatial):
         with pytest.raises(FloatingPointError):
             run(broken, *test_set, IDENTITY)
 
 
 def test_no_images_is_no_error(trained):
     images, labels = torch.rand(0, 1, 28, 28), torch.zeros(0, dtype=torch.long)
-    assert survives(trained, images, labels, rotation_grid(3)).shape == (0,)
+    assert correct_under_all(trained, images, labels, rotation_grid(3)).shape == (0,)
     assert worst_transform(trained, images, labels, rotation_grid(3)).shape == (0, 3)
     assert spatial(trained, images, labels, rotation_grid(3)).shape == (0, 1, 28, 28)
-    seen = views(trained, images, labels, rotation_grid(3), worst_of_k(0, 2, 3, 0))
+    seen = views(trained, images, labels, rotation_grid(3), draw_transforms(0, 2, 3, 0))
     assert seen.shape == (3, 0, 1, 28, 28)
     none = torch.zeros(0, 1, 1, 1)
     assert spatial_pgd_from(trained, seen, labels, none, 3, [images]).shape == (0,)

@@ -6,7 +6,7 @@ import torch
 
 from rotgrid import attacks
 from rotgrid.attacks import starts
-from rotgrid.attacks.starts import Picked, draw_starts, uniform_offsets
+from rotgrid.attacks.starts import StartsOfSome, draw_starts, uniform_offsets
 
 from linear import Halves
 
@@ -34,7 +34,7 @@ def test_starts_are_the_draws_of_the_generator_however_few_are_kept(kept, restar
     uniform_offsets(IMAGES, one)  # what becomes of the generator does not matter
     assert equal(found, expected)
     at = torch.tensor([4, 1])
-    twice = Picked(Picked(found, at), torch.tensor([True, False]))
+    twice = StartsOfSome(StartsOfSome(found, at), torch.tensor([True, False]))
     assert equal(twice, [offset[4:] for offset in expected])
     assert equal(twice, [offset[4:] for offset in expected])
 
