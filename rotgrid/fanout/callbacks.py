@@ -104,7 +104,7 @@ class Watch(tune.Callback):
         if refused := trial.last_result.get("refused"):
             kept = "What is finished is kept; launch again to go on."
             launch.trouble = launch.trouble or ClusterError(f"{refused}\n{kept}")
-            launch.tracker.again(key)
+            launch.tracker.requeued(key)
         else:
             launch.tracker.finished(key, trial.last_result.get("outcome") != "done")
         drop_metrics(trial)
@@ -115,7 +115,7 @@ class Watch(tune.Callback):
         """An attempt failed; another one follows."""
         launch, key = launches[self.launch], trial.config["key"]
         launch.running.pop(key, None)
-        launch.tracker.again(key)
+        launch.tracker.requeued(key)
         count_ending(launch, trial)
 
     def on_trial_error(

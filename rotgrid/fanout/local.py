@@ -40,7 +40,7 @@ def run(
             )
             outcome = failures.attempt(work, trial, results_in, tries, tracker.say)
             if outcome == "again":
-                tracker.again(key)
+                tracker.requeued(key)
         tracker.finished(key, failed=outcome == "failed")
 
 

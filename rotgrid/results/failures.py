@@ -110,12 +110,12 @@ def _attempt(work: Callable[[], object], trial: Trial, root: Root, tries: Attemp
         raise
     except Exception as error:
         text, trace = f"{type(error).__name__}: {error}", traceback.format_exc()
-        return record(root, trial, tries, text, trace, comes_again=comes_again(error))
+        return record(root, trial, tries, text, trace, comes_again=is_own_failure(error))
     storage.delete(root, name_of(trial.key()))
     return "done"
 
 
-def comes_again(error: BaseException | None) -> bool:
+def is_own_failure(error: BaseException | None) -> bool:
     """Whether the same exception twice will come a third time: if it is the trial's own.
 
     It is not where something lacked that others take or give: memory, of the machine or its GPU,
@@ -124,7 +124,7 @@ def comes_again(error: BaseException | None) -> bool:
     if error is None:
         return True
     lacking = isinstance(error, MemoryError | OSError) or LACKING.search(str(error))
-    return not lacking and comes_again(error.__cause__)
+    return not lacking and is_own_failure(error.__cause__)
 
 
 def record(

@@ -87,7 +87,7 @@ def test_what_lacks_at_the_machine_is_tried_as_often_as_allowed(tmp_path, error)
 
 @pytest.mark.parametrize("error", [ValueError("x"), caused(RuntimeError("x"), KeyError("y"))])
 def test_exceptions_of_the_trial_come_again(error):
-    assert failures.comes_again(error)
+    assert failures.is_own_failure(error)
 
 
 def test_a_machine_s_fault_is_not_recorded(tmp_path):
