@@ -114,7 +114,7 @@ def nothing_to_do(plan: grid.Plan, failed: Probes, results_in: str) -> str:
     rows = plan.rows - sum(map(len, failed.values()))
     return (
         f"nothing to do: {rows} of {plan.rows} rows are in {results_in}; the others are of "
-        f"{failures.counted(len(failed), 'trial')} that failed"
+        f"{failures.plural(len(failed), 'trial')} that failed"
     )
 
 
