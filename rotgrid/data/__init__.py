@@ -137,7 +137,7 @@ def read_embedded() -> tuple[np.ndarray, np.ndarray]:
         content = EMBEDDED.read_bytes()
     except OSError as error:
         raise DataError(f"{EMBEDDED}: {error.strerror}; reinstall rotgrid") from error
-    check(content, EMBEDDED_SHA256, str(EMBEDDED), "reinstall rotgrid")
+    require_hash(content, EMBEDDED_SHA256, str(EMBEDDED), "reinstall rotgrid")
     with np.load(io.BytesIO(content)) as arrays:
         return arrays["images"], arrays["labels"]
 
@@ -155,7 +155,7 @@ def read_local(folder: Path, name: str) -> bytes:
         if path.exists():
             remedy = "replace it, or unset ROTGRID_DATA to download MNIST"
             content = decompress(path, remedy) if path.suffix == ".gz" else path.read_bytes()
-            return check(content, SHA256[name], str(path), remedy)
+            return require_hash(content, SHA256[name], str(path), remedy)
     raise DataError(
         f"{folder / name}: not found, nor with .gz; ROTGRID_DATA should name a folder with "
         f"{', '.join(SHA256)} (plain or .gz), or be unset to download MNIST"
@@ -174,7 +174,7 @@ def download(name: str) -> bytes:
                 fname=f"{name}.gz",
                 path=pooch.os_cache("rotgrid"),
             )
-            return check(decompress(Path(path), remedy), SHA256[name], path, remedy)
+            return require_hash(decompress(Path(path), remedy), SHA256[name], path, remedy)
         except (OSError, ValueError, DataError) as error:  # requests' errors are OSErrors
             errors.append(f"{mirror}: {error}")
     raise DataError(f"{name}: cannot be downloaded; {remedy}\n  " + "\n  ".join(errors))
@@ -189,7 +189,7 @@ def decompress(path: Path, remedy: str) -> bytes:
         raise DataError(f"{path}: truncated or not gzip ({error}); {remedy}") from error
 
 
-def check(content: bytes, sha256: str, path: str, remedy: str) -> bytes:
+def require_hash(content: bytes, sha256: str, path: str, remedy: str) -> bytes:
     """`content` if it has that hash."""
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:

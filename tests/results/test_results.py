@@ -135,7 +135,7 @@ def test_object_stores_are_written_by_one_put(monkeypatch):
     monkeypatch.setattr(location, "_locate_uri", lambda _: storage.Location(store, "bucket/r"))
     results.write("s3://bucket/r", "evaluations", "part", [row()], PROVENANCE)
     assert results.measured_probes("s3://bucket/r") == {TRIAL.key(): {row()["probe"]}}
-    storage.check("s3://bucket/r")
+    storage.require_writable("s3://bucket/r")
     assert set(store.handler.fs.find("bucket/r")) == {"/bucket/r/evaluations/part.parquet"}
 
 
