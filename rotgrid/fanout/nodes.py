@@ -136,5 +136,5 @@ def versions() -> dict[str, str]:
     return {
         **provenance.versions(),
         "ray": ray.__version__,
-        "rotgrid's code": provenance.files(),
+        "rotgrid's code": provenance.files_digest(),
     }
