@@ -213,7 +213,7 @@ def count_ending(launch: Launch, trial: TuneTrial, last: bool = False) -> None:
         last: Tune does not try again.
     """
     key = trial.config["key"]
-    kind, text = ending(trial)
+    kind, text = exception_of(trial)
     if kind == "RecordedError":
         launch.attempts[key] += 1
     elif not kind:
@@ -230,7 +230,7 @@ def count_ending(launch: Launch, trial: TuneTrial, last: bool = False) -> None:
             launch.trouble = launch.trouble or ClusterError(f"node {trial.node_ip}: {text}")
 
 
-def ending(trial: TuneTrial) -> tuple[str, str]:
+def exception_of(trial: TuneTrial) -> tuple[str, str]:
     """The kind of exception that ended the last attempt, and its message; no kind if its process
     died."""
     errors = Path(trial.error_file).read_text() if trial.error_file else ""
