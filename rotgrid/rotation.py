@@ -1,4 +1,4 @@
-"""Turn and shift batches of images; draw angles and shifts: fresh in training, frozen in testing.
+"""Rotate and shift images; draw angles and shifts, fresh in training and frozen in testing.
 
 The protocol's choices (robustness literature and the paper leave them open): the centre is the
 middle of the image, angles are counter-clockwise, shifts are (right, down) in pixels, what comes
@@ -23,7 +23,7 @@ SHIFT_STREAMS: dict[Stream, int] = {"train": 4, "val": 5, "test": 6}
 def rotate(
     images: Tensor, degrees: Tensor | float, interpolation: Interpolation = "bilinear"
 ) -> Tensor:
-    """Turn each image counter-clockwise (as displayed, row 0 on top) about its centre.
+    """Rotate each image counter-clockwise (as displayed, row 0 on top) about its centre.
 
     A multiple of 90 degrees is exact: the pixels are moved, not resampled; 0 is a bit-exact copy.
 
@@ -45,7 +45,7 @@ def transform(
     shift: Tensor,
     interpolation: Interpolation = "bilinear",
 ) -> Tensor:
-    """Turn each image counter-clockwise about its centre, then shift it: one resampling.
+    """Rotate each image counter-clockwise about its centre, then shift it: one resampling.
 
     Multiples of 90 degrees with shifts of whole pixels are exact: pixels are moved, not resampled.
 
@@ -98,7 +98,7 @@ def pan(images: Tensor, shift: Tensor) -> Tensor:
 def resample(
     images: Tensor, angles: Tensor, shift: Tensor, interpolation: Interpolation
 ) -> Tensor:
-    """Turn and shift images by interpolation, whatever the angle."""
+    """Rotate and shift images by interpolation, whatever the angle."""
     radians = torch.deg2rad(angles)
     cos, sin = radians.cos(), radians.sin()
     # grid_sample asks where in the source each target pixel comes from; its y axis points down

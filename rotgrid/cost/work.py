@@ -83,7 +83,7 @@ def sweep_work(sweep: Sequence[Probe]) -> Work:
     broken = steps * (1 - UNBROKEN / levels) + (levels > 1)
     twice = failed + ONCE_MORE * steps * starts * (1 - 1 / levels)
     queries = MASKED * max(QUERIES / steps, 10) if steps else 0
-    turns = 2 * float(probe.test_rotation) + 1  # resolved, so a number
+    angles = 2 * float(probe.test_rotation) + 1  # resolved, so a number
     shifts = (2 * probe.test_translation + 1) ** 2
     per_image: dict[Attack, tuple[float, float]] = {  # gradients, and forward passes besides one
         "none": (0, 0), "equivariance": (0, 1), "diagnostics": (300 + 3.5 * failed, 2_000),
@@ -96,9 +96,9 @@ def sweep_work(sweep: Sequence[Probe]) -> Work:
         "fmn": (steps, 0), "fmn-pgd": (50 + twice, starts),
         "strong": (steps + 10 * twice, (5 + queries) * twice),
         "transfer": (levels * steps * starts, levels),
-        "rotation-grid": (0, 0.4 * turns), "translation-grid": (0, 0.25 * shifts),
+        "rotation-grid": (0, 0.4 * angles), "translation-grid": (0, 0.25 * shifts),
         "spatial-grid": (0, 0.2 * 775), "worst-of-10": (0, 6),
-        "spatial-pgd": (6.5 * (failed + broken), turns),
+        "spatial-pgd": (6.5 * (failed + broken), angles),
     }  # fmt: skip
     gradients, forwards = per_image[probe.attack]
     return Work(0.0, probe.n_images * gradients, probe.n_images * (1 + forwards))

@@ -262,7 +262,7 @@ def record_death(
         known = failures.find(root, key)
         counted = known.attempt if known and known.launch == launch.id else 0
         if counted <= launch.attempts[key]:
-            failures.record(root, spec, tries, text, "", host, comes_again=False, final=final)
+            failures.record(root, spec, tries, text, "", host, own=False, final=final)
         launch.attempts[key] += 1
     except StoreError as error:
         launch.trouble = launch.trouble or lasting_outage(launch, error, last=False)

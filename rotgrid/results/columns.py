@@ -118,7 +118,7 @@ TABLES: dict[TableName, list[Column]] = {
         Column("epoch", pa.int64(), "", "passes over the training images, from 1"),
         Column("train_loss", pa.float64(), "nats", "mean loss of the epoch (capsules: their own)"),
         Column(
-            "val_n", pa.int64(), "images", "validation images, turned like the training images"
+            "val_n", pa.int64(), "images", "validation images, rotated like the training images"
         ),
         Column("val_n_correct", pa.int64(), "images", "of them classified correctly, no attack"),
         Column(
@@ -136,14 +136,14 @@ TABLES: dict[TableName, list[Column]] = {
         Column("trial", pa.string(), "", "key of the trial"),
         Column("probe", pa.string(), "", "key of the probe"),
         *columns_of(Trial),
-        Column("degrees", pa.float64(), "degrees", "exact turn of every image"),
+        Column("degrees", pa.float64(), "degrees", "exact rotation of every image"),
         Column("position", pa.int64(), "", "of the layer in the network, from 1"),
         Column("layer", pa.string(), "", "module of the network, or `logits`"),
         Column(
             "error",
             pa.float64(),
             "deviations of the maps",
-            "0: turns with the image (logits: stays)",
+            "0: rotates with the image (logits: stays)",
         ),
         Column("n", pa.int64(), "images", "test images measured"),
         *PROVENANCE,

@@ -110,7 +110,7 @@ def _attempt(work: Callable[[], object], trial: Trial, root: Root, tries: Attemp
         raise
     except Exception as error:
         text, trace = f"{type(error).__name__}: {error}", traceback.format_exc()
-        return record(root, trial, tries, text, trace, comes_again=is_own_failure(error))
+        return record(root, trial, tries, text, trace, own=is_own_failure(error))
     storage.delete(root, file_of(trial.key()))
     return "done"
 
@@ -135,7 +135,7 @@ def record(
     trace: str = "",
     host: str | None = None,
     *,
-    comes_again: bool = True,
+    own: bool = True,
     final: bool | None = None,
 ) -> Outcome:
     """Record a failed attempt: `failed` if it is final, else `again`.
@@ -147,7 +147,7 @@ def record(
         exception: type and message.
         trace: traceback.
         host: where; None is here.
-        comes_again: whether the same exception twice is final.
+        own: whether it is a failure of the trial itself, which twice is final.
         final: None is for this to decide: the last attempt, or the same exception as before.
     """
     before = find(root, trial.key())
@@ -155,7 +155,7 @@ def record(
         before = Failure(key=trial.key(), exception="", attempt=0)
     attempt = before.attempt + 1
     if final is None:
-        final = attempt > tries.retries or (comes_again and exception == before.exception)
+        final = attempt > tries.retries or (own and exception == before.exception)
     failure = Failure(
         key=trial.key(),
         trial=trial.model_dump(),

@@ -74,7 +74,7 @@ class Trial(Keyed):
         default=0, gt=0, description="training images, a stratified nested subset (default: all)"
     )
     train_rotation: float = Field(
-        default=0.0, ge=0, le=180, description="x: training images turn by U[-x, x] degrees"
+        default=0.0, ge=0, le=180, description="x: training images are rotated by U[-x, x] degrees"
     )
     adversary: Adversary = Field(default="none", description="attack used in training")
     adversary_eps: float = Field(
@@ -163,10 +163,10 @@ class Probe(Keyed):
     """One measurement of a trained network; eps is measured around the image *after* rotation.
 
     Spatial attacks (`rotation-grid`, `translation-grid`, `spatial-grid`, `worst-of-10` and, with
-    pixels, `spatial-pgd`) take the worst over what the other attacks draw from: turns within
+    pixels, `spatial-pgd`) take the worst over what the other attacks draw from: rotations within
     `test_rotation`, shifts within `test_translation`. `equivariance` attacks nothing: every image
-    turns by exactly `test_rotation`, and counts as correct if its class stays the same; the errors
-    of the layers go to a table of their own, as do the checks of `diagnostics`.
+    is rotated by exactly `test_rotation`, and counts as correct if its class stays the same; the
+    errors of the layers go to a table of their own, as do the checks of `diagnostics`.
 
     Raises:
         pydantic.ValidationError: a field is unknown or out of range.
@@ -174,7 +174,7 @@ class Probe(Keyed):
 
     test_rotation: Annotated[float, Field(ge=0, le=180)] | Literal["same"] = Field(
         default="same",
-        description="x: test images turn by U[-x, x] degrees (for equivariance: by exactly x); "
+        description="x: test images are rotated by U[-x, x] degrees (equivariance: by exactly x); "
         "same = train_rotation",
     )
     test_translation: float = Field(

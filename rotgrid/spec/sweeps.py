@@ -8,7 +8,7 @@ from rotgrid.spec.vocabulary import ATTACKS
 
 UNTURNED = ("rotation-grid", "translation-grid", "spatial-grid", "worst-of-10", "spatial-pgd",
             "equivariance")  # fmt: skip
-"""The attacks that turn images themselves."""
+"""The attacks that rotate or shift images themselves."""
 
 
 def same_images(probe: Probe) -> object:
@@ -44,6 +44,6 @@ def sweeps(probes: Iterable[Probe]) -> list[list[Probe]]:
 def order(probe: Probe) -> tuple[Any, ...]:
     """Sorts resolved probes: by test images, then by sweep, then by eps."""
     unturned = probe.attack in UNTURNED
-    turn = (0.0, 0.0) if unturned else (probe.test_rotation, probe.test_translation)
+    rotation = (0.0, 0.0) if unturned else (probe.test_rotation, probe.test_translation)
     sweep = [value for name, value in vars(probe).items() if name != "eps"]
-    return (unturned, probe.n_images, *turn, ATTACKS.index(probe.attack), *sweep, probe.eps)
+    return (unturned, probe.n_images, *rotation, ATTACKS.index(probe.attack), *sweep, probe.eps)
