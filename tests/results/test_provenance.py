@@ -108,7 +108,7 @@ def test_a_copy_without_its_checkout_has_the_commit_that_is_named_for_its_files(
     named = answers(copy, "p.git_commit()", "p.stamp()", ROTGRID_COMMIT=stamp)
     assert named[0] == commit
     assert (named[1] == stamp) == same
-    adopt = f"p.adopt({stamp!r}) or p.git_commit()"
+    adopt = f"p.adopt_stamp({stamp!r}) or p.git_commit()"
     assert answers(copy, "p.git_commit()", adopt, ROTGRID_COMMIT="") == ["unknown", commit]
 
 
