@@ -135,7 +135,7 @@ def check(out: str) -> None:
         NotWritable: it cannot.
     """
     try:
-        storage.check(out)
+        storage.require_writable(out)
     except (OSError, ValueError) as error:
         reason = getattr(error.__cause__, "strerror", None) or error
         words = f"cannot write the report to {out}: {reason}"

@@ -68,13 +68,13 @@ def run(
     missing, measured = missing_probes(trial, probes, results)
     if measured and not missing and storage.exists(results, weights_of(trial.key())):
         return 0
-    dataset = load_on(trial.data, device)
+    dataset = dataset_on(trial.data, device)
 
     def trained(wanted: Trial) -> nn.Module:
-        return network(wanted, dataset, results, device, until, progress)
+        return trained_network(wanted, dataset, results, device, until, progress)
 
     model = trained(trial)
-    sources = functools.cache(lambda name: trained(source_of(trial, name)))
+    sources = functools.cache(lambda name: trained(source_trial(trial, name)))
     failed: dict[Probe, Exception] = {}
     for portion in portions(trial, missing):  # two launches of one grid write the same parts
         sweeps = measure(
@@ -82,7 +82,7 @@ def run(
         )
         store_sweeps(sweeps, trial, count_parameters(model), results, device)
     if failed:
-        raise ProbeError(described(failed)) from next(iter(failed.values()))
+        raise ProbeError(describe_failures(failed)) from next(iter(failed.values()))
     return len(missing)
 
 
@@ -110,10 +110,10 @@ def store_sweeps(
         for sweep in sweeps:
             rows += [{**fields, **row} for row in sweep]
     finally:
-        store(results, trial, rows, device)
+        store_rows(results, trial, rows, device)
 
 
-def described(failed: Mapping[Probe, Exception]) -> str:
+def describe_failures(failed: Mapping[Probe, Exception]) -> str:
     """What failed, and why, in a line: probes with equal errors together."""
     alike: dict[str, list[Probe]] = {}
     for probe, error in failed.items():
@@ -127,7 +127,7 @@ def described(failed: Mapping[Probe, Exception]) -> str:
     return "; ".join(words)
 
 
-def network(
+def trained_network(
     trial: Trial,
     dataset: Dataset,
     results: Root,
@@ -141,13 +141,13 @@ def network(
     notes = checkpoints.restore(results, key, model)
     if notes is None:
         rows = fit(model, dataset, trial, results, until, progress)
-        keep(model, trial, rows, results, provenance(device))
+        store_network(model, trial, rows, results, provenance(device))
     elif not tables.read(results, "training", ["epoch"], key)[0].num_rows:
         store_epochs(trial, notes, count_parameters(model), results)
     return model
 
 
-def keep(
+def store_network(
     model: nn.Module,
     trial: Trial,
     rows: Sequence[dict[str, Any]],
@@ -202,14 +202,14 @@ def load_network(results: Root, key: str) -> nn.Module:
     if len(keys) != 1:
         some = f": {', '.join(keys[:3])}" if keys else ""
         raise LookupError(f"{results}: {len(keys)} trained networks have a key {key}...{some}")
-    trial = trained_as(results, keys[0])
+    trial = trial_of_network(results, keys[0])
     model = build(trial.model, trial.variant, trial.seed)
     if checkpoints.restore(results, keys[0], model) is None:
         raise ValueError(f"{results}: {weights_of(keys[0])} is damaged")
     return model.eval()
 
 
-def trained_as(results: Root, key: str) -> Trial:
+def trial_of_network(results: Root, key: str) -> Trial:
     """The trial of a stored network, by its rows.
 
     Raises:
@@ -221,7 +221,7 @@ def trained_as(results: Root, key: str) -> Trial:
     return Trial.model_validate(rows.slice(0, 1).to_pylist()[0])
 
 
-def source_of(trial: Trial, model: ModelName) -> Trial:
+def source_trial(trial: Trial, model: ModelName) -> Trial:
     """The trial whose network makes the images of a `transfer` to `trial`'s.
 
     Trained alike: what a recipe sets for each model is as many times the recipe's value. Its
@@ -248,7 +248,7 @@ def source_of(trial: Trial, model: ModelName) -> Trial:
     )
 
 
-def store(
+def store_rows(
     results: Root,
     trial: Trial,
     rows: Sequence[dict[str, Any]],
@@ -284,6 +284,6 @@ def check_rows(row: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @functools.lru_cache(maxsize=1)
-def load_on(name: DataName, device: torch.device) -> Dataset:
+def dataset_on(name: DataName, device: torch.device) -> Dataset:
     """A data set on a device; the process keeps the one that it used last."""
     return load(name).to(device)

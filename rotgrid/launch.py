@@ -114,7 +114,7 @@ def nothing_to_do(plan: grid.Plan, failed: Probes, results_in: str) -> str:
     rows = plan.rows - sum(map(len, failed.values()))
     return (
         f"nothing to do: {rows} of {plan.rows} rows are in {results_in}; the others are of "
-        f"{failures.counted(len(failed), 'trial')} that failed"
+        f"{failures.plural(len(failed), 'trial')} that failed"
     )
 
 
@@ -150,7 +150,7 @@ def execute(plan: grid.Plan, todo: Todo, results_in: str, args: argparse.Namespa
     except (storage.StoreError, failures.MachineError) as error:
         why = f"{error}; what is finished is kept. Then go on with:"
         return fail(5, why, f"  {relaunch_command(args)}")
-    if local.hopeless(tracker):
+    if local.given_up(tracker):
         left = len(trials) - len(tracker.failed)
         print(f"stopped: the first trials all failed; {left} were not started", file=sys.stderr)
     return 0

@@ -66,7 +66,7 @@ def blocks_table(plan: grid.Plan, todo: Todo, args: argparse.Namespace) -> Table
     table = Table(*headers, box=None, pad_edge=False)
     ready = set(todo.trained)
     for name, asked in plan.blocks.items():
-        own = missing_of(asked, todo.trials)
+        own = missing_probes(asked, todo.trials)
         hours = sum(cost.estimate(own, ready, todo.speed).seconds.values()) / 3600
         hours *= plan.resources.gpu or plan.resources.cpu
         money = [f"{hours * args.price:,.2f}"] if args.price else []
@@ -77,7 +77,7 @@ def blocks_table(plan: grid.Plan, todo: Todo, args: argparse.Namespace) -> Table
     return table
 
 
-def missing_of(asked: Probes, missing: Probes) -> dict[Trial, tuple[Probe, ...]]:
+def missing_probes(asked: Probes, missing: Probes) -> dict[Trial, tuple[Probe, ...]]:
     """Of what is asked for, what is missing; trials that share their probes still do."""
     shared: dict[tuple[int, int], tuple[Probe, ...]] = {}
     found = {}
@@ -100,16 +100,16 @@ def prices(
     unit = "GPU hour" if resources.gpu else "core hour"
     hours = sum(expected.seconds.values()) * (resources.gpu or resources.cpu) / 3600
     lines = [
-        ("time", f"{between(expected, longest, duration)} with {at_once} at once"),
-        ("work", f"{between(expected, hours, rounded)} {unit}s"),
+        ("time", f"{with_range(expected, longest, duration)} with {at_once} at once"),
+        ("work", f"{with_range(expected, hours, rounded)} {unit}s"),
     ]
     if args.price:
-        money = between(expected, hours * args.price, "{:,.2f}".format)
+        money = with_range(expected, hours * args.price, "{:,.2f}".format)
         lines.append(("cost", f"{money} at {args.price:.2f} per {unit}"))
     return [*lines, ("estimate", expected.source)]
 
 
-def between(expected: cost.Estimate, amount: float, show: Callable[[float], str]) -> str:
+def with_range(expected: cost.Estimate, amount: float, show: Callable[[float], str]) -> str:
     """An amount that grows with the seconds, and its range: `2 h (1 h to 4 h)`."""
     low, high = expected.factor
     return f"{show(amount)} ({show(low * amount)} to {show(high * amount)})"

@@ -1,4 +1,4 @@
-"""Rotate and shift batches of images; draw angles and shifts: fresh in training, frozen in tests.
+"""Rotate and shift images; draw angles and shifts, fresh in training and frozen in testing.
 
 The protocol's choices (robustness literature and the paper leave them open): the centre is the
 middle of the image, angles are counter-clockwise, shifts are (right, down) in pixels, what comes

@@ -89,7 +89,7 @@ def failed(root: str, plans: dict[str, grid.Plan], stock: Inventory) -> list[str
         lines += failures.report(group, command("rotgrid.launch", file, "--results", root))
     again = sum(not failure.final for failure in stock.failed.values())
     if again:
-        lines.append(f"to be tried again: {failures.counted(again, 'trial')} that failed")
+        lines.append(f"to be tried again: {failures.plural(again, 'trial')} that failed")
     return lines
 
 

@@ -346,7 +346,7 @@ def test_many_probes_that_fail_are_told_in_a_line(quick_trial):
     failed = {probe: ValueError("x") for probe in probes}
     failed[Probe().resolve(quick_trial)] = KeyError("y")
     keys = ", ".join(probe.key() for probe in probes[:3])
-    first, second = experiment.described(failed).split("; ")
+    first, second = experiment.describe_failures(failed).split("; ")
     assert first == f"attack fgsm (probe {keys}, ... (5)): ValueError: x"
     assert second.endswith("KeyError: 'y'")
 

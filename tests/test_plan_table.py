@@ -8,7 +8,7 @@ from rotgrid.grid import Resources
 
 
 def test_a_range_is_shown_with_its_middle():
-    found = plan_table.between(Estimate({}, (0.5, 2.0), ""), 10, "{:.0f} h".format)
+    found = plan_table.with_range(Estimate({}, (0.5, 2.0), ""), 10, "{:.0f} h".format)
     assert found == "10 h (5 h to 20 h)"
 
 

@@ -318,7 +318,7 @@ def test_numbers_under_strong_attacks_are_those_of_the_stored_rows():
 
 def test_strong_attacks_were_made_on_the_same_networks():
     plan = grid.read(ROOT / "grids/attacks.yaml")
-    measured = results.measured(ROOT / "docs/architectures")
+    measured = results.measured_probes(ROOT / "docs/architectures")
     for trial, probes in plan.trials.items():
         first = {spec.digest(spec.without_later(probe)) for probe in probes}  # before revisions
         assert first <= measured[trial.key()]

@@ -45,7 +45,7 @@ def run_trial(config: Mapping[str, Any], shared: Mapping[str, Any]) -> None:
     if refused := reasons_to_refuse(shared["check"], shared["images"][trial.data]):
         tune.report({"outcome": "refused", "refused": refused})
         return
-    provenance.adopt(shared["stamp"])
+    provenance.adopt_stamp(shared["stamp"])
     before = failures.find(root, trial.key())
     if before is not None and before.launch == tries.launch and before.final:
         tune.report({"outcome": "failed"})  # its watchdog had the last word

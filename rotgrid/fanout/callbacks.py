@@ -104,7 +104,7 @@ class Watch(tune.Callback):
         if refused := trial.last_result.get("refused"):
             kept = "What is finished is kept; launch again to go on."
             launch.trouble = launch.trouble or ClusterError(f"{refused}\n{kept}")
-            launch.tracker.again(key)
+            launch.tracker.requeued(key)
         else:
             launch.tracker.finished(key, trial.last_result.get("outcome") != "done")
         drop_metrics(trial)
@@ -115,7 +115,7 @@ class Watch(tune.Callback):
         """An attempt failed; another one follows."""
         launch, key = launches[self.launch], trial.config["key"]
         launch.running.pop(key, None)
-        launch.tracker.again(key)
+        launch.tracker.requeued(key)
         count_ending(launch, trial)
 
     def on_trial_error(
@@ -213,7 +213,7 @@ def count_ending(launch: Launch, trial: TuneTrial, last: bool = False) -> None:
         last: Tune does not try again.
     """
     key = trial.config["key"]
-    kind, text = ending(trial)
+    kind, text = exception_of(trial)
     if kind == "RecordedError":
         launch.attempts[key] += 1
     elif not kind:
@@ -230,7 +230,7 @@ def count_ending(launch: Launch, trial: TuneTrial, last: bool = False) -> None:
             launch.trouble = launch.trouble or ClusterError(f"node {trial.node_ip}: {text}")
 
 
-def ending(trial: TuneTrial) -> tuple[str, str]:
+def exception_of(trial: TuneTrial) -> tuple[str, str]:
     """The kind of exception that ended the last attempt, and its message; no kind if its process
     died."""
     errors = Path(trial.error_file).read_text() if trial.error_file else ""
@@ -262,7 +262,7 @@ def record_death(
         known = failures.find(root, key)
         counted = known.attempt if known and known.launch == launch.id else 0
         if counted <= launch.attempts[key]:
-            failures.record(root, spec, tries, text, "", host, comes_again=False, final=final)
+            failures.record(root, spec, tries, text, "", host, own=False, final=final)
         launch.attempts[key] += 1
     except StoreError as error:
         launch.trouble = launch.trouble or lasting_outage(launch, error, last=False)

@@ -37,14 +37,14 @@ def require(resources: Resources, say: Callable[[str], object]) -> None:
         raise ClusterError(trouble)
 
 
-def alive() -> list[dict[str, Any]]:
+def living_nodes() -> list[dict[str, Any]]:
     """The nodes of the cluster."""
     return [node for node in ray.nodes() if node["Alive"]]
 
 
 def node_resources() -> list[dict[str, float]]:
     """Resources of the nodes of the cluster."""
-    return [node["Resources"] for node in alive()]
+    return [node["Resources"] for node in living_nodes()]
 
 
 def shortage(kinds: Sequence[Mapping[str, float]], resources: Resources) -> str:
@@ -56,7 +56,7 @@ def shortage(kinds: Sequence[Mapping[str, float]], resources: Resources) -> str:
                 f"each trial asks for {wanted:g} {key} and no node has more than {most:g}: "
                 f"change `resources` in the grid, or add --set resources.{name}={int(most)}"
             )
-    if not any(fits(kind, resources) for kind in kinds):
+    if not any(can_run(kind, resources) for kind in kinds):
         return (
             f"each trial asks for {resources.cpu:g} CPU and {resources.gpu:g} GPU together, "
             "and no node has both: change `resources` in the grid"
@@ -64,7 +64,7 @@ def shortage(kinds: Sequence[Mapping[str, float]], resources: Resources) -> str:
     return ""
 
 
-def fits(kind: Mapping[str, float], resources: Resources) -> bool:
+def can_run(kind: Mapping[str, float], resources: Resources) -> bool:
     """Whether a node with these resources can run a trial."""
     return kind.get("CPU", 0) >= resources.cpu and kind.get("GPU", 0) >= resources.gpu
 

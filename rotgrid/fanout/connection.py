@@ -33,7 +33,7 @@ def connect(address: str | None) -> None:
         if "://" in (address or os.environ.get("RAY_ADDRESS", "")):
             raise ValueError("run the launch on a machine of the cluster, with --address auto")
         if found := canonicalize_bootstrap_address(address):  # type: ignore[arg-type]
-            reach(found)
+            require_answer(found)
         ray.init(
             address=address,
             log_to_driver=False,
@@ -41,10 +41,12 @@ def connect(address: str | None) -> None:
             include_dashboard=False,
         )
     except (OSError, ValueError, RuntimeError) as error:
-        raise ClusterError(f"no Ray cluster {source(address, found)}: {error}") from error
+        raise ClusterError(
+            f"no Ray cluster {describe_address(address, found)}: {error}"
+        ) from error
 
 
-def source(address: str | None, found: str | None) -> str:
+def describe_address(address: str | None, found: str | None) -> str:
     """Which cluster was to be used, and what says so; `found` is its address in Ray's form."""
     if address not in (None, "", "auto"):
         return f"at {address} (--address)"
@@ -62,7 +64,7 @@ def source(address: str | None, found: str | None) -> str:
     )
 
 
-def reach(address: str) -> None:
+def require_answer(address: str) -> None:
     """Refuse an address where no Ray answers soon; Ray itself would try for many minutes.
 
     Raises:

@@ -23,7 +23,7 @@ def run(
 
     tries = failures.Attempts(uuid.uuid4().hex[:8], resources.retries)
     for trial, probes in todo.items():
-        if hopeless(tracker):
+        if given_up(tracker):
             break
         key, outcome = trial.key(), "again"
         while outcome == "again":
@@ -40,10 +40,10 @@ def run(
             )
             outcome = failures.attempt(work, trial, results_in, tries, tracker.say)
             if outcome == "again":
-                tracker.again(key)
+                tracker.requeued(key)
         tracker.finished(key, failed=outcome == "failed")
 
 
-def hopeless(tracker: Tracker) -> bool:
+def given_up(tracker: Tracker) -> bool:
     """Whether so many trials have failed, and none succeeded, that the rest would, too."""
     return not tracker.done and len(tracker.failed) >= failures.HOPELESS

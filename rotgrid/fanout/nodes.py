@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from rotgrid.fanout.capacity import alive, fits
+from rotgrid.fanout.capacity import can_run, living_nodes
 from rotgrid.fanout.connection import ClusterError
 from rotgrid.grid import Resources
 from rotgrid.results import provenance, storage
@@ -35,21 +35,21 @@ def inspect_nodes(check: Check, resources: Resources, images: Mapping[Any, ray.O
     Raises:
         ClusterError: names each node that cannot, and why.
     """
-    nodes = alive()
+    nodes = living_nodes()
     if len(nodes) == 1:  # this process has done all that already
         return
     task = ray.remote(num_cpus=0, max_retries=0)(inspect_here)
     asked = []
     for node in nodes:
-        if fits(node["Resources"], resources):
+        if can_run(node["Resources"], resources):
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             options = task.options(scheduling_strategy=there)
             asked.append((node, options.remote(check, list(images.values()))))
-    if problems := [line for node, reply in asked for line in answers(node, reply)]:
+    if problems := [line for node, reply in asked for line in reported_problems(node, reply)]:
         raise ClusterError("\n".join(problems))
 
 
-def answers(node: Mapping[str, Any], reply: ray.ObjectRef) -> list[str]:
+def reported_problems(node: Mapping[str, Any], reply: ray.ObjectRef) -> list[str]:
     """What a node finds wrong; nothing if it is gone meanwhile."""
     try:
         found = ray.get(reply, timeout=NODE_SECONDS)
@@ -57,7 +57,7 @@ def answers(node: Mapping[str, Any], reply: ray.ObjectRef) -> list[str]:
         found = [f"does not answer within {NODE_SECONDS:g} s"]
     except (ray.exceptions.RayError, ImportError) as error:
         found = [f"cannot run rotgrid: {str(error).strip().splitlines()[-1]}"]
-        if node["NodeID"] not in [other["NodeID"] for other in alive()]:
+        if node["NodeID"] not in [other["NodeID"] for other in living_nodes()]:
             return []
     name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
     return [f"node {name}: {line}" for line in found]
@@ -136,5 +136,5 @@ def versions() -> dict[str, str]:
     return {
         **provenance.versions(),
         "ray": ray.__version__,
-        "rotgrid's code": provenance.files(),
+        "rotgrid's code": provenance.files_digest(),
     }

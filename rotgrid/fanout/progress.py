@@ -185,7 +185,7 @@ class Tracker:
         else:
             print(line, file=sys.stderr)
 
-    def again(self, key: str) -> None:
+    def requeued(self, key: str) -> None:
         """A running trial failed, and goes back to the queue."""
         self.running.discard(key)
         self._doing.pop(key, None)

@@ -14,7 +14,7 @@ from fractions import Fraction
 
 import yaml
 
-from rotgrid.grid.blocks import add_block, by_block, united, unread_default
+from rotgrid.grid.blocks import add_block, all_probes, probes_by_block, report_unread_defaults
 from rotgrid.grid.expand import axes_of, check_size, known_keys
 from rotgrid.grid.plan import Plan, Resources, distinct_probes
 from rotgrid.grid.positions import Dumper, Tree, parse_tree
@@ -81,14 +81,14 @@ def parse(
         asking += [named or f"blocks.{index}"] * (len(groups) - len(asking))
         if not check_size(tree, cells, ("blocks",)):
             break
-    unread_default(tree, every, defaults)
+    report_unread_defaults(tree, every, defaults)
     tree.raise_problems()
     return Plan(
         name=name,
         description=document.get("description", ""),
         resources=resources,
-        trials=united(asked, groups),
-        blocks=by_block(asked, groups, asking),
+        trials=all_probes(asked, groups),
+        blocks=probes_by_block(asked, groups, asking),
         document={"name": name, **document, "blocks": [every[index] for index in chosen]},
     )
 

@@ -4,7 +4,7 @@ import functools
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
-from rotgrid.grid.expand import Axes, axes_of, check_size, combine, known_keys, size
+from rotgrid.grid.expand import Axes, axes_of, check_size, combine, count_combinations, known_keys
 from rotgrid.grid.positions import Tree, Where
 from rotgrid.spec import Probe, Trial
 from rotgrid.spec.attacks import ATTACKS
@@ -35,18 +35,18 @@ def add_block(
     }
     if "model" not in {**defaults, **block}:
         tree.problem(at, "a block needs `model`")
-    if "adversary_eps" in block and not adversarial(axes):
-        unread(tree, (*at, "adversary_eps"), "adversary", ["none"])
+    if "adversary_eps" in block and not any_adversary(axes):
+        report_unread(tree, (*at, "adversary_eps"), "adversary", ["none"])
     steps = [str(value) for value, _ in axes.get("train_steps", [])]
     if "epochs" in block and steps and "0" not in steps:
-        unread(tree, (*at, "epochs"), "train_steps", steps)
+        report_unread(tree, (*at, "epochs"), "train_steps", steps)
     probe_axes = probe_axes_of(tree, block.get("probes", {}), (*at, "probes"))
-    cells = size(axes) * sum(size(each) for each, _ in probe_axes)
+    cells = count_combinations(axes) * sum(count_combinations(each) for each, _ in probe_axes)
     if not check_size(tree, cells, at):
         return 0
     probes = [(p, where) for each, where in probe_axes for p in combine(tree, each, where, Probe)]
-    if "interpolation" in block and not resampled(axes, [probe for probe, _ in probes]):
-        unread(tree, (*at, "interpolation"), "every rotation", ["0"])
+    if "interpolation" in block and not any_rotation(axes, [probe for probe, _ in probes]):
+        report_unread(tree, (*at, "interpolation"), "every rotation", ["0"])
     if "model" not in axes:
         return 0
     resolved: dict[tuple[str, float], int] = {}
@@ -54,7 +54,7 @@ def add_block(
         group = (trial.data, trial.train_rotation)
         if group not in resolved:
             resolved[group] = len(groups)
-            groups.append(resolve(tree, probes, trial))
+            groups.append(resolve_probes(tree, probes, trial))
         asked.setdefault(trial, []).append(resolved[group])
     return cells
 
@@ -78,17 +78,17 @@ def probe_axes_of(tree: Tree, value: object, at: Where) -> list[tuple[Axes, Wher
             attacks = ["none"]
         for field in axes:
             if attacks and all(field in ATTACKS[attack].unread() for attack in attacks):
-                unread(tree, (*where, field), "attack", attacks)
+                report_unread(tree, (*where, field), "attack", attacks)
         found.append((axes, where))
     return found
 
 
-def adversarial(axes: Axes) -> bool:
+def any_adversary(axes: Axes) -> bool:
     """Whether any of the trials trains with an adversary."""
     return any(adversary != "none" for adversary, _ in axes.get("adversary", []))
 
 
-def resampled(axes: Axes, probes: Iterable[Probe]) -> bool:
+def any_rotation(axes: Axes, probes: Iterable[Probe]) -> bool:
     """Whether any training or probe rotates or shifts images."""
     return any(rotation for rotation, _ in axes.get("train_rotation", [])) or any(
         ATTACKS[probe.attack].transforms
@@ -98,23 +98,25 @@ def resampled(axes: Axes, probes: Iterable[Probe]) -> bool:
     )
 
 
-def unread_default(tree: Tree, blocks: Sequence[object], defaults: Mapping[str, object]) -> None:
+def report_unread_defaults(
+    tree: Tree, blocks: Sequence[object], defaults: Mapping[str, object]
+) -> None:
     """A default eps of the adversary is a problem where no block that takes it has one."""
     taking = [b for b in blocks if isinstance(b, dict) and "adversary_eps" not in b]
     at = ("defaults", "adversary_eps")
     axes = [axes_of(tree, {**defaults, **block}, at, Trial, quiet=True) for block in taking]
-    if "adversary_eps" in defaults and not any(map(adversarial, axes)):
-        unread(tree, at, "adversary", ["none"])
+    if "adversary_eps" in defaults and not any(map(any_adversary, axes)):
+        report_unread(tree, at, "adversary", ["none"])
 
 
-def unread(tree: Tree, path: Where, field: str, values: Sequence[str]) -> None:
+def report_unread(tree: Tree, path: Where, field: str, values: Sequence[str]) -> None:
     """A field that nothing reads is a problem, but for one that an override set everywhere."""
     if not tree.set_everywhere(path):
         what = f"is not read: {field} is {' or '.join(values)}"
         tree.problem(path, what, at_key=True)
 
 
-def united(
+def all_probes(
     asked: Mapping[Trial, Sequence[int]], groups: Sequence[tuple[Probe, ...]]
 ) -> dict[Trial, tuple[Probe, ...]]:
     """Each trial with the probes of all groups that it is asked for, each probe once.
@@ -129,7 +131,7 @@ def united(
     return {trial: union(tuple(dict.fromkeys(which))) for trial, which in asked.items()}
 
 
-def by_block(
+def probes_by_block(
     asked: Mapping[Trial, Sequence[int]],
     groups: Sequence[tuple[Probe, ...]],
     asking: Sequence[str],
@@ -151,7 +153,9 @@ def by_block(
     return found
 
 
-def resolve(tree: Tree, probes: Iterable[tuple[Probe, Where]], trial: Trial) -> tuple[Probe, ...]:
+def resolve_probes(
+    tree: Tree, probes: Iterable[tuple[Probe, Where]], trial: Trial
+) -> tuple[Probe, ...]:
     """The probes as they apply to `trial`, each once."""
     found: dict[Probe, None] = {}
     for probe, where in probes:

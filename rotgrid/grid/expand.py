@@ -115,7 +115,7 @@ def combine(tree: Tree, axes: Axes, path: Where, record: type[Record]) -> Iterat
                     tree.problem(path, f"{field} {detail['msg']}")
 
 
-def size(axes: Axes) -> int:
+def count_combinations(axes: Axes) -> int:
     """Number of combinations."""
     total = 1
     for values in axes.values():

@@ -118,7 +118,7 @@ def keys_of(rows: pa.Table, table: TableName) -> pa.Array:
     return pc.binary_join_element_wise(*texts, slashes).combine_chunks()
 
 
-def measured(root: Root) -> dict[str, set[str]]:
+def measured_probes(root: Root) -> dict[str, set[str]]:
     """Keys of the probes already measured, by key of the trial."""
     return probes_by_trial(read(root, "evaluations", ["trial", "probe"])[0])
 

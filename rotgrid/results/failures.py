@@ -110,12 +110,12 @@ def _attempt(work: Callable[[], object], trial: Trial, root: Root, tries: Attemp
         raise
     except Exception as error:
         text, trace = f"{type(error).__name__}: {error}", traceback.format_exc()
-        return record(root, trial, tries, text, trace, comes_again=comes_again(error))
-    storage.delete(root, name_of(trial.key()))
+        return record(root, trial, tries, text, trace, own=is_own_failure(error))
+    storage.delete(root, file_of(trial.key()))
     return "done"
 
 
-def comes_again(error: BaseException | None) -> bool:
+def is_own_failure(error: BaseException | None) -> bool:
     """Whether the same exception twice will come a third time: if it is the trial's own.
 
     It is not where something lacked that others take or give: memory, of the machine or its GPU,
@@ -124,7 +124,7 @@ def comes_again(error: BaseException | None) -> bool:
     if error is None:
         return True
     lacking = isinstance(error, MemoryError | OSError) or LACKING.search(str(error))
-    return not lacking and comes_again(error.__cause__)
+    return not lacking and is_own_failure(error.__cause__)
 
 
 def record(
@@ -135,7 +135,7 @@ def record(
     trace: str = "",
     host: str | None = None,
     *,
-    comes_again: bool = True,
+    own: bool = True,
     final: bool | None = None,
 ) -> Outcome:
     """Record a failed attempt: `failed` if it is final, else `again`.
@@ -147,7 +147,7 @@ def record(
         exception: type and message.
         trace: traceback.
         host: where; None is here.
-        comes_again: whether the same exception twice is final.
+        own: whether it is a failure of the trial itself, which twice is final.
         final: None is for this to decide: the last attempt, or the same exception as before.
     """
     before = find(root, trial.key())
@@ -155,7 +155,7 @@ def record(
         before = Failure(key=trial.key(), exception="", attempt=0)
     attempt = before.attempt + 1
     if final is None:
-        final = attempt > tries.retries or (comes_again and exception == before.exception)
+        final = attempt > tries.retries or (own and exception == before.exception)
     failure = Failure(
         key=trial.key(),
         trial=trial.model_dump(),
@@ -167,18 +167,18 @@ def record(
         final=final,
         failed_at=datetime.datetime.now(datetime.UTC).isoformat(),
     )
-    storage.put(root, name_of(trial.key()), failure.model_dump_json(indent=1).encode())
+    storage.put(root, file_of(trial.key()), failure.model_dump_json(indent=1).encode())
     return "failed" if final else "again"
 
 
-def name_of(key: str) -> str:
+def file_of(key: str) -> str:
     """The file of a trial's failure."""
     return f"failures/{key}.json"
 
 
 def find(root: Root, key: str) -> Failure | None:
     """The latest failure of a trial, if there is one."""
-    data = storage.get(root, name_of(key))
+    data = storage.get(root, file_of(key))
     return None if data is None else parse(key, data)
 
 
@@ -199,7 +199,7 @@ def parse(key: str, data: bytes) -> Failure:
         failure = None
     if failure is not None and failure.key == key:
         return failure
-    return Failure(key=key, exception=f"{name_of(key)} is damaged", attempt=0)
+    return Failure(key=key, exception=f"{file_of(key)} is damaged", attempt=0)
 
 
 def cause(failure: Failure) -> tuple[object, ...]:
@@ -211,7 +211,7 @@ def cause(failure: Failure) -> tuple[object, ...]:
     return (kind, *lines) if lines else (message,)
 
 
-def grouped(failures: Iterable[Failure]) -> list[list[Failure]]:
+def group_by_cause(failures: Iterable[Failure]) -> list[list[Failure]]:
     """Failures by cause, the most frequent first."""
     groups: dict[tuple[object, ...], list[Failure]] = {}
     for failure in failures:
@@ -228,13 +228,13 @@ def report(failures: Iterable[Failure], command: str) -> list[str]:
         command: that launches the grid again; `--only KEY` is added to it.
     """
     lines: list[str] = []
-    for group in grouped(failures):
+    for group in group_by_cause(failures):
         first = group[0]
         hosts = ", ".join(sorted({failure.host for failure in group}))
         tried = max(failure.attempt for failure in group)
-        lines.append(f"failed: {counted(len(group), 'trial')}: {first.exception}")
-        most = f"{counted(tried, 'attempt')}" + (" at most" if len(group) > 1 else "")
-        lines += [f"  on {hosts}; {most}; {networks(group)}"] if tried else []
+        lines.append(f"failed: {plural(len(group), 'trial')}: {first.exception}")
+        most = f"{plural(tried, 'attempt')}" + (" at most" if len(group) > 1 else "")
+        lines += [f"  on {hosts}; {most}; {shared_fields(group)}"] if tried else []
         lines += [f"  {line}" for line in last_lines(first)]
         lines.append(f"  reproduce one:  {command} --only {first.key}")
     return lines
@@ -248,7 +248,7 @@ def last_lines(failure: Failure, most: int = 4) -> list[str]:
     return lines[:-1][-most:]
 
 
-def networks(group: Iterable[Failure], most: int = 4) -> str:
+def shared_fields(group: Iterable[Failure], most: int = 4) -> str:
     """What failed, in short: the values of the fields in which the trials of a group agree."""
     specs: list[Mapping[str, Any]] = [failure.trial for failure in group]
     shown = ("model", "variant", "train_rotation", "adversary", "recipe", "seed")
@@ -260,6 +260,6 @@ def networks(group: Iterable[Failure], most: int = 4) -> str:
     return "; ".join(words)
 
 
-def counted(n: int, noun: str) -> str:
+def plural(n: int, noun: str) -> str:
     """`1 trial`, `2 trials`."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -32,7 +32,7 @@ def provenance(device: torch.device) -> dict[str, object]:
     return {
         "rotgrid_version": rotgrid.__version__,
         "git_commit": git_commit(),
-        "code": code(),
+        "code": code_digest(),
         "torch_version": torch.__version__,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "host": platform.node(),
@@ -41,10 +41,10 @@ def provenance(device: torch.device) -> dict[str, object]:
 
 
 @functools.cache
-def code() -> str:
+def code_digest() -> str:
     """12 hex digits that name rotgrid's own files and the versions of `LIBRARIES`."""
     libraries = {name: versions()[name] for name in LIBRARIES}
-    return digest({"files": files(), **libraries})[:12]
+    return digest({"files": files_digest(), **libraries})[:12]
 
 
 @functools.cache
@@ -56,7 +56,7 @@ def versions() -> dict[str, str]:
 
 
 @functools.cache
-def files(folder: Path = FOLDER) -> str:
+def files_digest(folder: Path = FOLDER) -> str:
     """12 hex digits that name the Python files below a folder, wherever it is.
 
     Ends of lines do not count: git may change them on the way to another machine.
@@ -75,15 +75,15 @@ def git_commit() -> str:
     It is what `ROTGRID_COMMIT` says of the very same files, or else that of the checkout.
     """
     commit, _, named = os.environ.get(STAMP, "").rpartition(":")
-    return (commit if named == files() else "") or _checkout() or UNKNOWN
+    return (commit if named == files_digest() else "") or _checkout() or UNKNOWN
 
 
 def stamp() -> str:
     """Commit and digest of these files: `ROTGRID_COMMIT` for other copies of them."""
-    return f"{git_commit()}:{files()}"
+    return f"{git_commit()}:{files_digest()}"
 
 
-def adopt(stamp: str) -> None:
+def adopt_stamp(stamp: str) -> None:
     """Take the commit of another process, from its `stamp`, for one's own where the files are
     the same."""
     if os.environ.get(STAMP) != stamp:

@@ -145,7 +145,7 @@ def opened(root: Root, name: str) -> Iterator[pa.NativeFile]:
         yield file
 
 
-def check(root: Root) -> None:
+def require_writable(root: Root) -> None:
     """Write a file, read it, and remove it.
 
     Raises:
@@ -166,7 +166,7 @@ def wait_until_writable(root: Root, seconds: float) -> str:
     until = time.monotonic() + seconds
     while True:
         try:
-            check(root)
+            require_writable(root)
         except StoreError as error:
             if is_lasting(error) or time.monotonic() > until:
                 return str(error)

@@ -55,7 +55,7 @@ class Trial(Keyed):
         default=0, gt=0, description="training images, a stratified nested subset (default: all)"
     )
     train_rotation: float = Field(
-        default=0.0, ge=0, le=180, description="x: training images rotate by U[-x, x] degrees"
+        default=0.0, ge=0, le=180, description="x: training images are rotated by U[-x, x] degrees"
     )
     adversary: AdversaryName = Field(default="none", description="attack used in training")
     adversary_eps: float = Field(
@@ -148,8 +148,8 @@ class Probe(Keyed):
     Spatial attacks (`rotation-grid`, `translation-grid`, `spatial-grid`, `worst-of-10` and, with
     pixels, `spatial-pgd`) take the worst over what the other attacks draw from: rotations within
     `test_rotation`, shifts within `test_translation`. `equivariance` attacks nothing: every image
-    rotates by exactly `test_rotation`, and counts as correct if its class stays the same; errors
-    of the layers go to a table of their own, as do the checks of `diagnostics`.
+    is rotated by exactly `test_rotation`, and counts as correct if its class stays the same; the
+    errors of the layers go to a table of their own, as do the checks of `diagnostics`.
 
     Raises:
         pydantic.ValidationError: a field is unknown or out of range.
@@ -157,7 +157,7 @@ class Probe(Keyed):
 
     test_rotation: Annotated[float, Field(ge=0, le=180)] | Literal["same"] = Field(
         default="same",
-        description="x: test images rotate by U[-x, x] degrees (for equivariance: by exactly x); "
+        description="x: test images are rotated by U[-x, x] degrees (equivariance: by exactly x); "
         "same = train_rotation",
     )
     test_translation: float = Field(

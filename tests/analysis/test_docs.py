@@ -26,7 +26,7 @@ def test_every_recipe_runs_on_the_stored_rows(tmp_path, monkeypatch, capsys):
 
 
 def test_columns_are_those_of_the_schema():
-    """If this fails: paste the output of python -m rotgrid.results"""
+    """If this fails: paste the output of python -m rotgrid.results.columns"""
     page = (DOCS / "columns.md").read_text()
     assert page.partition("\n\n**`evaluations/`**")[2]
     assert page.endswith(column_table().strip() + "\n")

@@ -192,15 +192,15 @@ def provided():
     arrays = {name: array.copy() for name, array in data.arrays(data.load("mnist5k")).items()}
     for array in arrays.values():
         array.flags.writeable = False
-    experiment.load_on.cache_clear()
+    experiment.dataset_on.cache_clear()
     data.provide("mnist5k", arrays)
     yield arrays
     data._provided.clear()
-    experiment.load_on.cache_clear()
+    experiment.dataset_on.cache_clear()
 
 
 def test_what_is_provided_is_not_copied(provided):
-    loaded = data.arrays(experiment.load_on("mnist5k", torch.device("cpu")))
+    loaded = data.arrays(experiment.dataset_on("mnist5k", torch.device("cpu")))
     assert loaded.keys() == provided.keys()
     for name, array in provided.items():
         assert loaded[name].ctypes.data == array.ctypes.data
@@ -210,9 +210,9 @@ def test_a_process_holds_one_data_set(provided):
     data.provide("mnist", {**provided})
     assert [*data._provided] == ["mnist"]
     assert data.load("mnist5k").train_images.data_ptr() != provided["train_images"].ctypes.data
-    experiment.load_on("mnist5k", torch.device("cpu"))
-    experiment.load_on("mnist", torch.device("cpu"))
-    assert experiment.load_on.cache_info().currsize == 1
+    experiment.dataset_on("mnist5k", torch.device("cpu"))
+    experiment.dataset_on("mnist", torch.device("cpu"))
+    assert experiment.dataset_on.cache_info().currsize == 1
 
 
 @pytest.mark.parametrize("how", [*tuple(ADVERSARIES), "probes"])

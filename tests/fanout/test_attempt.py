@@ -53,7 +53,9 @@ def actor(tmp_path, monkeypatch):
 
 def test_a_trial_runs_from_the_plain_data_that_ray_carries(actor, tmp_path):
     assert actor()[-1] == {"outcome": "done"}
-    assert results.measured(tmp_path) == {actor.trial.key(): {p.key() for p in actor.probes}}
+    assert results.measured_probes(tmp_path) == {
+        actor.trial.key(): {p.key() for p in actor.probes}
+    }
 
 
 def test_a_failed_attempt_ends_the_process_and_the_second_the_trial(actor, tmp_path, monkeypatch):
@@ -73,7 +75,7 @@ def assert_refused(actor, tmp_path, reason):
     assert report["outcome"] == "refused"
     assert report["refused"].startswith("node ")
     assert reason in report["refused"]
-    assert failures.read(tmp_path) == results.measured(tmp_path) == {}
+    assert failures.read(tmp_path) == results.measured_probes(tmp_path) == {}
 
 
 def test_a_node_with_other_versions_computes_nothing(actor, tmp_path):

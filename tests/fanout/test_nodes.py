@@ -11,6 +11,6 @@ def test_a_node_that_is_lost_during_the_check_is_no_reason_to_refuse(members, mo
     monkeypatch.setattr(nodes.ray, "get", get)
     node = {"NodeID": "a", "NodeManagerHostname": "h", "NodeManagerAddress": "10.0.0.7"}
     members[0]["NodeID"], members[1]["NodeID"] = ("b", "a") if gone else ("a", "b")
-    found = nodes.answers(node, None)
+    found = nodes.reported_problems(node, None)
     assert len(found) == (0 if gone else 1)
     assert all(line.startswith("node h (10.0.0.7): cannot run rotgrid: ") for line in found)

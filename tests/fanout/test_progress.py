@@ -94,7 +94,7 @@ def test_a_trial_tried_again_is_still_to_do(clock):
     run(tracker, clock, "a", 10.0)
     tracker.started("b")
     clock.now += 5
-    tracker.again("b")
+    tracker.requeued("b")
     assert tracker.running == set()
     assert tracker.seconds_left() == pytest.approx(20)
     run(tracker, clock, "c", 10.0)
@@ -108,7 +108,7 @@ def test_lost_attempts_make_trials_longer(clock):
     tracker = Tracker({"a": 10.0, "b": 10.0})
     tracker.started("a")
     clock.now += 5
-    tracker.again("a")
+    tracker.requeued("a")
     run(tracker, clock, "a", 10.0)
     assert tracker.seconds_left() == pytest.approx(15)
 
@@ -151,7 +151,7 @@ def test_lines_without_a_terminal(clock, capsys):
         tracker.finished("b", failed=True)
         clock.now += 10
         tracker.tick()
-        tracker.again("c")
+        tracker.requeued("c")
         tracker.started("c")
         tracker.started("d")
         clock.now += 20
@@ -199,7 +199,7 @@ def test_lines_say_which_trials_run_and_what_they_are_at(clock, capsys):
         tracker.tick()
         tracker.finished(keys[0], failed=False)
         for key in keys[1:]:
-            tracker.again(key)
+            tracker.requeued(key)
     assert capsys.readouterr().err.splitlines() == [
         "0/9 trials, 1 running, 0 failed (0 s)",
         "something [of] note",

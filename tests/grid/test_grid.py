@@ -2,6 +2,7 @@ import itertools
 import json
 from pathlib import Path
 
+import jsonschema  # which Ray brings along
 import pytest
 import yaml
 from hypothesis import given
@@ -586,6 +587,78 @@ def test_axes_list_each_value_once():
 def test_schema_for_editors_is_current():
     """If this fails: python -m rotgrid.grid.schema > grids/schema.json"""
     assert json.loads((GRIDS / "schema.json").read_text()) == schema.json_schema()
+
+
+@pytest.fixture(scope="module")
+def validator():
+    jsonschema.Draft202012Validator.check_schema(schema.json_schema())
+    return jsonschema.Draft202012Validator(schema.json_schema())
+
+
+@pytest.mark.parametrize("path", [*GRIDS.glob("*.yaml")], ids=lambda path: path.stem)
+def test_the_schema_accepts_the_shipped_grids(path, validator):
+    assert [e.message for e in validator.iter_errors(grid.read(path).document)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "accepted"),
+    [
+        ("blocks: [{model: gcnn}]", True),
+        ("{defaults: {model: gcnn}, blocks: [{seed: 3}]}", True),
+        ("blocks: [{model: hnet, variant: 2018}]", True),
+        ("blocks: [{model: [stdcnn, gcnn], variant: table1}]", True),
+        ("blocks: [{model: gcnn, probes: {attack: [none, pgd], eps: [0.1, 0.2]}}]", True),
+        ("blocks: [{model: gcnn, probes: {attack: transfer, source: hnet}}]", True),
+        ("blocks: []", False),
+        ("blocks: [3]", False),
+        ("{block: [{model: gcnn}]}", False),
+        ("blocks: [{seed: 3}]", False),
+        ("{defaults: {seed: 3}, blocks: [{epochs: 3}]}", False),
+        ("blocks: [{model: gcn}]", False),
+        ("blocks: [{model: [stdcnn, gcn]}]", False),
+        ("blocks: [{model: []}]", False),
+        ("blocks: [{model: [[gcnn]]}]", False),
+        ("blocks: [{model: gcnn, variant: doubled}]", False),
+        ("blocks: [{model: gcnn, variant: [table1, doubled]}]", False),
+        ("blocks: [{model: gcnn, sed: 3}]", False),
+        ("blocks: [{model: gcnn, train_rotation: [0, 200]}]", False),
+        ("blocks: [{model: gcnn, seed: [0, true]}]", False),
+        ("blocks: [{model: gcnn, batch_size: 0}]", False),
+        ("blocks: [{model: gcnn, learning_rate: 1e13}]", False),
+        ("blocks: [{model: gcnn, probes: []}]", False),
+        ("blocks: [{model: gcnn, probes: [fgsm]}]", False),
+        ("blocks: [{model: gcnn, probes: {attack: [fgsm, pdg]}}]", False),
+        ("blocks: [{model: gcnn, probes: {test_rotation: [same, sam]}}]", False),
+        ("blocks: [{model: gcnn, probes: {attack: transfer, eps: 0.1}}]", False),
+        ("{defaults: [1], blocks: [{model: gcnn}]}", False),
+        ("{defaults: {epoch: 1}, blocks: [{model: gcnn}]}", False),
+        ("{resources: {gpu: [1, 2]}, blocks: [{model: gcnn}]}", False),
+        ("{resources: {gpu: 2}, blocks: [{model: gcnn}]}", False),
+        ("{resources: {cpus: 1}, blocks: [{model: gcnn}]}", False),
+        ("{name: ../up, blocks: [{model: gcnn}]}", False),
+        ("{name: 3, blocks: [{model: gcnn}]}", False),
+    ],
+)
+def test_the_schema_refuses_what_a_grid_may_not_be(text, accepted, validator):
+    """What it refuses `parse` refuses too."""
+    assert validator.is_valid(yaml.safe_load(text.replace("1e13", "1.0e+13"))) == accepted
+    if accepted:
+        grid.parse(text)
+    else:
+        with pytest.raises(GridError):
+            grid.parse(text)
+
+
+def test_the_schema_defines_each_field_once_with_what_an_editor_shows():
+    found = schema.json_schema()
+    defined = found["$defs"]
+    assert set(defined) == {"block", "probe", *Trial.model_fields, *Probe.model_fields}
+    assert all("\n" not in each["description"] for each in defined.values())
+    assert (defined["data"]["default"], defined["eps"]["default"]) == ("mnist", 0.3)
+    assert "default" not in defined["epochs"]  # that of the recipe
+    for fields in (found["properties"]["defaults"], defined["block"], defined["probe"]):
+        names = set(fields["properties"]) - {"name", "probes"}
+        assert all(fields["properties"][n] == {"$ref": f"#/$defs/{n}"} for n in names)
 
 
 PINNED = {

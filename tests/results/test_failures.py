@@ -87,7 +87,7 @@ def test_what_lacks_at_the_machine_is_tried_as_often_as_allowed(tmp_path, error)
 
 @pytest.mark.parametrize("error", [ValueError("x"), caused(RuntimeError("x"), KeyError("y"))])
 def test_exceptions_of_the_trial_come_again(error):
-    assert failures.comes_again(error)
+    assert failures.is_own_failure(error)
 
 
 def test_a_machine_s_fault_is_not_recorded(tmp_path):
@@ -175,7 +175,7 @@ def test_a_damaged_record_is_a_final_failure(tmp_path, content):
 
 def test_the_report_of_another_trial_is_none(tmp_path):
     failures.record(tmp_path, TRIAL, failures.Attempts("launch", retries=0), "E: x")
-    data = storage.get(tmp_path, failures.name_of(TRIAL.key()))
+    data = storage.get(tmp_path, failures.file_of(TRIAL.key()))
     storage.put(tmp_path, "failures/0123456789abcdef.json", data)
     storage.put(tmp_path, "failures/notes.json", data)
     found = failures.read(tmp_path)
@@ -201,7 +201,7 @@ def test_failures_are_grouped_by_cause():
     numbers = [failure(str(n), f"DivergedError: loss {n}.5e3 in epoch {n}", 7) for n in range(3)]
     other_line = failure("x", "DivergedError: loss 1", 8)
     lost = [failure("y", "ProcessDied: on 10.0.0.7"), failure("z", "ProcessDied: on 10.0.0.8")]
-    groups = failures.grouped([other_line, *numbers, *lost])
+    groups = failures.group_by_cause([other_line, *numbers, *lost])
     assert [[f.key for f in group] for group in groups] == [["0", "1", "2"], ["y", "z"], ["x"]]
 
 

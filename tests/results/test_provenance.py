@@ -49,7 +49,7 @@ def test_each_row_of_each_table_names_the_code_that_made_it(quick_trial, tmp_pat
     experiment.run(quick_trial, PROBES, tmp_path)
     for table in TABLES:
         rows, _ = results.read(tmp_path, table, ["code", "git_commit"])
-        assert set(rows["code"].to_pylist()) == {provenance.code()}
+        assert set(rows["code"].to_pylist()) == {provenance.code_digest()}
         assert set(rows["git_commit"].to_pylist()) == {provenance.git_commit()}
 
 
@@ -59,21 +59,21 @@ def test_what_is_said_of_rows_is_what_the_tables_hold():
 
 
 def test_ends_of_lines_and_compiled_files_do_not_matter(copy):
-    provenance.files.cache_clear()
-    before = provenance.files(copy)
+    provenance.files_digest.cache_clear()
+    before = provenance.files_digest(copy)
     module = copy / "rotation.py"
     module.write_bytes(module.read_bytes().replace(b"\n", b"\r\n"))
     (copy / "__pycache__").mkdir(exist_ok=True)
     (copy / "__pycache__/spec.cpython-311.pyc").write_bytes(b"other")
     (copy / "notes.txt").write_text("other")
-    provenance.files.cache_clear()
-    assert provenance.files(copy) == before == provenance.files()
+    provenance.files_digest.cache_clear()
+    assert provenance.files_digest(copy) == before == provenance.files_digest()
 
 
 @pytest.mark.parametrize("change", ["line", "name", "new"])
 def test_any_other_change_to_a_file_is_other_code(copy, change):
-    before = provenance.files(copy)
-    provenance.files.cache_clear()
+    before = provenance.files_digest(copy)
+    provenance.files_digest.cache_clear()
     path = copy / "models/gcnn.py"
     if change == "line":
         path.write_bytes(path.read_bytes() + b"# x\n")
@@ -81,15 +81,15 @@ def test_any_other_change_to_a_file_is_other_code(copy, change):
         path.rename(copy / "models/gcnn2.py")
     else:
         (copy / "models/empty.py").touch()
-    assert provenance.files(copy) != before
+    assert provenance.files_digest(copy) != before
 
 
 @pytest.mark.parametrize("library", provenance.LIBRARIES)
 def test_another_version_of_what_computes_is_other_code(library, monkeypatch):
-    before = provenance.code.__wrapped__()
+    before = provenance.code_digest.__wrapped__()
     other = {**provenance.versions(), library: "0.0.1"}
     monkeypatch.setattr(provenance, "versions", lambda: other)
-    assert provenance.code.__wrapped__() != before
+    assert provenance.code_digest.__wrapped__() != before
 
 
 def test_builds_of_one_version_are_the_same(monkeypatch):
@@ -100,7 +100,7 @@ def test_builds_of_one_version_are_the_same(monkeypatch):
 @pytest.mark.parametrize("same", [True, False])
 def test_a_copy_without_its_checkout_has_the_commit_that_is_named_for_its_files(copy, same):
     """As on a cluster, where `.git` is not sent."""
-    stamp = f"abc123:{provenance.files()}"
+    stamp = f"abc123:{provenance.files_digest()}"
     commit = "abc123" if same else "unknown"
     if not same:
         module = copy / "rotation.py"
@@ -108,17 +108,17 @@ def test_a_copy_without_its_checkout_has_the_commit_that_is_named_for_its_files(
     named = answers(copy, "p.git_commit()", "p.stamp()", ROTGRID_COMMIT=stamp)
     assert named[0] == commit
     assert (named[1] == stamp) == same
-    adopt = f"p.adopt({stamp!r}) or p.git_commit()"
+    adopt = f"p.adopt_stamp({stamp!r}) or p.git_commit()"
     assert answers(copy, "p.git_commit()", adopt, ROTGRID_COMMIT="") == ["unknown", commit]
 
 
 @pytest.mark.usefixtures("fresh")
 def test_a_process_takes_the_commit_of_another_that_runs_the_same_files():
     provenance.git_commit()
-    provenance.adopt(f"abc123:{provenance.files()}")
+    provenance.adopt_stamp(f"abc123:{provenance.files_digest()}")
     assert provenance.git_commit() == "abc123"
     assert provenance.provenance(torch.device("cpu"))["git_commit"] == "abc123"
-    provenance.adopt("abc123:of other files")
+    provenance.adopt_stamp("abc123:of other files")
     assert provenance.git_commit() != "abc123"
 
 
@@ -127,4 +127,4 @@ def test_the_command_prints_what_the_variable_takes():
     command = [sys.executable, "-m", "rotgrid.results.provenance"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     assert printed == provenance.stamp()
-    assert printed.endswith(f":{provenance.files()}")
+    assert printed.endswith(f":{provenance.files_digest()}")

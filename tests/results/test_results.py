@@ -71,7 +71,7 @@ def test_nothing_is_an_empty_table(root):
     rows, skipped = results.read(root, "evaluations")
     assert (rows.num_rows, skipped) == (0, [])
     assert rows.schema.equals(SCHEMAS["evaluations"])
-    assert results.measured(root) == {}
+    assert results.measured_probes(root) == {}
 
 
 def test_damaged_and_foreign_files_are_skipped_by_name(tmp_path):
@@ -96,7 +96,7 @@ def test_damaged_and_foreign_files_are_skipped_by_name(tmp_path):
     ]
     assert "not written by rotgrid" in skipped[2]
     assert "newer than this" in skipped[4]
-    assert results.measured(tmp_path) == {TRIAL.key(): {row()["probe"]}}
+    assert results.measured_probes(tmp_path) == {TRIAL.key(): {row()["probe"]}}
 
 
 def test_a_row_without_a_column_is_refused_before_anything_is_written(tmp_path):
@@ -135,8 +135,8 @@ def test_object_stores_are_written_by_one_put(monkeypatch):
     store = pafs.PyFileSystem(pafs.FSSpecHandler(MemoryFileSystem()))
     monkeypatch.setattr(location, "_locate_uri", lambda _: storage.Location(store, "bucket/r"))
     results.write("s3://bucket/r", "evaluations", "part", [row()], PROVENANCE)
-    assert results.measured("s3://bucket/r") == {TRIAL.key(): {row()["probe"]}}
-    storage.check("s3://bucket/r")
+    assert results.measured_probes("s3://bucket/r") == {TRIAL.key(): {row()["probe"]}}
+    storage.require_writable("s3://bucket/r")
     assert set(store.handler.fs.find("bucket/r")) == {"/bucket/r/evaluations/part.parquet"}
 
 

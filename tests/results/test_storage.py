@@ -48,11 +48,11 @@ def test_an_unknown_kind_of_location_is_an_error():
 
 
 def test_a_check_leaves_nothing_and_says_what_is_wrong(tmp_path):
-    storage.check(tmp_path / "new")
+    storage.require_writable(tmp_path / "new")
     assert list((tmp_path / "new").iterdir()) == []
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(storage.StoreError, match=r"cannot write .*/\.check"):
-        storage.check(tmp_path / "file")
+        storage.require_writable(tmp_path / "file")
 
 
 def test_what_cannot_be_deleted_is_an_error(tmp_path):
@@ -78,7 +78,7 @@ def test_folders_need_not_be_flushed(tmp_path, monkeypatch, number):
     folders_are_not_flushed(monkeypatch, number)
     storage.put(tmp_path, "a/file", b"x")
     assert storage.create(tmp_path, "a/other", b"y")
-    storage.check(tmp_path)
+    storage.require_writable(tmp_path)
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["file", "other"]
 
 
@@ -131,7 +131,7 @@ ACCESSES = [
     lambda root: storage.names(root, "a", ""),
     lambda root: storage.infos(root, "a"),
     lambda root: storage.opened(root, "a/b").__enter__(),
-    storage.check,
+    storage.require_writable,
 ]
 
 
@@ -208,5 +208,5 @@ def test_waiting_ends_when_it_is_of_no_use(tmp_path, monkeypatch):
     def full(*_):
         raise storage.StoreError(errno.ENOSPC, "cannot write: No space left on device")
 
-    monkeypatch.setattr(storage, "check", full)
+    monkeypatch.setattr(storage, "require_writable", full)
     assert "No space left" in storage.wait_until_writable(tmp_path, 1e9)
