@@ -131,7 +131,8 @@ def gather(*locations: Place, wanted: Wanted = EVERYTHING) -> Loaded:
         lines += skipped
     lines += [*found.problems, *missing.unknown_words(found.overview)]
     lines += [line for place in places for line in missing.failed(place)]
-    grids, begun = [], set(networks["trial"])
+    grids: list[str] = []
+    begun = set(networks["trial"])
     for place in places:
         plans, unreadable = inventory.launched(place)
         lines += [missing.unreadable_grid(place, problem) for problem in unreadable]
