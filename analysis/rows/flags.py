@@ -26,8 +26,10 @@ MOST_LOST = 0.5
 ATTACK = pl.col("attack")
 WITHOUT_GRADIENTS = ("noise", "sign-noise", "class-means", "square", "transfer")
 """Attacks on pixels that follow no gradient of the network."""
+NOTICED = ("no_gradient", "square_only")
+"""Columns in which `strong` says of how many images gradients mean little."""
 SEARCHED = (ATTACK == "strong") & pl.any_horizontal(
-    (pl.col(name) > 0).fill_null(False) for name in ("no_gradient", "square_only")
+    (pl.col(name) > 0).fill_null(False) for name in NOTICED
 )
 """Whether `strong` noticed that gradients mean little, and spent all of Square's budget."""
 

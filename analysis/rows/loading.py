@@ -40,8 +40,6 @@ class Wanted(NamedTuple):
 
 EVERYTHING, NOTHING = Wanted(), Wanted(pl.lit(False))
 KEY = list(KEYS["evaluations"])
-NOTICED = ("no_gradient", "square_only")
-"""What decides whether failed checks speak against a row of `strong`."""
 
 
 class Loaded(NamedTuple):
@@ -92,9 +90,8 @@ def load(*locations: Place) -> pl.DataFrame:
 
 
 def problems(*locations: Place) -> list[str]:
-    """Everything wrong or missing, together: skipped files, duplicates, impossible counts, failed
-    trials, planned trials and probes without rows, and networks that fail checks. Empty if all is
-    well."""
+    """Everything wrong or missing: skipped files, duplicates, impossible counts, failed trials,
+    planned trials and probes without rows, and networks that fail checks. Empty if all is well."""
     return gather(*locations, wanted=NOTHING).problems
 
 
@@ -193,7 +190,7 @@ def _evaluations(stored: pl.LazyFrame, wanted: Wanted) -> _Evaluations:
 def _chosen(stored: pl.LazyFrame, wanted: Wanted) -> pl.DataFrame:
     """The rows that are wanted, as they are stored."""
     every = scan.schema("evaluations")
-    asked = {*IDENTITY, *NOTICED, *(wanted.columns or every)}
+    asked = {*IDENTITY, *flags.NOTICED, *(wanted.columns or every)}
     columns = [
         pl.when(wanted.only[name]).then(_copied(name, dtype)).alias(name)
         if name in wanted.only
@@ -201,7 +198,9 @@ def _chosen(stored: pl.LazyFrame, wanted: Wanted) -> pl.DataFrame:
         for name, dtype in every.items()
         if name in asked
     ]
-    return stored.filter(wanted.rows).select(ROW, *columns).collect(engine="streaming")
+    chosen = stored.filter(wanted.rows).select(ROW, *columns)
+    pieces = chosen.collect(engine="streaming").get_columns()  # one for each file is slow to use
+    return pl.DataFrame([pieces.pop(0).rechunk() for _ in range(len(pieces))])
 
 
 def _copied(name: str, dtype: pl.DataType) -> pl.Expr:
