@@ -14,7 +14,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from rotgrid import compact, results
 from rotgrid.results import compaction, location, parts, storage
 from rotgrid.results.columns import KEYS, SCHEMAS
-from rotgrid.spec import LATER, Probe, Trial
+from rotgrid.spec import ADDED_FIELDS, Probe, Trial
 
 DAY = datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC)
 TRIALS = [Trial(model="gcnn", seed=seed) for seed in range(8)]
@@ -345,14 +345,14 @@ def test_a_part_of_schema_1_is_merged_with_defaults(launched):
     path = launched / f"evaluations/{TRIALS[0].key()}-{PROBES[0].key()[:8]}.parquet"
     table = pq.read_table(path)
     metadata = {**table.schema.metadata, b"rotgrid.schema_version": b"1"}
-    old = table.drop_columns([*LATER, "distances"]).replace_schema_metadata(metadata)
+    old = table.drop_columns([*ADDED_FIELDS, "distances"]).replace_schema_metadata(metadata)
     pq.write_table(old, path)
     before = stored(launched)
     compact_tables(launched)
     assert stored(launched) == by_glob(launched) == before
     merged = before["evaluations", TRIALS[0].key(), PROBES[0].key()]
     assert merged["distances"] is None
-    assert {name: merged[name] for name in LATER} == LATER
+    assert {name: merged[name] for name in ADDED_FIELDS} == ADDED_FIELDS
 
 
 def test_a_trial_is_found_in_compacted_files_by_reading_its_rows_alone(launched, monkeypatch):

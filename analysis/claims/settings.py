@@ -10,7 +10,7 @@ import polars as pl
 from analysis.rows.selection import OF_RECIPE, kind_as_of_first_model
 from rotgrid.spec import Probe
 from rotgrid.spec.datasets import DATA
-from rotgrid.spec.models import MODELS, canonical, recipe_of
+from rotgrid.spec.models import MODELS, canonical_recipe, recipe_of
 from rotgrid.spec.recipes import RECIPE_NAMES
 
 TRAINED = (
@@ -65,7 +65,7 @@ def _recipes_of(kind: Mapping[str, Any], originals: bool) -> list[str]:
     """The recipe that is stored, and `original` if it is the same for this model."""
     stored = str(kind["recipe"])
     known = kind["model"] in MODELS and stored in RECIPE_NAMES
-    if originals and known and canonical("original", kind["model"]) == stored != "original":
+    if originals and known and canonical_recipe("original", kind["model"]) == stored != "original":
         return [stored, "original"]
     return [stored]
 

@@ -11,7 +11,7 @@ from analysis.rows.notes import LeftOut, Note, OtherVariants
 from analysis.rows.phrases import listed, plural, span
 from analysis.rows.selection import CONDITIONS
 from analysis.stats.summary import joined_flags
-from rotgrid.spec import LATER
+from rotgrid.spec import ADDED_FIELDS
 from rotgrid.spec.attacks import ATTACKS
 
 LINES = (
@@ -137,7 +137,7 @@ def _settings(rows: pl.DataFrame) -> str:
     attack, *settings, source = rows.select(KIND).row(0)
     details = _effort(attack, rows)
     for column, word in zip(KIND[1:], settings, strict=False):
-        if word != LATER[column]:
+        if word != ADDED_FIELDS[column]:
             details.append(SPECIAL.get(word, f"{column} {word}"))
     if source:
         details.append(f"images made on {vocabulary.label(source)}")

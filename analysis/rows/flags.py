@@ -15,7 +15,7 @@ from typing import NamedTuple
 import polars as pl
 
 from analysis.rows.phrases import listed
-from rotgrid.spec.recipes import robustness_lost
+from rotgrid.spec.overfitting import overfitted_epochs
 
 SAME_IMAGES = ("trial", "test_rotation", "test_translation", "n_images", "eps", "eps_unit")
 """Rows with equal values attack the same images within the same ball."""
@@ -140,6 +140,6 @@ def overfitted(training: pl.DataFrame) -> pl.DataFrame:
     lost = [
         (epochs["trial"][0], "overfitting", share, MOST_LOST)
         for epochs in watched.partition_by("trial", maintain_order=True)
-        for _, share in robustness_lost(epochs.iter_rows(named=True))
+        for _, share in overfitted_epochs(epochs.iter_rows(named=True))
     ]
     return pl.DataFrame(lost, schema=FAILED, orient="row")

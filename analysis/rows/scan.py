@@ -21,7 +21,7 @@ from rotgrid import results
 from rotgrid.results import storage
 from rotgrid.results.columns import NULLABLE, SCHEMA_VERSION, SCHEMAS, TableName
 from rotgrid.results.parts import verified
-from rotgrid.spec import GONE, LATER, Probe, Trial
+from rotgrid.spec import ADDED_FIELDS, REMOVED_FIELDS, Probe, Trial
 
 Place = str | os.PathLike[str]
 TRIAL, PROBE = [*Trial.model_fields], [*Probe.model_fields]
@@ -101,8 +101,8 @@ def survey(places: Sequence[Place], table: TableName, spool: str) -> Found:
 def rows_of(files: Sequence[File], table: TableName) -> pl.LazyFrame:
     """All rows of some files with every column of the table, and `ROW`.
 
-    What earlier versions did not write is null, or what it was then (`rotgrid.spec.LATER`). Rows
-    that differ in a field that there is no more (`rotgrid.spec.GONE`) are left out.
+    What earlier versions did not write is null, or what it was then (`rotgrid.spec.ADDED_FIELDS`).
+    Rows that differ in a field that there is no more (`REMOVED_FIELDS`) are left out.
     """
     target, start, frames = schema(table), 0, []
     groups: dict[tuple[tuple[str, pl.DataType], ...] | None, list[str]] = {}
@@ -119,8 +119,8 @@ def rows_of(files: Sequence[File], table: TableName) -> pl.LazyFrame:
             row_index_name=ROW,
             row_index_offset=start,
         )
-        for name in set(there).intersection(GONE):
-            rows = rows.filter(pl.col(name) == GONE[name])
+        for name in set(there).intersection(REMOVED_FIELDS):
+            rows = rows.filter(pl.col(name) == REMOVED_FIELDS[name])
         frames.append(rows.select(ROW, *_completed(there, target)))
         if len(groups) > 1:
             start += rows.select(pl.len()).collect().item()
@@ -142,10 +142,10 @@ def _completed(there: pl.Schema, target: pl.Schema) -> Iterator[pl.Expr]:
         ColumnNotFoundError: it lacks one that there always was.
     """
     for name, dtype in target.items():
-        if name not in there and name not in (*LATER, *NULLABLE):
+        if name not in there and name not in (*ADDED_FIELDS, *NULLABLE):
             raise pl.exceptions.ColumnNotFoundError(f"column {name} is missing")
         if name not in there:
-            yield pl.lit(LATER.get(name), dtype).alias(name)
+            yield pl.lit(ADDED_FIELDS.get(name), dtype).alias(name)
         else:
             yield pl.col(name) if there[name] == dtype else pl.col(name).cast(dtype)
 

@@ -7,8 +7,8 @@ import polars as pl
 
 from analysis.rows import vocabulary
 from analysis.rows.notes import LeftOut, Note, OtherVariants
-from rotgrid.spec import LATER
-from rotgrid.spec.models import MODELS, canonical, recipe_of
+from rotgrid.spec import ADDED_FIELDS
+from rotgrid.spec.models import MODELS, canonical_recipe, recipe_of
 from rotgrid.spec.recipes import RECIPE_NAMES
 
 SETTING = (
@@ -182,7 +182,7 @@ def most_frequent(
     by, columns = list(by), list(columns)
     kinds = rows.group_by({*AS_OF, *by, *columns}).len()
     compared = as_of_first_model(kinds)
-    defaults = [pl.col(name) == LATER[name] for name in columns if name in LATER]
+    defaults = [pl.col(name) == ADDED_FIELDS[name] for name in columns if name in ADDED_FIELDS]
     counts = compared.group_by([*by, *columns]).agg(pl.col("len").sum())
     counts = counts.with_columns(_defaults=pl.sum_horizontal(0, *defaults))
     counts = counts.sort("len", "_defaults", *columns, descending=True)
@@ -225,7 +225,9 @@ def _as_originals(kinds: list[dict[str, Any]]) -> list[dict[str, Any]]:
     models were trained by that other recipe, too.
     """
     named = [k for k in kinds if k["model"] in MODELS and k["recipe"] in RECIPE_NAMES]
-    others = {k["recipe"] for k in named if k["recipe"] != canonical("original", k["model"])}
+    others = {
+        k["recipe"] for k in named if k["recipe"] != canonical_recipe("original", k["model"])
+    }
     if "original" not in {kind["recipe"] for kind in kinds}:
         return kinds
     return [

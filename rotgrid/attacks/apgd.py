@@ -20,7 +20,7 @@ from rotgrid.attacks.linf import (
     true_and_wrong,
 )
 from rotgrid.attacks.starts import StartsOfSome, draw_starts, require_starts
-from rotgrid.spec import known
+from rotgrid.spec import entry_named
 
 ApgdLoss = Literal["ce", "dlr"]
 PerImage = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -83,7 +83,7 @@ def apgd_from(
     `dlr` uses the same offsets toward every target. With `fresh` each run has its own, as in the
     original: there are as many runs as offsets, and targets come in turn.
     """
-    if (climbed := known(loss, LOSSES)) is None:
+    if (climbed := entry_named(loss, LOSSES)) is None:
         raise ValueError(f"loss {loss!r} is neither ce nor dlr")
     found, broken = images.clone(), torch.zeros_like(labels, dtype=torch.bool)
     if not len(images):

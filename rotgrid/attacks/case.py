@@ -21,7 +21,8 @@ Notes = dict[str, list[int]]
 
 
 class Case(NamedTuple):
-    """What a sweep is made on, the same for every attack; all return bool (eps, chosen)."""
+    """The inputs of a sweep over eps, the same for every attack. `survival(case)` of each attack
+    returns a bool tensor (number of eps, number of chosen images)."""
 
     model: Model
     images: Tensor
@@ -71,7 +72,8 @@ def survival_by_search(
     known_distances: Tensor | None = None,
     once_more: bool = False,
 ) -> Tensor:
-    """Survival under an attack that searches, below the distances already known if any."""
+    """Which images survive at each eps, by a search for the eps at which each breaks. Where
+    `known_distances` has an eps that breaks an image, only smaller ones are tried."""
     attempt = attempt_of(case, attack)
     known = brackets_of_case(case, attempt, known_distances, once_more)
     note_check(case, attempt, known)
@@ -79,7 +81,8 @@ def survival_by_search(
 
 
 def attempt_of(case: Case, attack: BatchAttack) -> Attempt:
-    """The attack as a search asks for it: the images are numbered among those chosen."""
+    """Wraps `attack` for `eps_search`: indices count within `case.chosen`, and the result is the
+    distance of each adversarial image, or inf."""
 
     def attempt(at: Tensor, eps: Tensor) -> Tensor:
         found, broken = attack(case.chosen[at], eps.view(-1, 1, 1, 1))
@@ -97,7 +100,7 @@ def brackets_of_case(
 
 
 def note_check(case: Case, attempt: Attempt, known: Brackets) -> None:
-    """Note what a check of the search finds, see `rotgrid.attacks.eps_search.check`."""
+    """Note what a check of the search finds, see `rotgrid.attacks.eps_search.check_assumed`."""
     grid = known.levels.new_tensor(case.eps_grid)
     level = torch.searchsorted(known.levels, grid)
     checked, missed = check_assumed(attempt, known, case.chosen)

@@ -10,7 +10,7 @@ from torch import Tensor
 from rotgrid.attacks.case import Case, Notes
 from rotgrid.attacks.checks import checked
 from rotgrid.attacks.linf import Model, finite_logits, frozen, in_batches, indices
-from rotgrid.spec import known
+from rotgrid.spec import entry_named
 from rotgrid.spec.attacks import ATTACKS, AttackName
 from rotgrid.spec.vocabulary import LabelRule
 
@@ -30,8 +30,8 @@ def sweep(
     """Whether each image is still classified correctly at each eps: bool (len(eps_grid), n).
 
     Images that are wrong without attack are errors at every eps and are not attacked, unless the
-    `label_rule` is `predicted`: then they are attacked with their predicted label for the true
-    one, and count as correct where that repairs them, as in some published code.
+    `label_rule` is `predicted`: then a misclassified image is attacked by its predicted label, and
+    counts as correct where the attack moves it to its true class, as in some published code.
 
     FGSM, noise and the iterative method are measured at each eps by itself, and their curves need
     not fall. Attacks that search (`pgd`, `apgd`, `square`, `strong`) find the eps at which each
@@ -82,12 +82,12 @@ def predicted(model: Model, images: Tensor) -> Tensor:
 
 
 def survival_under(attack: AttackName) -> Callable[..., Tensor]:
-    """What measures an attack on a `Case`, by the settings that its signature names.
+    """The `survival` function of an attack: call it with a `Case` and settings that it names.
 
     Raises:
         ValueError: there is no such attack, or it does not move pixels.
     """
-    entry = known(attack, ATTACKS)
+    entry = entry_named(attack, ATTACKS)
     if entry is None or not entry.run:
         choices = [name for name, entry in ATTACKS.items() if entry.run]
         raise ValueError(f"no attack {attack!r}; choose from {', '.join(choices)}")

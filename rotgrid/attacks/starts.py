@@ -66,8 +66,8 @@ def require_starts(steps: int, restarts: int, generator: torch.Generator | None)
 def draw_starts(images: Tensor, restarts: int, generator: torch.Generator | None) -> Starts:
     """The starts of an attack: random, or the first at the image itself without a generator.
 
-    A generator moves on by all restarts, whatever is made of them. However many there are, they
-    take little more memory than one.
+    The generator always moves on by all restarts. Starts beyond `KEPT_BYTES` are not stored, but
+    drawn again each time they are iterated over.
     """
     kept = []
     if generator is None:

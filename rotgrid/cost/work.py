@@ -10,7 +10,7 @@ from rotgrid.spec.adversaries import ADVERSARIES
 from rotgrid.spec.attacks import ATTACKS, Effort
 from rotgrid.spec.datasets import DATA
 from rotgrid.spec.models import recipe_of
-from rotgrid.spec.recipes import WATCH_STEPS, watched
+from rotgrid.spec.overfitting import WATCH_STEPS, watched_images
 from rotgrid.spec.sweeps import grouped, same_sweep
 
 Network = tuple[str, str]
@@ -52,8 +52,8 @@ def training_work(trial: Trial) -> Work:
     watches it with."""
     validation, epochs = DATA[trial.data].val, trial.passes()
     steps = recipe_of(trial.recipe, trial.model).adversary_steps
-    trained, gradients, forwards = ADVERSARIES[trial.adversary].images(steps)
-    watch = watched(trial.train_size, validation) if trial.adversary != "none" else 0
+    trained, gradients, forwards = ADVERSARIES[trial.adversary].passes_per_image(steps)
+    watch = watched_images(trial.train_size, validation) if trial.adversary != "none" else 0
     images = epochs * trial.train_size
     rows = min(10.0, epochs) if trial.train_steps else epochs
     return Work(
@@ -94,5 +94,5 @@ def sweep_work(sweep: Sequence[Probe]) -> Work:
         rotations=2 * float(probe.test_rotation) + 1,  # resolved, so a number
         shifts=(2 * probe.test_translation + 1) ** 2,
     )
-    gradients, forwards = ATTACKS[probe.attack].images(effort)
+    gradients, forwards = ATTACKS[probe.attack].passes_per_image(effort)
     return Work(0.0, probe.n_images * gradients, probe.n_images * (1 + forwards))

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from rotgrid.results.failures import MachineError
-from rotgrid.spec import known
+from rotgrid.spec import entry_named
 from rotgrid.spec.datasets import DATA, DataName
 
 EMBEDDED = Path(__file__).parents[1] / "mnist5k.npz"
@@ -109,7 +109,7 @@ def load(name: DataName) -> Dataset:
         ValueError: there is no such data set.
         DataError: data are missing, truncated or corrupt.
     """
-    if known(name, DATA) is None:
+    if entry_named(name, DATA) is None:
         raise ValueError(f"no data set {name!r}; choose from {', '.join(DATA)}")
     if name in _provided:
         return _provided[name]

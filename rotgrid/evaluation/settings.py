@@ -46,7 +46,7 @@ class Subject(NamedTuple):
 
 
 def attack_settings(subject: Subject, probe: Probe) -> dict[str, Any]:
-    """The settings of the probe's attack, those that the signature of its sweep names.
+    """Keyword arguments of the attack's `survival`: each of its parameters that `SETTINGS` knows.
 
     Raises:
         ValueError: a `transfer` without `sources`.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from rotgrid.spec import known
+from rotgrid.spec import entry_named
 from rotgrid.spec.models import MODELS as ENTRIES
 from rotgrid.spec.models import ModelName
 
@@ -23,7 +23,7 @@ def build(name: ModelName, variant: str | None = None, seed: int = 0) -> nn.Modu
     Raises:
         ValueError: there is no such model or variant.
     """
-    entry = known(name, ENTRIES)
+    entry = entry_named(name, ENTRIES)
     if entry is None:
         raise ValueError(f"no model {name!r}; choose from {', '.join(MODELS)}")
     if variant is not None and variant not in entry.variants:

@@ -11,8 +11,8 @@ import pyarrow as pa
 from rotgrid.spec import Probe, Record, Trial
 
 SCHEMA_VERSION = 5
-"""Later versions added columns to earlier ones and dropped `rotgrid.spec.GONE`; earlier parts are
-read all the same."""
+"""Later versions added columns to earlier ones and dropped `rotgrid.spec.REMOVED_FIELDS`; earlier
+parts are read all the same."""
 TableName = Literal["evaluations", "training", "equivariance", "diagnostics"]
 
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from rotgrid.results import storage
 from rotgrid.results.columns import NULLABLE, SCHEMA_VERSION, SCHEMAS, TableName
 from rotgrid.results.storage import Root
-from rotgrid.spec import GONE, LATER
+from rotgrid.spec import ADDED_FIELDS, REMOVED_FIELDS
 
 COMPACTED = "compacted-"
 """How the names of merged files begin. They end with a digest of the content: it never changes."""
@@ -115,12 +115,12 @@ def _rows(source: pa.NativeFile, schema: pa.Schema, trial: str) -> pa.Table:
         if int(version) > SCHEMA_VERSION:
             raise ValueError(f"schema version {int(version)} is newer than this rotgrid's")
         there = set(arrow_schema.names)
-        asked = [name for name in (*schema.names, *GONE) if name in there]
+        asked = [name for name in (*schema.names, *REMOVED_FIELDS) if name in there]
         groups = _groups(file, trial)
         # no threads to race with exit
         table = file.read_row_groups(groups, columns=asked, use_threads=False)
-    for name in there.intersection(GONE):
-        table = table.filter([value == GONE[name] for value in table[name].to_pylist()])
+    for name in there.intersection(REMOVED_FIELDS):
+        table = table.filter([value == REMOVED_FIELDS[name] for value in table[name].to_pylist()])
     for field in schema:
         if field.name not in there:
             table = table.append_column(field.name, _added_later(field, table.num_rows))
@@ -149,8 +149,8 @@ def _added_later(field: pa.Field, rows: int) -> pa.Array:
     Raises:
         KeyError: it always existed, so the part is damaged.
     """
-    if field.name in LATER:
-        return pa.array([LATER[field.name]] * rows, field.type)
+    if field.name in ADDED_FIELDS:
+        return pa.array([ADDED_FIELDS[field.name]] * rows, field.type)
     if field.name in NULLABLE:
         return pa.nulls(rows, field.type)
     raise KeyError(f"column {field.name} is missing")

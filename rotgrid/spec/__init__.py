@@ -15,22 +15,31 @@ from pydantic import BeforeValidator, Field, model_validator
 from rotgrid.spec.adversaries import AdversaryName
 from rotgrid.spec.attacks import ATTACKS, AttackName
 from rotgrid.spec.datasets import DATA, DataName
-from rotgrid.spec.models import MODELS, ModelName, canonical, recipe_of
+from rotgrid.spec.models import MODELS, ModelName, canonical_recipe, recipe_of
 from rotgrid.spec.recipes import RECIPE_NAMES, Recipe, RecipeName
-from rotgrid.spec.records import GONE, LATER, Keyed, Record, digest, known, mismatch, without_later
+from rotgrid.spec.records import (
+    ADDED_FIELDS,
+    REMOVED_FIELDS,
+    Keyed,
+    Record,
+    digest,
+    entry_named,
+    field_error,
+    without_added_defaults,
+)
 from rotgrid.spec.vocabulary import AttackLoss, EpsUnit, Interpolation, LabelRule, Precision
 
 __all__ = [
+    "ADDED_FIELDS",
     "DEVIATION",
-    "GONE",
-    "LATER",
+    "REMOVED_FIELDS",
     "Probe",
     "Record",
     "Trial",
     "batch_sizes",
     "digest",
-    "known",
-    "without_later",
+    "entry_named",
+    "without_added_defaults",
 ]
 
 
@@ -94,9 +103,9 @@ class Trial(Keyed):
         if not isinstance(values, Mapping):
             return values
         values = dict(values)
-        if (data := known(values.get("data", "mnist"), DATA)) is not None:
+        if (data := entry_named(values.get("data", "mnist"), DATA)) is not None:
             values.setdefault("train_size", data.train)
-        if (entry := known(model := values.get("model"), MODELS)) is not None:
+        if (entry := entry_named(model := values.get("model"), MODELS)) is not None:
             values.setdefault("variant", entry.default)
             if (name := values.get("recipe", "paper")) in RECIPE_NAMES:
                 own = defaults_of(recipe_of(name, model), name, model)
@@ -111,14 +120,16 @@ class Trial(Keyed):
     def _consistent(self) -> Self:
         entry = MODELS[self.model]
         if self.variant not in entry.variants:
-            raise mismatch("variant", f"is not a variant of {self.model}", tuple(entry.variants))
+            raise field_error(
+                "variant", f"is not a variant of {self.model}", tuple(entry.variants)
+            )
         if self.train_size > (most := DATA[self.data].train):
-            raise mismatch("train_size", f"is more than the {most} of {self.data}")
+            raise field_error("train_size", f"is more than the {most} of {self.data}")
         if not (self.epochs or self.train_steps):
-            raise mismatch("epochs", "should be 1 or more, or 0 with `train_steps`")
+            raise field_error("epochs", "should be 1 or more, or 0 with `train_steps`")
         for field in ("train_size", "batch_size"):
             if getattr(self, field) < (least := entry.least_batch):
-                raise mismatch(
+                raise field_error(
                     field, f"should be {least} or more: {self.model} normalises over images"
                 )
         return self
@@ -135,7 +146,10 @@ class Trial(Keyed):
 
     def key_fields(self) -> dict[str, object]:
         """Everything that affects the trained network."""
-        return {**without_later(self), "recipe": contents(recipe_of(self.recipe, self.model))}
+        return {
+            **without_added_defaults(self),
+            "recipe": contents(recipe_of(self.recipe, self.model)),
+        }
 
 
 DEVIATION = 0.3081
@@ -200,7 +214,7 @@ class Probe(Keyed):
     def _canonical(cls, values: Any) -> Any:  # noqa: ANN401  # pydantic hands over raw input
         if not isinstance(values, Mapping):
             return values
-        if (attack := known(values.get("attack", "none"), ATTACKS)) is None:
+        if (attack := entry_named(values.get("attack", "none"), ATTACKS)) is None:
             return values
         return {"steps": attack.steps, **values, **attack.unread()}
 
@@ -208,16 +222,18 @@ class Probe(Keyed):
     def _possible(self) -> Self:
         attack = ATTACKS[self.attack]
         if self.loss not in attack.losses:
-            raise mismatch("loss", f"cannot be climbed by {self.attack}", attack.losses)
+            raise field_error("loss", f"cannot be climbed by {self.attack}", attack.losses)
         if self.label_rule not in attack.label_rules:
-            raise mismatch("label_rule", f"is not a choice of {self.attack}", attack.label_rules)
+            raise field_error(
+                "label_rule", f"is not a choice of {self.attack}", attack.label_rules
+            )
         if "source" in attack.reads and not self.source:
-            raise mismatch("source", f"is needed by {self.attack}", tuple(MODELS))
+            raise field_error("source", f"is needed by {self.attack}", tuple(MODELS))
         for field in attack.at_least_one:
             if not getattr(self, field):
-                raise mismatch(field, f"should be 1 or more for {self.attack}")
+                raise field_error(field, f"should be 1 or more for {self.attack}")
         if attack.starts and self.steps == self.restarts == 0:
-            raise mismatch("restarts", f"should be 1 or more for {self.attack} with steps: 0")
+            raise field_error("restarts", f"should be 1 or more for {self.attack} with steps: 0")
         return self
 
     def pixel_eps(self) -> float:
@@ -228,7 +244,7 @@ class Probe(Keyed):
         """The probe with `same` and "all images" replaced by the numbers they mean for `trial`."""
         most = DATA[trial.data].test
         if self.n_images > most:
-            raise mismatch("n_images", f"is more than the {most} test images of {trial.data}")
+            raise field_error("n_images", f"is more than the {most} test images of {trial.data}")
         return self.model_copy(
             update={
                 "test_rotation": (
@@ -243,14 +259,16 @@ class Probe(Keyed):
         if self.test_rotation == "same" or not self.n_images:
             raise ValueError("a probe has a key once it is resolved: probe.resolve(trial).key()")
         revision = ATTACKS[self.attack].revision
-        return without_later(self) | ({"attack_revision": revision} if revision > 1 else {})
+        return without_added_defaults(self) | (
+            {"attack_revision": revision} if revision > 1 else {}
+        )
 
 
 @functools.cache
 def defaults_of(recipe: Recipe, name: RecipeName, model: str) -> dict[str, object]:
     """The fields of a trial that a recipe of this name gives where they are left out."""
     fields = {field: getattr(recipe, field) for field in ("epochs", "batch_size", "learning_rate")}
-    return {"recipe": canonical(name, model), **fields}
+    return {"recipe": canonical_recipe(name, model), **fields}
 
 
 @functools.cache

@@ -12,7 +12,7 @@ class Adversary(NamedTuple):
     run: str
     """`module:function` in `rotgrid.training`: (model, images, labels, *, ...) -> images, with
     those of eps, steps, step_size and generator that its signature names."""
-    images: Callable[[int], tuple[int, int, int]]
+    passes_per_image: Callable[[int], tuple[int, int, int]]
     """For each image and the recipe's `adversary_steps`: how often it is trained on, how many
     gradients and how many forward passes the adversary takes."""
     captured: bool = False

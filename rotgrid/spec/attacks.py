@@ -50,7 +50,7 @@ class Attack(NamedTuple):
     """What readers are shown."""
     reads: tuple[str, ...]
     """The fields of `UNREAD` that make a difference to it."""
-    images: Callable[[Effort], tuple[float, float]]
+    passes_per_image: Callable[[Effort], tuple[float, float]]
     """How many gradients an image takes, and how many forward passes beside the first."""
     run: str = ""
     """`module:function` in `rotgrid.attacks`: from a `Case` and the settings that its signature
@@ -97,7 +97,7 @@ ATTACKS: dict[str, Attack] = {
     "noise": Attack(
         label="random noise",
         reads=(*RADIUS, "restarts"),
-        images=lambda e: (0, len(e.eps) * e.starts),
+        passes_per_image=lambda e: (0, len(e.eps) * e.starts),
         run="noise:noise_survival",
         settings="{draws}",
         at_least_one=("restarts",),
@@ -105,7 +105,7 @@ ATTACKS: dict[str, Attack] = {
     "sign-noise": Attack(
         label="random sign noise",
         reads=(*RADIUS, "restarts"),
-        images=lambda e: (0, len(e.eps) * e.starts),
+        passes_per_image=lambda e: (0, len(e.eps) * e.starts),
         run="noise:sign_noise_survival",
         settings="{draws}",
         at_least_one=("restarts",),
@@ -113,13 +113,13 @@ ATTACKS: dict[str, Attack] = {
     "class-means": Attack(
         label="difference of class means",
         reads=(*RADIUS, "label_rule"),
-        images=lambda e: (0, len(e.eps)),
+        passes_per_image=lambda e: (0, len(e.eps)),
         run="class_means:survival",
     ),
     "fgsm": Attack(
         label="FGSM",
         reads=(*RADIUS, "label_rule"),
-        images=lambda e: (1, len(e.eps)),
+        passes_per_image=lambda e: (1, len(e.eps)),
         run="fgsm:survival",
         settings="1 step",
         label_rules=("true", "predicted"),
@@ -128,7 +128,7 @@ ATTACKS: dict[str, Attack] = {
     "bim": Attack(
         label="Basic iterative method",
         reads=(*RADIUS, "label_rule"),
-        images=lambda e: (0.5 * sum(map(bim_steps, e.eps)), len(e.eps)),
+        passes_per_image=lambda e: (0.5 * sum(map(bim_steps, e.eps)), len(e.eps)),
         run="bim:survival",
         settings="steps of 1/255 from the image itself",
         label_rules=("true", "predicted"),
@@ -136,7 +136,7 @@ ATTACKS: dict[str, Attack] = {
     "pgd": Attack(
         label="PGD",
         reads=CLIMBS,
-        images=lambda e: (e.failed + e.succeeded, e.starts),
+        passes_per_image=lambda e: (e.failed + e.succeeded, e.starts),
         run="pgd:survival",
         settings="{steps}, {starts}",
         losses=("ce", "margin"),
@@ -150,7 +150,7 @@ ATTACKS: dict[str, Attack] = {
     "apgd": Attack(
         label="Auto-PGD",
         reads=CLIMBS,
-        images=lambda e: (e.repeated * (9 if e.loss == "dlr" else 1), 2),
+        passes_per_image=lambda e: (e.repeated * (9 if e.loss == "dlr" else 1), 2),
         run="apgd:survival",
         settings="{steps}, {starts}",
         steps=100,
@@ -162,7 +162,7 @@ ATTACKS: dict[str, Attack] = {
     "square": Attack(
         label="Square",
         reads=(*STEPS, "restarts"),
-        images=lambda e: (0, 0.7 * (e.repeated + e.succeeded)),
+        passes_per_image=lambda e: (0, 0.7 * (e.repeated + e.succeeded)),
         run="square:survival",
         settings="{queries}, {starts}",
         steps=1000,
@@ -173,7 +173,7 @@ ATTACKS: dict[str, Attack] = {
     "fmn": Attack(
         label="Fast minimum norm",
         reads=STEPS,
-        images=lambda e: (e.steps, 0),
+        passes_per_image=lambda e: (e.steps, 0),
         run="fmn:survival",
         settings="{steps}",
         steps=50,
@@ -183,7 +183,7 @@ ATTACKS: dict[str, Attack] = {
     "fmn-pgd": Attack(
         label="Fast minimum norm and PGD",
         reads=CLIMBS,
-        images=lambda e: (FMN_STEPS + e.repeated, e.starts),
+        passes_per_image=lambda e: (FMN_STEPS + e.repeated, e.starts),
         run="fmn_pgd:survival",
         settings="{steps}, {starts}",
         losses=("ce", "margin"),
@@ -194,7 +194,7 @@ ATTACKS: dict[str, Attack] = {
     "strong": Attack(
         label="Ensemble of attacks",
         reads=STEPS,
-        images=lambda e: (e.steps + 10 * e.repeated, (5 + e.black_box) * e.repeated),
+        passes_per_image=lambda e: (e.steps + 10 * e.repeated, (5 + e.black_box) * e.repeated),
         run="strong:survival",
         settings="{steps}; Fast minimum norm, Auto-PGD without and with targets, Square",
         steps=100,
@@ -205,7 +205,7 @@ ATTACKS: dict[str, Attack] = {
     "transfer": Attack(
         label="transferred PGD",
         reads=(*CLIMBS, "source"),
-        images=lambda e: (len(e.eps) * e.steps * e.starts, len(e.eps)),
+        passes_per_image=lambda e: (len(e.eps) * e.steps * e.starts, len(e.eps)),
         run="transfer:survival",
         settings="{steps}, {starts}",
         losses=("ce", "margin"),
@@ -214,35 +214,35 @@ ATTACKS: dict[str, Attack] = {
     "rotation-grid": Attack(
         label="worst rotation",
         reads=("test_rotation",),
-        images=lambda e: (0, 0.4 * e.rotations),
+        passes_per_image=lambda e: (0, 0.4 * e.rotations),
         settings="over all whole degrees in {rotations}",
         transforms=True,
     ),
     "translation-grid": Attack(
         label="worst shift",
         reads=("test_translation",),
-        images=lambda e: (0, 0.25 * e.shifts),
+        passes_per_image=lambda e: (0, 0.25 * e.shifts),
         settings="over all whole pixels in {shifts}, along both axes",
         transforms=True,
     ),
     "spatial-grid": Attack(
         label="worst rotation and shift",
         reads=MOVED,
-        images=lambda e: (0, 0.2 * 775),
+        passes_per_image=lambda e: (0, 0.2 * 775),
         settings="over 31 rotations in {rotations}, times 5 x 5 shifts in {shifts}",
         transforms=True,
     ),
     "worst-of-10": Attack(
         label="worst of 10 rotations and shifts",
         reads=MOVED,
-        images=lambda e: (0, 6),
+        passes_per_image=lambda e: (0, 6),
         settings="drawn from {rotations}, and {shifts}",
         transforms=True,
     ),
     "spatial-pgd": Attack(
         label="PGD at the worst rotations",
         reads=CLIMBS,
-        images=lambda e: (6.5 * (e.failed + e.succeeded), e.rotations),
+        passes_per_image=lambda e: (6.5 * (e.failed + e.succeeded), e.rotations),
         run="spatial_pgd:survival",
         settings="{steps}, {starts}, around the worst whole degree in {rotations}, "
         "around 10 draws of such rotations and of shifts in {shifts}",
@@ -253,13 +253,13 @@ ATTACKS: dict[str, Attack] = {
     "equivariance": Attack(
         label="class unchanged by a rotation",
         reads=("test_rotation",),
-        images=lambda e: (0, 1),
+        passes_per_image=lambda e: (0, 1),
         transforms=True,
     ),
     "diagnostics": Attack(
         label="all checks",
         reads=(*STEPS, "restarts"),
-        images=lambda e: (300 + 3.5 * e.failed, 2_000),
+        passes_per_image=lambda e: (300 + 3.5 * e.failed, 2_000),
         settings="of PGD with {steps}, {starts}",
         at_least_one=("steps", "restarts"),
     ),

@@ -150,7 +150,7 @@ def recipe_of(name: RecipeName, model: ModelName) -> Recipe:
     return RECIPES[name].model_copy(update=own) if own else RECIPES[name]
 
 
-def canonical(name: RecipeName, model: ModelName) -> RecipeName:
+def canonical_recipe(name: RecipeName, model: ModelName) -> RecipeName:
     """The first recipe with the same contents for that model: `original` is `paper` for some."""
     contents = recipe_of(name, model)
     return next(other for other in RECIPE_NAMES if recipe_of(other, model) == contents)

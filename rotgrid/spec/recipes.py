@@ -1,53 +1,11 @@
-"""Named optimiser settings, and the watch on adversarial training.
+"""Named optimiser settings.
 
 The contents of a recipe are part of the key of every trial.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
-
-WATCH_STEPS = 10
-"""Steps of the attack that watches adversarial training."""
-
-LEAST_ROBUST = 0.3
-"""Three times guessing. From here on a fall to less than half is no chance: of the 100 images that
-the watch has at least, it is three standard deviations."""
-
-
-def watched(train_size: int, validation: int) -> int:
-    """How many of the validation images it attacks after each epoch: 1,000, or as few as keep it
-    cheap beside an epoch of few training images."""
-    return min(validation, max(100, min(1_000, train_size // 40)))
-
-
-def robustness_lost(epochs: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, float]]:
-    """The epochs with catastrophic overfitting (Wong et al. 2020), and the share that is lost.
-
-    There the robust accuracy is less than half of the best of the epochs before, which was at
-    least `LEAST_ROBUST`, while the clean accuracy is at least half of its best: a network that
-    loses both has collapsed to few classes, which is another failure.
-
-    Args:
-        epochs: rows of table `training`, of one trial and in order; those without the watch's
-            counts are passed over.
-    """
-    best_robust = best_clean = 0.0
-    for row in epochs:
-        if row.get("val_robust_n") is None:
-            continue
-        robust = row["val_robust_n_correct"] / row["val_robust_n"]
-        clean = row["val_n_correct"] / row["val_n"]
-        lost = best_robust >= LEAST_ROBUST and robust < best_robust / 2
-        if lost and clean >= best_clean / 2:
-            yield int(row["epoch"]), 1 - robust / best_robust
-        best_robust, best_clean = max(best_robust, robust), max(best_clean, clean)
-
-
-def overfitted(epochs: Iterable[Mapping[str, Any]]) -> int | None:
-    """The first epoch of `robustness_lost`, if any."""
-    return next((epoch for epoch, _ in robustness_lost(epochs)), None)
 
 
 class Recipe(BaseModel):

@@ -15,7 +15,7 @@ REVISION = 1
 
 ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
-LATER = {
+ADDED_FIELDS = {
     "train_steps": 0,
     "precision": "float32",
     "test_translation": 0.0,
@@ -26,7 +26,7 @@ LATER = {
 }
 """Fields that came later: in the key only where they are not these."""
 
-GONE = {"attack_precision": "float32"}
+REMOVED_FIELDS = {"attack_precision": "float32"}
 """Fields that there are no more. Stored rows count where they were these; others are left out."""
 
 
@@ -69,17 +69,17 @@ class Keyed(Record):
         return known
 
 
-def without_later(record: Record) -> dict[str, object]:
-    """The fields of a record, less those of `LATER` that are as before they came."""
-    return {k: v for k, v in vars(record).items() if v != LATER.get(k, NotImplemented)}
+def without_added_defaults(record: Record) -> dict[str, object]:
+    """The fields of a record, less those of `ADDED_FIELDS` that are as before they came."""
+    return {k: v for k, v in vars(record).items() if v != ADDED_FIELDS.get(k, NotImplemented)}
 
 
-def known(name: object, table: Mapping[Any, T]) -> T | None:
+def entry_named(name: object, table: Mapping[Any, T]) -> T | None:
     """The entry of that name, or None; unlike `table.get` for a name of any type."""
     return table.get(name) if isinstance(name, str) else None
 
 
-def mismatch(field: str, problem: str, choices: tuple[str, ...] = ()) -> PydanticCustomError:
+def field_error(field: str, problem: str, choices: tuple[str, ...] = ()) -> PydanticCustomError:
     """A validation error that blames one field of a record, with its valid `choices`."""
     message = problem + (f"; choose from {', '.join(choices)}" if choices else "")
     context = {"field": field, "choices": choices}

@@ -33,8 +33,8 @@ def grouped(probes: Iterable[Probe], value: Callable[[Probe], object]) -> list[l
 def sweeps(probes: Iterable[Probe]) -> list[list[Probe]]:
     """Distinct resolved probes as sweeps over eps, those of the same test images side by side.
 
-    In an order of their own, whatever the order given: what is left when the first sweeps are
-    taken away comes in the same order.
+    Their order does not depend on the order of the probes, so that a later run without the
+    finished ones goes on in the same order.
     """
     ordered = sorted(dict.fromkeys(probes), key=order)
     return [s for group in grouped(ordered, same_images) for s in grouped(group, same_sweep)]

@@ -22,7 +22,7 @@ from rotgrid.data import Dataset, pixels, subset
 from rotgrid.results import checkpoints, storage
 from rotgrid.rotation import draw_angles, rotate
 from rotgrid.spec import Trial, batch_sizes
-from rotgrid.spec.recipes import overfitted
+from rotgrid.spec.overfitting import first_overfitted_epoch
 from rotgrid.training import optimizers
 from rotgrid.training.adversarial import stage
 from rotgrid.training.cuda_graph import Step, stepper
@@ -95,7 +95,7 @@ def fit(
             found = validate(model, *val, trial)
             seconds, start = time.perf_counter() - start, time.perf_counter()
             rows.append({"epoch": epoch, "train_loss": loss, **found, "seconds": seconds})
-            if overfitted(rows) == epoch:
+            if first_overfitted_epoch(rows) == epoch:
                 LOG.warning("%s: catastrophic overfitting in epoch %d", trial.key(), epoch)
         if checkpoint_in is not None and time.monotonic() - written >= every and epoch < last:
             state = {**training.state_dict(), "rows": rows, "epoch": epoch}

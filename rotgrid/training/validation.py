@@ -10,7 +10,7 @@ from rotgrid import attacks
 from rotgrid.data import Dataset, pixels, subset
 from rotgrid.rotation import draw_angles, rotate
 from rotgrid.spec import Trial
-from rotgrid.spec.recipes import WATCH_STEPS, watched
+from rotgrid.spec.overfitting import WATCH_STEPS, watched_images
 
 Row = dict[str, Any]
 
@@ -32,7 +32,7 @@ def validate(model: nn.Module, images: Tensor, labels: Tensor, trial: Trial) -> 
     row["val_n_correct"] = int((attacks.predicted(model, images) == labels).sum())
     if trial.adversary == "none":
         return row | {"val_robust_n": None, "val_robust_n_correct": None}
-    chosen = subset(labels, watched(trial.train_size, len(labels)))
+    chosen = subset(labels, watched_images(trial.train_size, len(labels)))
     survived = attacks.sweep(
         model,
         images[chosen],

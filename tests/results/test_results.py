@@ -14,7 +14,7 @@ from rotgrid import results
 from rotgrid.results import location, parts, storage
 from rotgrid.results.columns import KEYS, NULLABLE, SCHEMAS, TABLES
 from rotgrid.results.parts import DIGITS, subset, verified
-from rotgrid.spec import LATER, Probe, Trial
+from rotgrid.spec import ADDED_FIELDS, Probe, Trial
 
 PROVENANCE = {
     "rotgrid_version": "0",
@@ -204,13 +204,13 @@ def test_parts_of_an_older_schema_are_read_with_defaults_and_nulls(tmp_path):
     results.write(tmp_path, "evaluations", "part", [row()], PROVENANCE)
     path = tmp_path / "evaluations/part.parquet"
     table = pq.read_table(path)
-    later = [*LATER, *NULLABLE[:3], "code"]
+    later = [*ADDED_FIELDS, *NULLABLE[:3], "code"]
     metadata = {**table.schema.metadata, b"rotgrid.schema_version": b"1"}
     pq.write_table(table.drop_columns(later).replace_schema_metadata(metadata), path)
     rows, skipped = results.read(tmp_path, "evaluations")
     assert skipped == []
     (found,) = rows.to_pylist()
-    assert {name: found[name] for name in LATER} == LATER
+    assert {name: found[name] for name in ADDED_FIELDS} == ADDED_FIELDS
     assert found["class_n"] is found["distances"] is found["code"] is None
     pq.write_table(table.drop_columns("eps"), path)
     _, skipped = results.read(tmp_path, "evaluations")

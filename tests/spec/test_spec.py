@@ -256,7 +256,7 @@ def test_every_entry_names_what_does_it():
 def test_fields_that_came_later_leave_old_keys_as_they_were():
     probe = Probe(attack="pgd", eps=0.1, test_rotation=60, n_images=500)
     fields = probe.model_dump()
-    old = {name: value for name, value in fields.items() if name not in spec.LATER}
+    old = {name: value for name, value in fields.items() if name not in spec.ADDED_FIELDS}
     assert probe.key() == spec.digest(old)
     for name, value in (("loss", "margin"), ("label_rule", "predicted"), ("test_translation", 2)):
         other = Probe(**{**fields, name: value})
@@ -267,7 +267,7 @@ def test_fields_that_came_later_leave_old_keys_as_they_were():
 def test_an_attack_that_changed_has_new_keys_and_no_other_has(attack, monkeypatch):
     source = {"source": "stdcnn"} if attack == "transfer" else {}
     probe = Probe(attack=attack, eps=0.1, test_rotation=60, n_images=500, **source)
-    first = spec.digest(spec.without_later(probe))
+    first = spec.digest(spec.without_added_defaults(probe))
     assert (probe.key() == first) is (ATTACKS[attack].revision == 1)
     monkeypatch.setitem(ATTACKS, "bim", ATTACKS["bim"]._replace(revision=2))
     second = probe.model_copy().key()

@@ -16,7 +16,8 @@ from rotgrid.rotation import draw_angles, rotate
 from rotgrid.spec import Trial
 from rotgrid.spec.adversaries import ADVERSARIES
 from rotgrid.spec.models import MODELS
-from rotgrid.spec.recipes import RECIPES, watched
+from rotgrid.spec.overfitting import watched_images
+from rotgrid.spec.recipes import RECIPES
 from rotgrid.training import DivergedError, fit, optimizers, validation
 from rotgrid.training.cuda_graph import stepper
 
@@ -354,7 +355,7 @@ def test_the_watch_counts_what_survives(adversary, quick_trial, digits):
     ],
 )
 def test_the_watch_stays_cheap(train_size, validation, expected):
-    assert watched(train_size, validation) == expected
+    assert watched_images(train_size, validation) == expected
 
 
 def test_the_watch_is_no_part_of_the_training(quick_trial, digits, monkeypatch):

@@ -17,7 +17,7 @@ from rotgrid.spec import Probe, Trial
 from made_up import PROVENANCE, checks, epochs, frame, row, store
 
 TRIAL = Trial(model="gcnn", data="mnist5k", recipe="fast")
-LATER = {**PROVENANCE, "finished_at": PROVENANCE["finished_at"].replace(year=2027)}
+ADDED_FIELDS = {**PROVENANCE, "finished_at": PROVENANCE["finished_at"].replace(year=2027)}
 GRID = """
 blocks:
 - {model: gcnn, data: mnist5k, recipe: fast, seed: [0, 1], probes: {test_rotation: [0, 20, 30]}}
@@ -60,7 +60,7 @@ def test_several_runs_together_keep_the_newest_of_a_measurement(tmp_path):
     old = rows_of()
     store(tmp_path / "a", old)
     fresh = row(TRIAL, Probe(test_rotation=0.0), n_correct=7, correct=None)
-    results.write(tmp_path / "b", "evaluations", "x", [fresh], LATER)
+    results.write(tmp_path / "b", "evaluations", "x", [fresh], ADDED_FIELDS)
     rows = analysis.load(tmp_path / "a", tmp_path / "b")
     assert rows.filter(pl.col("test_rotation") == 0)["n_correct"].to_list() == [7]
     assert rows.height == 2
@@ -154,7 +154,7 @@ def test_failed_trials_are_reported_also_when_their_report_is_damaged(tmp_path):
 def test_training_gives_the_newest_row_of_each_epoch(tmp_path):
     first, second = epochs(TRIAL, [None, None])
     results.write(tmp_path, "training", "a", [first, second], PROVENANCE)
-    results.write(tmp_path, "training", "b", [{**second, "train_loss": 9.0}], LATER)
+    results.write(tmp_path, "training", "b", [{**second, "train_loss": 9.0}], ADDED_FIELDS)
     rows = analysis.training(tmp_path)
     assert rows.select("epoch", "train_loss").rows() == [(1, 1.0), (2, 9.0)]
 
@@ -166,7 +166,7 @@ def test_equivariance_gives_the_newest_row_of_each_layer(tmp_path):
         for at, name in enumerate(["conv1", "logits"], 1)
     ]
     results.write(tmp_path, "equivariance", "a", layers, PROVENANCE)
-    results.write(tmp_path, "equivariance", "b", [{**layers[1], "error": 9.0}], LATER)
+    results.write(tmp_path, "equivariance", "b", [{**layers[1], "error": 9.0}], ADDED_FIELDS)
     rows = analysis.equivariance(tmp_path)
     assert rows.select("layer", "error").rows() == [("conv1", 0.5), ("logits", 9.0)]
     assert analysis.equivariance(tmp_path / "nothing").is_empty()
@@ -175,7 +175,7 @@ def test_equivariance_gives_the_newest_row_of_each_layer(tmp_path):
 def test_diagnostics_gives_the_newest_row_of_each_check(tmp_path):
     store(tmp_path, checks(TRIAL, repeat=0.5, float64=0.0), "diagnostics")
     (again,) = checks(TRIAL, repeat=0.0)
-    results.write(tmp_path, "diagnostics", "again", [again], LATER)
+    results.write(tmp_path, "diagnostics", "again", [again], ADDED_FIELDS)
     rows = analysis.diagnostics(tmp_path)
     assert rows.select("check", "value").rows() == [("float64", 0.0), ("repeat", 0.0)]
     assert analysis.diagnostics(tmp_path / "nothing").is_empty()
