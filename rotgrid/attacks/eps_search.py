@@ -13,7 +13,7 @@ way round; and which images these are depends on the other eps of the grid.
 - `apgd`, `square`, `fmn-pgd` and `strong` try once more: they end only when both levels below the
   lowest success have failed. What lies below two failures in a row is missed. PGD ends at the
   first failure.
-- `check_assumed` attacks a random part of what is taken for granted directly, and counts what it finds.
+- `check_assumed` attacks a random part of what is taken for granted, and counts what it finds.
 - `tests/attacks/test_eps_search.py` compares searches with the attack at each eps by itself, on
   100 images and nine eps. On an ordinary network they miss at most one. On a planted one, with
   large waves in its logits, they miss at most 2 images at an eps and 4 in all, and without trying
@@ -142,7 +142,7 @@ def survived(known: Brackets, eps_grid: Sequence[float]) -> Tensor:
 
 
 def check_assumed(attempt: Attempt, known: Brackets, positions: Tensor) -> tuple[Tensor, Tensor]:
-    """Attacks a random part of the (image, eps) that count as correct without an attack of their own.
+    """Attacks a random part of the (image, eps) that count as correct without having been attacked.
 
     Returns, by level, how many were attacked and how many of them broke: (levels,) each. What the
     search has found stays as it is.

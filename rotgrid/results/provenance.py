@@ -28,7 +28,7 @@ STAMP = "ROTGRID_COMMIT"
 
 
 def provenance(device: torch.device) -> dict[str, object]:
-    """The columns of `results.columns.PROVENANCE` for rows that are made here and now on a device."""
+    """The columns of `results.columns.PROVENANCE` for rows made here and now on a device."""
     return {
         "rotgrid_version": rotgrid.__version__,
         "git_commit": git_commit(),
