@@ -142,7 +142,7 @@ def survived(known: Brackets, eps_grid: Sequence[float]) -> Tensor:
 
 
 def check_assumed(attempt: Attempt, known: Brackets, positions: Tensor) -> tuple[Tensor, Tensor]:
-    """Attacks a random part of the (image, eps) that count as correct without having been attacked.
+    """Attacks a random part of the (image, eps) that count as correct without being attacked.
 
     Returns, by level, how many were attacked and how many of them broke: (levels,) each. What the
     search has found stays as it is.

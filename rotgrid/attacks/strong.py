@@ -4,8 +4,8 @@ After AutoAttack (Croce and Hein 2020, section 5), with the fast minimum-norm at
 FAB: FMN, APGD on the cross-entropy, APGD toward nine targets, Square. Per image the worst counts.
 Square has a fifth of AutoAttack's queries. Where gradients mean something it finds next to nothing
 after the others; where something says that they do not (`needs_square`), what is left is searched
-again with all of them. An image without a gradient, or with one that is not the slope of the margin, is,
-whatever the others are. That Square broke one image alone says something of the model, so then all
+again with all of them. An image without a gradient, or with one that is not the slope of the
+margin, is, whatever the others are. That Square broke one image alone says something of the model, so then all
 are: what the ensemble does to an image may still depend on which other images and, in a sweep,
 which other eps there are. One more of them may only lower the accuracy at the others by this,
 never raise it.
