@@ -5,10 +5,10 @@ FAB: FMN, APGD on the cross-entropy, APGD toward nine targets, Square. Per image
 Square has a fifth of AutoAttack's queries. Where gradients mean something it finds next to nothing
 after the others; where something says that they do not (`needs_square`), what is left is searched
 again with all of them. An image without a gradient, or with one that is not the slope of the
-margin, is, whatever the others are. That Square broke one image alone says something of the model, so then all
-are: what the ensemble does to an image may still depend on which other images and, in a sweep,
-which other eps there are. One more of them may only lower the accuracy at the others by this,
-never raise it.
+margin, is, whatever the others are. That Square broke one image alone says something of the model,
+so then all are: what the ensemble does to an image may still depend on which other images and, in
+a sweep, which other eps there are. One more of them may only lower the accuracy at the others by
+this, never raise it.
 """
 
 from collections.abc import Iterable
