@@ -29,7 +29,9 @@ def spread_over(template: pl.DataFrame, cells: pl.DataFrame) -> pl.DataFrame:
 
 def networks(turns=TURNS) -> pl.DataFrame:
     """Every architecture trained on every range."""
-    first = pl.DataFrame({"model": MODELS, "variant": [MODELS[model].default for model in MODELS]})
+    first = pl.DataFrame(
+        {"model": [*MODELS], "variant": [MODELS[model].default for model in MODELS]}
+    )
     made = crossed(first, train_rotation=turns)
     return made.with_columns(trial=pl.concat_str(pl.all(), separator=" "))
 
