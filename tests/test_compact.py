@@ -13,7 +13,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from rotgrid import compact, results
 from rotgrid.results import compaction, location, parts, storage
-from rotgrid.results.columns import KEYS, SCHEMAS
+from rotgrid.results.columns import KEYS, SCHEMA_VERSION, SCHEMAS
 from rotgrid.spec import ADDED_FIELDS, Probe, Trial
 
 DAY = datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC)
@@ -141,7 +141,7 @@ def test_rows_are_sorted_and_the_version_is_told(launched):
     compact_tables(launched)
     for table, (name,) in files(launched).items():
         file = pq.read_table(launched / table / name)
-        assert file.schema.metadata[b"rotgrid.schema_version"] == b"4"
+        assert file.schema.metadata[b"rotgrid.schema_version"] == str(SCHEMA_VERSION).encode()
         keys = list(zip(*(file[key].to_pylist() for key in KEYS[table]), strict=True))
         assert keys == sorted(keys)
 
