@@ -16,7 +16,6 @@ from rotgrid.rotation import draw_angles, rotate
 from rotgrid.spec import Trial
 from rotgrid.spec.adversaries import ADVERSARIES
 from rotgrid.spec.models import MODELS
-from rotgrid.spec.overfitting import watched_images
 from rotgrid.spec.recipes import RECIPES
 from rotgrid.training import DivergedError, fit, optimizers, validation
 from rotgrid.training.cuda_graph import stepper
@@ -87,7 +86,7 @@ def test_every_setting_reaches_the_training(change, quick_trial, digits):
 @pytest.fixture
 def small_watch(monkeypatch):
     """A watch on 20 images: with its 100 it would be most of the work of a tiny training."""
-    monkeypatch.setattr(training, "watched", lambda *_: 20)
+    monkeypatch.setattr(validation, "watched_images", lambda *_: 20)
 
 
 def test_every_adversary_gives_another_network(quick_trial, digits, small_watch):
@@ -102,7 +101,7 @@ def test_every_adversary_gives_another_network(quick_trial, digits, small_watch)
 @pytest.mark.parametrize(
     ("model", "recipe", "adversary", "length"),
     [("gcnn", "paper", "none", {"epochs": 3}), ("gcnn", "fast", "none", {"epochs": 3})]
-    + [("stdcnn", "fast", adversary, {"epochs": 3}) for adversary in ADVERSARIES[1:]]
+    + [("stdcnn", "fast", adversary, {"epochs": 3}) for adversary in [*ADVERSARIES][1:]]
     + [("stdcnn", "fast", "fgsm", {"train_steps": 5})],
 )
 def test_a_resumed_training_is_bit_identical(
@@ -276,7 +275,7 @@ def shown(digits, adversary, **changes):
     return spy.seen[True], spy.seen[False]
 
 
-@pytest.mark.parametrize("adversary", ADVERSARIES[1:])
+@pytest.mark.parametrize("adversary", [*ADVERSARIES][1:])
 def test_images_are_turned_then_attacked_in_evaluation_mode(adversary, digits):
     """The perturbed images lie in the ball around the turned ones, and in the box."""
     clean, radii = shown(digits, "none")[0], [0.2, 0.2]
@@ -344,20 +343,6 @@ def test_the_watch_counts_what_survives(adversary, quick_trial, digits):
     assert 0 < last["val_robust_n_correct"] <= harmless["val_robust_n_correct"]
 
 
-@pytest.mark.parametrize(
-    ("train_size", "validation", "expected"),
-    [
-        (55_000, 5_000, 1_000),
-        (10_000, 5_000, 250),
-        (3_500, 500, 100),
-        (10, 500, 100),
-        (10, 50, 50),
-    ],
-)
-def test_the_watch_stays_cheap(train_size, validation, expected):
-    assert watched_images(train_size, validation) == expected
-
-
 def test_the_watch_is_no_part_of_the_training(quick_trial, digits, monkeypatch):
     change = {"adversary": "fgsm", "adversary_eps": 0.1, "train_size": 64}
     trial = Trial(**{**quick_trial.model_dump(), **change})
@@ -375,31 +360,6 @@ def of_accuracies(pairs):
         }
         for epoch, (clean, robust) in enumerate(pairs, 1)
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("pairs", "epoch"),
-    [
-        ([], None),
-        ([(0.9, 0.6), (0.95, 0.7), (0.97, 0.72)], None),  # as it should be
-        ([(0.9, 0.6), (0.95, 0.7), (0.98, 0.0), (0.98, 0.0)], 3),  # all lost at once
-        ([(0.9, 0.6), (0.95, 0.5), (0.96, 0.4), (0.97, 0.29)], 4),  # and by and by
-        ([(0.9, 0.6), (0.95, 0.3), (0.96, 0.3)], None),  # half of the best is not yet lost
-        ([(0.9, 0.29), (0.95, 0.0)], None),  # never robust
-        ([(0.9, 0.30), (0.95, 0.14)], 2),
-        ([(0.9, 0.6), (0.1, 0.1), (0.1, 0.1)], None),  # collapsed to one class
-        ([(0.9, 0.6), (0.1, 0.1), (0.97, 0.0)], 3),  # and recovered for clean images only
-        ([(0.9, 0.6), (0.98, 0.0), (0.96, 0.6)], 2),  # the first counts
-    ],
-)
-def test_catastrophic_overfitting_is_found(pairs, epoch):
-    assert training.overfitted(of_accuracies(pairs)) == epoch
-
-
-def test_without_an_adversary_nothing_overfits():
-    rows = of_accuracies([(0.9, 0.6), (0.98, 0.0)])
-    unwatched = {"val_robust_n": None, "val_robust_n_correct": None}
-    assert training.overfitted([row | unwatched for row in rows]) is None
 
 
 def test_catastrophic_overfitting_is_logged_once(digits, tmp_path, monkeypatch, caplog):

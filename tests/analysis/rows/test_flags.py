@@ -4,9 +4,9 @@ import polars as pl
 import pytest
 
 from analysis.rows import flags
-from rotgrid import training
 from rotgrid.evaluation import gradient_masking
 from rotgrid.spec import Probe, Trial
+from rotgrid.spec.overfitting import first_overfitted_epoch
 
 from made_up import checks, epochs, frame, row, table_of
 
@@ -77,7 +77,7 @@ def test_the_rule_is_that_of_the_training():
     for _ in range(300):
         robust, clean = ([10 * draw.randrange(11) for _ in range(5)] for _ in "ab")
         rows = epochs(TRAINED, robust, clean)
-        assert bool(overfitted(robust, clean)) == (training.overfitted(rows) is not None)
+        assert bool(overfitted(robust, clean)) == (first_overfitted_epoch(rows) is not None)
 
 
 def test_epochs_are_ordered_and_trials_kept_apart():
