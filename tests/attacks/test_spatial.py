@@ -13,11 +13,10 @@ from rotgrid.attacks.spatial import (
     rotation_grid,
     spatial,
     spatial_grid,
-    spatial_pgd_from,
     translation_grid,
-    views,
     worst_transform,
 )
+from rotgrid.attacks.spatial_pgd import spatial_pgd_from, views
 from rotgrid.rotation import draw_angles, draw_shifts, rotate, transform
 
 from trained import stdcnn

@@ -18,8 +18,9 @@ import torch
 from rotgrid import data, models
 from rotgrid.spec import Trial
 from rotgrid.spec.adversaries import ADVERSARIES
-from rotgrid.training import optimiser, train_epoch, turned_validation, validate
+from rotgrid.training import optimizers, train_epoch
 from rotgrid.training.cuda_graph import stepper
+from rotgrid.training.validation import rotated_validation, validate
 
 EPOCHS = 5
 
@@ -29,9 +30,9 @@ def train(dataset, trial):
     net = models.build(trial.model, trial.variant, trial.seed)
     chosen = data.subset(dataset.train_labels, trial.train_size)
     images, labels = dataset.train_images[chosen], dataset.train_labels[chosen]
-    optimizer, scheduler = optimiser(net, trial)
+    optimizer, scheduler = optimizers.build(net, trial)
     step = stepper(net, optimizer, trial)
-    validation = turned_validation(dataset, trial)
+    validation = rotated_validation(dataset, trial)
     for epoch in range(1, trial.epochs + 1):
         start = time.process_time()
         train_epoch(step, scheduler, images, labels, trial, epoch)

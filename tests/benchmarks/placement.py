@@ -11,7 +11,7 @@ import time
 from rotgrid import data, models
 from rotgrid.device import prepare_device
 from rotgrid.spec import Trial
-from rotgrid.training import optimiser, train_epoch
+from rotgrid.training import optimizers, train_epoch
 from rotgrid.training.cuda_graph import stepper
 
 from together import total, when_told
@@ -25,7 +25,7 @@ def one(model, precision, threads):
     digits = data.load("mnist5k")
     trial = Trial(model=model, data="mnist5k", train_rotation=180.0, precision=precision)
     net = models.build(model)
-    optimizer, scheduler = optimiser(net, trial)
+    optimizer, scheduler = optimizers.build(net, trial)
     step = stepper(net, optimizer, trial)
 
     def epoch(n):

@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from rotgrid import models
 from rotgrid.device import prepare_device
 from rotgrid.spec import Trial
-from rotgrid.training import optimiser
+from rotgrid.training import optimizers
 from rotgrid.training.cuda_graph import stepper
 
 from timing import medians
@@ -61,7 +61,7 @@ def step_of(name, precision):
     fields = {"variant": variant} if variant else {}
     trial = Trial(model=model, recipe="fast", precision=precision, **fields)
     net = models.build(trial.model, trial.variant)
-    step = stepper(net, optimiser(net, trial)[0], trial)
+    step = stepper(net, optimizers.build(net, trial)[0], trial)
     images, labels = torch.rand(BATCH, 1, 28, 28), torch.randint(10, (BATCH,))
     return lambda: step(images, labels, 0.0, torch.Generator())
 

@@ -21,7 +21,7 @@ import torch
 from rotgrid import data, experiment, models
 from rotgrid.device import prepare_device
 from rotgrid.spec import Probe, Trial
-from rotgrid.training import optimiser, train_epoch
+from rotgrid.training import optimizers, train_epoch
 from rotgrid.training.cuda_graph import stepper
 from rotgrid.training.losses import training_loss
 
@@ -47,14 +47,14 @@ def one_step(net, optimizer, images, labels, precision="float32"):
 def bare(trial, images, labels):
     """A step on a fixed batch."""
     net = models.build(trial.model, trial.variant).train()
-    optimizer, _ = optimiser(net, trial)
+    optimizer, _ = optimizers.build(net, trial)
     return lambda: one_step(net, optimizer, images, labels, trial.precision)
 
 
 def ours(trial, images, labels):
     """An epoch of the training loop."""
     net = models.build(trial.model, trial.variant)
-    optimizer, scheduler = optimiser(net, trial)
+    optimizer, scheduler = optimizers.build(net, trial)
     step = stepper(net, optimizer, trial)
     return lambda: train_epoch(step, scheduler, images, labels, trial, 1)
 
