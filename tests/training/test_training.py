@@ -482,10 +482,10 @@ def test_only_the_passes_of_training_are_lowered(adversary, quick_trial, digits,
 def test_batches_are_the_same_however_many_are_turned_at_once(digits, monkeypatch):
     trial = Trial(model="stdcnn", data="mnist5k", train_rotation=90.0, adversary="cusp", epochs=1)
     images, labels = digits.train_images[:200], digits.train_labels[:200]
-    monkeypatch.setattr(training, "batches_at_once", lambda *_: 1)
+    monkeypatch.setattr(training, "batches_per_chunk", lambda *_: 1)
     one_by_one = list(training.batches(images, labels, trial, 1))
     assert [len(truth) for _, truth, _ in one_by_one] == [64, 64, 64, 8]
-    monkeypatch.setattr(training, "batches_at_once", lambda *_: 2)
+    monkeypatch.setattr(training, "batches_per_chunk", lambda *_: 2)
     at_once = list(training.batches(images, labels, trial, 1))
     for (image, truth, eps), other in zip(one_by_one, at_once, strict=True):
         assert torch.equal(truth, other[1])
