@@ -1,4 +1,4 @@
-"""Rows as tests compare them: without what differs from run to run."""
+"""Rows as tests compare them, without what differs from run to run, and rows that they make up."""
 
 from rotgrid import results
 
@@ -11,3 +11,14 @@ def stored(root, table="evaluations"):
     assert skipped == []
     kept = [{k: v for k, v in row.items() if k not in VARYING} for row in rows.to_pylist()]
     return sorted(kept, key=lambda row: (row["trial"], str(row.get("probe")), row.get("epoch", 0)))
+
+
+def of_accuracies(pairs):
+    """Rows of epochs with (clean, robust) validation accuracies."""
+    return [
+        {
+            "epoch": epoch, "val_n": 500, "val_n_correct": round(500 * clean),
+            "val_robust_n": 100, "val_robust_n_correct": round(100 * robust),
+        }
+        for epoch, (clean, robust) in enumerate(pairs, 1)
+    ]  # fmt: skip

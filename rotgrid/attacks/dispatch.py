@@ -12,6 +12,7 @@ from rotgrid.attacks.checks import checked
 from rotgrid.attacks.linf import Model, finite_logits, frozen, in_batches, indices
 from rotgrid.spec import entry_named
 from rotgrid.spec.attacks import ATTACKS, AttackName
+from rotgrid.spec.entries import function_at
 from rotgrid.spec.vocabulary import LabelRule
 
 
@@ -91,13 +92,12 @@ def survival_under(attack: AttackName) -> Callable[..., Tensor]:
     if entry is None or not entry.run:
         choices = [name for name, entry in ATTACKS.items() if entry.run]
         raise ValueError(f"no attack {attack!r}; choose from {', '.join(choices)}")
-    found: Callable[..., Tensor] = getattr(module_of(attack), entry.run.partition(":")[2])
-    return found
+    return function_at("rotgrid.attacks", entry.run)
 
 
 def module_of(attack: AttackName) -> Any:  # noqa: ANN401  # a module
     """The module of an attack."""
-    return importlib.import_module(f"rotgrid.attacks.{ATTACKS[attack].run.partition(':')[0]}")
+    return importlib.import_module(survival_under(attack).__module__)
 
 
 def require_rule(attack: AttackName, label_rule: LabelRule) -> None:

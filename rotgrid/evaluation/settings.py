@@ -1,6 +1,5 @@
 """What an attack is told: of all that a probe, a network and its data hold, what it names."""
 
-import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ from rotgrid.data import Dataset, pixels, subset
 from rotgrid.rotation import draw_angles, rotate
 from rotgrid.spec import Probe, Trial
 from rotgrid.spec.attacks import ATTACKS
+from rotgrid.spec.entries import settings_named
 from rotgrid.spec.models import ModelName
 
 ATTACK_SEED = 20190
@@ -51,7 +51,7 @@ def attack_settings(subject: Subject, probe: Probe) -> dict[str, Any]:
     Raises:
         ValueError: a `transfer` without `sources`.
     """
-    named = inspect.signature(survival_under(probe.attack)).parameters
+    named = settings_named(survival_under(probe.attack))
     return {name: make(subject, probe) for name, make in SETTINGS.items() if name in named}
 
 

@@ -17,7 +17,7 @@ def same_images(probe: Probe) -> object:
     return probe.test_rotation, probe.test_translation, probe.n_images
 
 
-def same_sweep(probe: Probe) -> object:
+def same_sweep(probe: Probe) -> tuple[Any, ...]:
     """Equal for probes that differ in eps alone."""
     return tuple(value for name, value in vars(probe).items() if name != "eps")
 
@@ -44,5 +44,5 @@ def order(probe: Probe) -> tuple[Any, ...]:
     """Sorts resolved probes: by test images, then by sweep, then by eps."""
     unrotated = ATTACKS[probe.attack].transforms
     moved = (0.0, 0.0) if unrotated else (probe.test_rotation, probe.test_translation)
-    sweep = [value for name, value in vars(probe).items() if name != "eps"]
-    return (unrotated, probe.n_images, *moved, RANKS[probe.attack], *sweep, probe.eps)
+    rank = RANKS[probe.attack]
+    return (unrotated, probe.n_images, *moved, rank, *same_sweep(probe), probe.eps)

@@ -3,9 +3,6 @@
 Every adversary attacks in evaluation mode, with the true label, images that are already rotated.
 """
 
-import functools
-import importlib
-import inspect
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -21,6 +18,7 @@ from rotgrid.attacks.pgd import pgd_from
 from rotgrid.attacks.starts import draw_starts, uniform_offsets
 from rotgrid.spec import Trial
 from rotgrid.spec.adversaries import ADVERSARIES, AdversaryName
+from rotgrid.spec.entries import function_at, settings_named
 from rotgrid.spec.models import recipe_of
 
 RANDOM_STEP = 1.25
@@ -78,18 +76,13 @@ def perturbed(
         "generator": generator,
     }
     perturb = adversary_of(trial.adversary)
-    named = inspect.signature(perturb).parameters
+    named = settings_named(perturb)
     return perturb(model, images, labels, **{k: v for k, v in settings.items() if k in named})
 
 
-@functools.cache
 def adversary_of(name: AdversaryName) -> Callable[..., Tensor]:
     """What makes the images of an adversary, by the settings that its signature names."""
-    module, _, function = ADVERSARIES[name].run.partition(":")
-    found: Callable[..., Tensor] = getattr(
-        importlib.import_module(f"rotgrid.training.{module}"), function
-    )
-    return found
+    return function_at("rotgrid.training", ADVERSARIES[name].run)
 
 
 def unperturbed(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

@@ -2,6 +2,8 @@ import pytest
 
 from rotgrid.spec.overfitting import first_overfitted_epoch, watched_images
 
+from stored_rows import of_accuracies
+
 
 @pytest.mark.parametrize(
     ("train_size", "n_validation", "expected"),
@@ -15,17 +17,6 @@ from rotgrid.spec.overfitting import first_overfitted_epoch, watched_images
 )
 def test_the_watch_stays_cheap(train_size, n_validation, expected):
     assert watched_images(train_size, n_validation) == expected
-
-
-def of_accuracies(pairs):
-    """Rows of a training with (clean, robust) accuracies."""
-    return [
-        {
-            "epoch": epoch, "val_n": 500, "val_n_correct": round(500 * clean),
-            "val_robust_n": 100, "val_robust_n_correct": round(100 * robust),
-        }
-        for epoch, (clean, robust) in enumerate(pairs, 1)
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from rotgrid.spec.recipes import RECIPES
 from rotgrid.training import DivergedError, fit, optimizers, validation
 from rotgrid.training.cuda_graph import stepper
 
+from stored_rows import of_accuracies
+
 
 def trained(trial, digits, checkpoint_in=None):
     net = models.build(trial.model, trial.variant, trial.seed)
@@ -349,17 +351,6 @@ def test_the_watch_is_no_part_of_the_training(quick_trial, digits, monkeypatch):
     watched_net, _ = trained(trial, digits)
     monkeypatch.setattr(training, "validate", lambda *_: of_accuracies([(1.0, 1.0)])[0])
     assert same_weights(watched_net, trained(trial, digits)[0])
-
-
-def of_accuracies(pairs):
-    """Rows of `fit` with (clean, robust) accuracies."""
-    return [
-        {
-            "epoch": epoch, "val_n": 500, "val_n_correct": round(500 * clean),
-            "val_robust_n": 100, "val_robust_n_correct": round(100 * robust),
-        }
-        for epoch, (clean, robust) in enumerate(pairs, 1)
-    ]  # fmt: skip
 
 
 def test_catastrophic_overfitting_is_logged_once(digits, tmp_path, monkeypatch, caplog):
