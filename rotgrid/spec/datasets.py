@@ -1,20 +1,38 @@
-"""The data sets: an entry each."""
+"""The data sets: an entry each, with the shape of its images."""
 
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 
-class Split(NamedTuple):
-    """A data set: how many images each part has, and what readers are shown."""
+class Shape(NamedTuple):
+    """What a network has to know of its images."""
+
+    channels: int
+    size: int
+    """Rows and columns: images are square."""
+    classes: int
+    mean: tuple[float, ...]
+    """Of the pixels of the training images, which lie in [0, 1], by channel."""
+    std: tuple[float, ...]
+    """Their standard deviation, by channel."""
+
+
+class DataSet(NamedTuple):
+    """A data set: its shape, how many images each part has, and what readers are shown."""
 
     train: int
     val: int
     test: int
+    shape: Shape
     label: str = ""
 
 
-DATA: dict[str, Split] = {
-    "mnist5k": Split(3_500, 500, 1_000, "MNIST-5k subset (not MNIST test accuracy)"),
-    "mnist": Split(55_000, 5_000, 10_000, "MNIST"),
+MNIST_SHAPE = Shape(1, 28, 10, (0.1307,), (0.3081,))
+
+DATA: dict[str, DataSet] = {
+    "mnist5k": DataSet(
+        3_500, 500, 1_000, MNIST_SHAPE, "MNIST-5k subset (not MNIST test accuracy)"
+    ),
+    "mnist": DataSet(55_000, 5_000, 10_000, MNIST_SHAPE, "MNIST"),
 }
 
 if TYPE_CHECKING:
