@@ -24,6 +24,7 @@ ORDER = [
     "training",
     "evaluation",
     "experiment",
+    "preflight",
     "fanout",
     "compact",
     "todo",

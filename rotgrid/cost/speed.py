@@ -12,8 +12,9 @@ from rotgrid.grid import Plan, distinct_probes
 from rotgrid.results.grids import launched_plans
 from rotgrid.results.inventory import Inventory
 from rotgrid.results.storage import Root
-from rotgrid.spec import Probe, Trial
-from rotgrid.spec.models import MODELS
+from rotgrid.spec import Probe, Trial, data_of
+from rotgrid.spec.datasets import MNIST_SHAPE
+from rotgrid.spec.models import MODELS, OWN_WORK
 
 GUESS, GUESS_GPU = "a guess", "a guess from trainings measured on an H100"
 """Where the speeds of networks come from that have no finished trial."""
@@ -42,7 +43,8 @@ class Speed(NamedTuple):
     def training(self, trial: Trial) -> float:
         """Seconds of the whole training of a trial."""
         network = trial.model, trial.variant
-        return self.factor(network)[0] * self.shipped_seconds(network, training_work(trial))
+        seconds = self.shipped_seconds(network, training_work(trial))
+        return self.factor(network)[0] * area(trial) * seconds
 
     def measuring(self, trial: Trial, probes: Iterable[Probe]) -> float:
         """Seconds of measuring resolved probes of a trial."""
@@ -51,7 +53,7 @@ class Speed(NamedTuple):
             variant = MODELS[source].default if source else trial.variant
             network = source or trial.model, variant
             seconds += self.factor(network)[1] * self.shipped_seconds(network, work)
-        return seconds
+        return area(trial) * seconds
 
     def factor(self, network: Network) -> Pair:
         """True over shipped seconds."""
@@ -60,7 +62,9 @@ class Speed(NamedTuple):
     def shipped_seconds(self, network: Network, work: Work) -> float:
         """Seconds of some work by the shipped speed alone."""
         model, variant = network
-        return work.passes() * MODELS[model].variants[variant] / self.shipped[model]
+        variants, typical = MODELS[model].variants, statistics.median(self.shipped.values())
+        each = variants[variant] if variant in variants else OWN_WORK
+        return work.passes() * each / self.shipped.get(model, typical)
 
     def origin(self, network: Network) -> tuple[str, Pair]:
         """Where the speed of a network comes from, in words, and the least and the most that true
@@ -68,6 +72,11 @@ class Speed(NamedTuple):
         if network in self.factors:
             return f"from {self.trials} trials finished here", self.learned
         return (GUESS, GUESSED) if self.shipped is CPU else (GUESS_GPU, GUESSED_GPU)
+
+
+def area(trial: Trial) -> float:
+    """Pixels of an image of the trial's data in units of MNIST's: the counts of work are MNIST's."""
+    return (data_of(trial).shape.size / MNIST_SHAPE.size) ** 2
 
 
 def learn(plan: Plan, root: Root, stock: Inventory) -> Speed:

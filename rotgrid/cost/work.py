@@ -5,11 +5,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from rotgrid.spec import Probe, Trial
+from rotgrid.spec import Probe, Trial, data_of
 from rotgrid.spec.adversaries import ADVERSARIES
 from rotgrid.spec.attacks import ATTACKS, Effort
-from rotgrid.spec.datasets import DATA
-from rotgrid.spec.models import recipe_of
+from rotgrid.spec.datasets import MNIST_SHAPE
 from rotgrid.spec.overfitting import WATCH_STEPS, watched_images
 from rotgrid.spec.sweeps import grouped, same_sweep
 
@@ -50,8 +49,8 @@ twenty; a sweep there takes several times what is counted."""
 def training_work(trial: Trial) -> Work:
     """The work of a whole training, as if every image survived the adversary that validation
     watches it with."""
-    validation, epochs = DATA[trial.data].val, trial.passes()
-    steps = recipe_of(trial.recipe, trial.model).adversary_steps
+    validation, epochs = data_of(trial).val, trial.passes()
+    steps = trial.recipe_used().adversary_steps
     trained, gradients, forwards = ADVERSARIES[trial.adversary].passes_per_image(steps)
     watch = watched_images(trial.train_size, validation) if trial.adversary != "none" else 0
     images = epochs * trial.train_size
@@ -83,7 +82,7 @@ def sweep_work(sweep: Sequence[Probe]) -> Work:
     steps, starts = probe.steps, max(1, probe.restarts)
     failed = steps * starts * (1 - BROKEN / levels)
     effort = Effort(
-        eps=tuple(each.pixel_eps() for each in sweep),
+        eps=tuple(each.pixel_eps(MNIST_SHAPE) for each in sweep),
         steps=steps,
         starts=starts,
         loss=probe.loss,

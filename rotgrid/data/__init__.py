@@ -21,7 +21,7 @@ from torch import Tensor
 
 from rotgrid.results.failures import MachineError
 from rotgrid.spec import entry_named
-from rotgrid.spec.datasets import DATA, DataName
+from rotgrid.spec.datasets import DATA, DataName, Shape
 
 EMBEDDED = Path(__file__).parents[1] / "mnist5k.npz"
 EMBEDDED_SHA256 = "0ff9037cec50993a3e8682a82ee65a5f11eca0511fc79b91a43ed1d042e0107e"
@@ -63,6 +63,11 @@ class Dataset:
     val_labels: Tensor
     test_images: Tensor
     test_labels: Tensor
+
+    @property
+    def shape(self) -> "Shape":
+        """Of the images."""
+        return DATA[self.name].shape
 
     def to(self, device: torch.device | str) -> "Dataset":
         """The same on another device."""

@@ -12,7 +12,7 @@ from ray import tune
 
 from rotgrid import data, deadline
 from rotgrid.fanout.nodes import NODE_SECONDS, reasons_to_refuse
-from rotgrid.results import failures, provenance
+from rotgrid.results import code, failures, provenance
 from rotgrid.results.failures import Attempts
 from rotgrid.spec import Probe, Trial
 
@@ -46,6 +46,7 @@ def run_trial(config: Mapping[str, Any], shared: Mapping[str, Any]) -> None:
         tune.report({"outcome": "refused", "refused": refused})
         return
     provenance.adopt_stamp(shared["stamp"])
+    code.receive(shared["sources"])
     before = failures.find(root, trial.key())
     if before is not None and before.launch == tries.launch and before.final:
         tune.report({"outcome": "failed"})  # its watchdog had the last word

@@ -27,7 +27,7 @@ from rotgrid.fanout.progress import Tracker
 from rotgrid.grid import Resources
 from rotgrid.results import provenance, storage
 from rotgrid.results.storage import StoreError
-from rotgrid.spec import Probe, Trial, digest
+from rotgrid.spec import Probe, Trial, digest, own_functions, sources
 
 
 def run(
@@ -101,6 +101,10 @@ def tuner(
         "images": dict(images),
         "check": check,
         "stamp": provenance.stamp(),
+        "sources": {
+            name: (digest, dict(sources.find(name).files))
+            for name, digest in own_functions(todo).items()
+        },
     }
     share = {"cpu": launch.resources.cpu, "gpu": launch.resources.gpu}
     return tune.Tuner(

@@ -6,7 +6,10 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from rotgrid.models.own import build_own
 from rotgrid.spec import entry_named
+from rotgrid.spec.datasets import MNIST_SHAPE, Shape
+from rotgrid.spec.entries import is_own
 from rotgrid.spec.models import MODELS as ENTRIES
 from rotgrid.spec.models import ModelName
 
@@ -15,7 +18,13 @@ MODELS: dict[ModelName, Callable[[str], nn.Module]] = {
 }
 
 
-def build(name: ModelName, variant: str | None = None, seed: int = 0) -> nn.Module:
+def build(
+    name: ModelName,
+    variant: str | None = None,
+    seed: int = 0,
+    shape: Shape = MNIST_SHAPE,
+    digest: str = "",
+) -> nn.Module:
     """A freshly initialised model: (batch, 1, 28, 28) in [0, 1] -> (batch, 10) logits.
 
     Its weights depend on the seed alone; torch's global generator is left as it was.
@@ -23,6 +32,10 @@ def build(name: ModelName, variant: str | None = None, seed: int = 0) -> nn.Modu
     Raises:
         ValueError: there is no such model or variant.
     """
+    if is_own(name):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return build_own(name, variant or "", shape, digest)
     entry = entry_named(name, ENTRIES)
     if entry is None:
         raise ValueError(f"no model {name!r}; choose from {', '.join(MODELS)}")

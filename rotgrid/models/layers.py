@@ -8,8 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rotgrid.spec import DEVIATION
-
 Invariants = dict[str, Callable[[Tensor], Tensor]]
 """By module name: what to make of its output to see whether the layer rotates with images.
 
@@ -19,7 +17,7 @@ as `invariants`; `rotgrid.evaluation.equivariance` reads them.
 """
 
 
-MEAN, STD = 0.1307, DEVIATION
+MEAN, STD = 0.1307, 0.3081
 """Of the pixels of MNIST's training images."""
 
 

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterable
-from typing import Literal, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Literal, NamedTuple, Union, get_args, get_origin
 
 import pyarrow as pa
 
@@ -41,7 +41,8 @@ def columns_of(record: type[Record]) -> list[Column]:
 
     def arrow_type(annotation: object) -> pa.DataType:
         kinds = get_args(annotation) if get_origin(annotation) is Union else (annotation,)
-        if all(get_origin(kind) is Literal or kind is str for kind in kinds):
+        plain = [get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds]
+        if all(get_origin(kind) is Literal or kind is str for kind in plain):
             return pa.string()
         return pa.int64() if annotation is int else pa.float64()
 

@@ -7,38 +7,47 @@ radius in pixel units (pixels lie in [0, 1]). Nothing here imports torch.
 """
 
 import functools
-from collections.abc import Mapping
+import itertools
+import statistics
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from rotgrid.spec import extensions
 from rotgrid.spec.adversaries import AdversaryName
-from rotgrid.spec.attacks import ATTACKS, AttackName
-from rotgrid.spec.datasets import DATA, DataName
+from rotgrid.spec.attacks import ATTACKS, OWN_DEFAULTS, AttackName, unread_by_own
+from rotgrid.spec.datasets import DATA, DataName, DataSet, Shape
+from rotgrid.spec.entries import is_own
 from rotgrid.spec.models import MODELS, ModelName, canonical_recipe, recipe_of
-from rotgrid.spec.recipes import RECIPE_NAMES, Recipe, RecipeName
+from rotgrid.spec.recipes import RECIPE_NAMES, RECIPES, Recipe, RecipeName
 from rotgrid.spec.records import (
     ADDED_FIELDS,
+    DERIVED_FIELDS,
     REMOVED_FIELDS,
     Keyed,
     Record,
     digest,
     entry_named,
     field_error,
+    grid_fields,
     without_added_defaults,
 )
 from rotgrid.spec.vocabulary import AttackLoss, EpsUnit, Interpolation, LabelRule, Precision
 
 __all__ = [
     "ADDED_FIELDS",
-    "DEVIATION",
+    "DERIVED_FIELDS",
     "REMOVED_FIELDS",
     "Probe",
     "Record",
     "Trial",
     "batch_sizes",
+    "data_of",
     "digest",
     "entry_named",
+    "grid_fields",
+    "own_functions",
     "without_added_defaults",
 ]
 
@@ -46,6 +55,10 @@ __all__ = [
 def _as_text(value: object) -> object:
     """The variant `2018` is a number in YAML."""
     return str(value) if type(value) is int else value
+
+
+Digest = Annotated[str, Field(pattern="^([0-9a-f]{16})?$")]
+"""Of an own name: `rotgrid.spec.extensions`."""
 
 
 class Trial(Keyed):
@@ -96,20 +109,23 @@ class Trial(Keyed):
         description="of training's forward and backward passes; weights, adversaries and all "
         "measurements are float32",
     )
+    model_digest: Digest = Field(default="", description="of the source of an own model")
+    data_digest: Digest = Field(default="", description="of the file of own data")
+    adversary_digest: Digest = Field(default="", description="of the source of an own adversary")
+    recipe_settings: str = Field(default="", description="contents of an own recipe, as JSON")
 
     @model_validator(mode="before")
     @classmethod
     def _complete(cls, values: Any) -> Any:  # noqa: ANN401  # pydantic hands over raw input
         if not isinstance(values, Mapping):
             return values
-        values = dict(values)
-        if (data := entry_named(values.get("data", "mnist"), DATA)) is not None:
+        values = with_digests(values, ("model", "data", "adversary"))
+        if (data := data_named(values.get("data", "mnist"), values["data_digest"])) is not None:
             values.setdefault("train_size", data.train)
         if (entry := entry_named(model := values.get("model"), MODELS)) is not None:
             values.setdefault("variant", entry.default)
-            if (name := values.get("recipe", "paper")) in RECIPE_NAMES:
-                own = defaults_of(recipe_of(name, model), name, model)
-                values = {**own, **values, "recipe": own["recipe"]}
+            if isinstance(model, str):
+                values = with_recipe(values, model)
         if values.get("train_steps", 0) != 0:
             values["epochs"] = 0
         if values.get("adversary", "none") == "none":
@@ -119,12 +135,13 @@ class Trial(Keyed):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         entry = MODELS[self.model]
-        if self.variant not in entry.variants:
+        if self.variant not in entry.variants and not is_own(self.model):
             raise field_error(
                 "variant", f"is not a variant of {self.model}", tuple(entry.variants)
             )
-        if self.train_size > (most := DATA[self.data].train):
-            raise field_error("train_size", f"is more than the {most} of {self.data}")
+        data = data_named(self.data, self.data_digest)
+        if data is not None and self.train_size > data.train:
+            raise field_error("train_size", f"is more than the {data.train} of {self.data}")
         if not (self.epochs or self.train_steps):
             raise field_error("epochs", "should be 1 or more, or 0 with `train_steps`")
         for field in ("train_size", "batch_size"):
@@ -144,16 +161,17 @@ class Trial(Keyed):
             return float(self.epochs)
         return self.train_steps / len(batch_sizes(self.train_size, self.batch_size))
 
+    def recipe_used(self) -> Recipe:
+        """The contents of the recipe: what it sets for this model."""
+        if self.recipe_settings:
+            return own_recipe(self.recipe_settings)
+        return recipe_of(self.recipe, self.model)
+
     def key_fields(self) -> dict[str, object]:
         """Everything that affects the trained network."""
-        return {
-            **without_added_defaults(self),
-            "recipe": contents(recipe_of(self.recipe, self.model)),
-        }
-
-
-DEVIATION = 0.3081
-"""Of MNIST's pixels, the unit of eps that is `normalised`."""
+        fields = without_added_defaults(self)
+        fields.pop("recipe_settings", None)
+        return {**fields, "recipe": contents(self.recipe_used())}
 
 
 class Probe(Keyed):
@@ -184,7 +202,8 @@ class Probe(Keyed):
     eps: float = Field(default=0.3, ge=0, le=1, description="L-inf radius, in `eps_unit`")
     eps_unit: EpsUnit = Field(
         default="pixel",
-        description="pixel: pixels lie in [0, 1]; normalised: deviations of MNIST (0.3081 pixel)",
+        description="pixel: pixels lie in [0, 1]; normalised: deviations of the data's pixels, "
+        "the mean over channels (MNIST: 0.3081 pixel)",
     )
     steps: int = Field(
         default=40, ge=0, le=100_000, description="steps (square: queries) of an iterative attack"
@@ -208,14 +227,19 @@ class Probe(Keyed):
     n_images: int = Field(
         default=0, ge=0, description="test images, a fixed class-balanced subset (default, 0: all)"
     )
+    attack_digest: Digest = Field(default="", description="of the source of an own attack")
+    source_digest: Digest = Field(default="", description="of the source of an own `source`")
 
     @model_validator(mode="before")
     @classmethod
     def _canonical(cls, values: Any) -> Any:  # noqa: ANN401  # pydantic hands over raw input
         if not isinstance(values, Mapping):
             return values
-        if (attack := entry_named(values.get("attack", "none"), ATTACKS)) is None:
+        values = with_digests(values, ("attack", "source"))
+        if (attack := entry_named(name := values.get("attack", "none"), ATTACKS)) is None:
             return values
+        if is_own(name):
+            return with_own_settings(values)
         return {"steps": attack.steps, **values, **attack.unread()}
 
     @model_validator(mode="after")
@@ -236,13 +260,13 @@ class Probe(Keyed):
             raise field_error("restarts", f"should be 1 or more for {self.attack} with steps: 0")
         return self
 
-    def pixel_eps(self) -> float:
-        """`eps` in pixel units."""
-        return self.eps * (DEVIATION if self.eps_unit == "normalised" else 1)
+    def pixel_eps(self, shape: Shape) -> float:
+        """`eps` in pixel units, on images of this shape."""
+        return self.eps * (statistics.fmean(shape.std) if self.eps_unit == "normalised" else 1)
 
     def resolve(self, trial: Trial) -> "Probe":
         """The probe with `same` and "all images" replaced by the numbers they mean for `trial`."""
-        most = DATA[trial.data].test
+        most = data_of(trial).test
         if self.n_images > most:
             raise field_error("n_images", f"is more than the {most} test images of {trial.data}")
         return self.model_copy(
@@ -264,11 +288,94 @@ class Probe(Keyed):
         )
 
 
+def with_digests(values: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
+    """The values with the digest of each own name among some fields: the one that is given, or
+    that of the files as they are now."""
+    found = dict(values)
+    for field in fields:
+        name, at = values.get(field), f"{field}_digest"
+        if not is_own(name):
+            found[at] = ""
+        elif not values.get(at):
+            try:
+                found[at] = extensions.read(str(name)).digest
+            except ValueError as error:
+                raise field_error(field, str(error)) from None
+    return found
+
+
+def with_recipe(values: dict[str, Any], model: str) -> dict[str, Any]:
+    """The values with what the recipe of a trial gives where they are left out."""
+    name = values.get("recipe", "paper")
+    if settings := values.get("recipe_settings"):
+        recipe = own_recipe(settings)
+        known = (n for n in RECIPE_NAMES if recipe_of(n, model) == recipe)
+        name, settings = next(((n, "") for n in known), (name, settings))
+    elif not isinstance(name, str):
+        return values
+    elif name not in RECIPE_NAMES:
+        raise field_error("recipe", "is no recipe", RECIPE_NAMES)
+    elif name == "original" and is_own(model):
+        raise field_error("recipe", f"is not known of {model}", tuple(RECIPES))
+    else:
+        recipe = recipe_of(name, model)
+    named = name if settings else canonical_recipe(name, model)
+    own = defaults_of(recipe)
+    return {**own, **values, "recipe": named, "recipe_settings": settings or ""}
+
+
+def with_own_settings(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a probe of an own attack: its defaults, and what its `def` does not name set
+    to what it is elsewhere."""
+    settings = extensions.known(values["attack"], values["attack_digest"]).settings
+    if settings is None:
+        return values  # from a row: complete
+    own = {k: settings[k] for k in OWN_DEFAULTS if settings.get(k) is not None}
+    return {**own, **values, **unread_by_own(settings)}
+
+
+def own_functions(asked: Mapping[Trial, Iterable[Probe]]) -> dict[str, str]:
+    """The digest of each own function that trials and their probes name."""
+    found: dict[str, str] = {}
+    for trial in asked:
+        found |= {trial.model: trial.model_digest, trial.adversary: trial.adversary_digest}
+    for probe in dict.fromkeys(itertools.chain.from_iterable(asked.values())):
+        found |= {probe.attack: probe.attack_digest, probe.source: probe.source_digest}
+    return {name: digest for name, digest in found.items() if digest}
+
+
+def data_named(name: object, digest: str) -> DataSet | None:
+    """The entry of a data set; None if it is unknown, or own and was not read here."""
+    if is_own(name):
+        return extensions.data_set(str(name), digest)
+    return entry_named(name, DATA)
+
+
+def data_of(trial: Trial) -> DataSet:
+    """The entry of the data set of a trial.
+
+    Raises:
+        LookupError: it is own, and neither its file nor a stored grid was read here.
+    """
+    if (found := data_named(trial.data, trial.data_digest)) is None:
+        raise LookupError(f"{trial.data} with digest {trial.data_digest} was not read")
+    return found
+
+
 @functools.cache
-def defaults_of(recipe: Recipe, name: RecipeName, model: str) -> dict[str, object]:
-    """The fields of a trial that a recipe of this name gives where they are left out."""
-    fields = {field: getattr(recipe, field) for field in ("epochs", "batch_size", "learning_rate")}
-    return {"recipe": canonical_recipe(name, model), **fields}
+def own_recipe(settings: str) -> Recipe:
+    """The recipe that a JSON text holds.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return Recipe.model_validate_json(settings)
+
+
+@functools.cache
+def defaults_of(recipe: Recipe) -> dict[str, object]:
+    """The fields of a trial that a recipe gives where they are left out."""
+    return {field: getattr(recipe, field) for field in ("epochs", "batch_size", "learning_rate")}
 
 
 @functools.cache

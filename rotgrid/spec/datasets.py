@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from rotgrid.spec.entries import OwnData
+
 
 class Shape(NamedTuple):
     """What a network has to know of its images."""
@@ -38,4 +40,4 @@ DATA: dict[str, DataSet] = {
 if TYPE_CHECKING:
     DataName: TypeAlias = str
 else:
-    DataName = Literal[tuple(DATA)]
+    DataName = Literal[tuple(DATA)] | OwnData

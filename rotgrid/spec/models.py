@@ -6,6 +6,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from rotgrid.spec.entries import Entries, OwnFunction, is_own
 from rotgrid.spec.recipes import PAPER, RECIPE_NAMES, RECIPES, Recipe, RecipeName, adam
 
 
@@ -31,7 +32,10 @@ class Model(NamedTuple):
         return next(iter(self.variants))
 
 
-MODELS: dict[str, Model] = {
+OWN_WORK = 10e6
+"""Multiply-adds of an own network, of which nothing is known before it is built."""
+
+OURS: dict[str, Model] = {
     "stdcnn": Model(
         label="StdCNN",
         variants={
@@ -132,10 +136,18 @@ MODELS: dict[str, Model] = {
 }
 """In the order of legends, the paper's six first."""
 
+
+def own_model(name: str) -> Model:
+    """What holds for every own network."""
+    return Model(label=name, variants={"": OWN_WORK}, original=PAPER)
+
+
+MODELS = Entries(OURS, own_model)
+
 if TYPE_CHECKING:
     ModelName: TypeAlias = str
 else:
-    ModelName = Literal[tuple(MODELS)]
+    ModelName = Literal[tuple(MODELS)] | OwnFunction
 
 
 def recipe_of(name: RecipeName, model: ModelName) -> Recipe:
@@ -152,5 +164,7 @@ def recipe_of(name: RecipeName, model: ModelName) -> Recipe:
 
 def canonical_recipe(name: RecipeName, model: ModelName) -> RecipeName:
     """The first recipe with the same contents for that model: `original` is `paper` for some."""
+    if is_own(model):
+        return name
     contents = recipe_of(name, model)
     return next(other for other in RECIPE_NAMES if recipe_of(other, model) == contents)

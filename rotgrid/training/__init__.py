@@ -30,9 +30,9 @@ from rotgrid.training.validation import Row, rotated_validation, validate
 
 LOG = logging.getLogger(__name__)
 
-LARGEST_LOSS = 10 * math.log(10)
-"""Ten times the cross-entropy of guessing: a training above it has diverged. In the first epoch
-ten times as much is allowed: first logits may be large (H-Net's are) and take time to settle."""
+LARGEST_LOSS = 10.0
+"""Times the cross-entropy of guessing: a training above it has diverged. In the first epoch ten
+times as much is allowed: first logits may be large (H-Net's are) and take time to settle."""
 
 ROTATION_CHUNK = {"cpu": 256, "cuda": 16_384}
 """Images that are rotated at once: on a CPU as many as stay in its cache."""
@@ -90,7 +90,7 @@ def fit(
     for epoch in range(done + 1, last + 1):
         progress(f"epoch {epoch} of {last}")
         loss = train_epoch(step, scheduler, images, labels, trial, epoch, until)
-        require_convergence(loss, epoch)
+        require_convergence(loss, epoch, dataset.shape.classes)
         if has_row(trial, epoch):
             found = validate(model, *val, trial)
             seconds, start = time.perf_counter() - start, time.perf_counter()
@@ -112,13 +112,14 @@ def training_images(dataset: Dataset, trial: Trial) -> tuple[Tensor, Tensor]:
     return dataset.train_images[chosen], dataset.train_labels[chosen]
 
 
-def require_convergence(loss: float, epoch: int) -> None:
+def require_convergence(loss: float, epoch: int, classes: int) -> None:
     """Refuse to go on after an epoch of such a mean loss.
 
     Raises:
         DivergedError: it is not finite, or above `LARGEST_LOSS`.
     """
-    if not loss <= LARGEST_LOSS * (10 if epoch == 1 else 1):  # NaN is not <= anything
+    most = LARGEST_LOSS * math.log(classes) * (10 if epoch == 1 else 1)
+    if not loss <= most:  # NaN is not <= anything
         raise DivergedError(f"mean training loss {loss:.4g} in epoch {epoch}")
 
 
