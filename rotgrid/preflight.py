@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import nn
 
-from rotgrid.attacks import own
+from rotgrid.attacks import own_attack
 from rotgrid.data import DataError
 from rotgrid.evaluation import contract
 from rotgrid.evaluation.settings import SETTINGS_OF_PROBE
@@ -98,7 +98,7 @@ def require_attack(trial: Trial, probe: Probe) -> None:
     model, images, labels = network_and_sample(trial)
     told = {k: f(probe) for k, f in SETTINGS_OF_PROBE.items() if k in settings_named(attack)}
     eps = probe.pixel_eps(data_of(trial).shape)
-    own.perturbed(probe.attack, attack, model, images, labels, eps=eps, **told)
+    own_attack.perturbed(probe.attack, attack, model, images, labels, eps=eps, **told)
 
 
 def require_adversary(trial: Trial) -> None:

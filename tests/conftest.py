@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
+from own_files import forgotten
 
 from rotgrid import data
 from rotgrid.spec import Trial
@@ -31,6 +32,16 @@ def start(tmp_path: Path) -> Iterator[Launches]:
     launches = Launches(tmp_path)
     yield launches
     launches.end()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder, the current one, whose Python files are forgotten afterwards."""
+    place = tmp_path / "own"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    with forgotten():
+        yield place
 
 
 @pytest.fixture(scope="session")

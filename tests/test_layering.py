@@ -25,6 +25,7 @@ ORDER = [
     "evaluation",
     "experiment",
     "preflight",
+    "check",
     "fanout",
     "compact",
     "todo",

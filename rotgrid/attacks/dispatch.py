@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rotgrid.attacks import own
+from rotgrid.attacks import own_attack
 from rotgrid.attacks.case import Case, Notes
 from rotgrid.attacks.checks import checked
 from rotgrid.attacks.linf import Model, finite_logits, frozen, in_batches, indices
@@ -92,7 +92,7 @@ def survival_under(attack: AttackName, digest: str = "") -> Callable[..., Tensor
         ValueError: there is no such attack, or it does not move pixels.
     """
     if is_own(attack):
-        return own.survival_of(attack, digest)
+        return own_attack.survival_of(attack, digest)
     entry = entry_named(attack, ATTACKS)
     if entry is None or not entry.run:
         choices = [name for name, entry in ATTACKS.items() if entry.run]

@@ -63,8 +63,7 @@ class Speed(NamedTuple):
         """Seconds of some work by the shipped speed alone."""
         model, variant = network
         variants, typical = MODELS[model].variants, statistics.median(self.shipped.values())
-        each = variants[variant] if variant in variants else OWN_WORK
-        return work.passes() * each / self.shipped.get(model, typical)
+        return work.passes() * variants.get(variant, OWN_WORK) / self.shipped.get(model, typical)
 
     def origin(self, network: Network) -> tuple[str, Pair]:
         """Where the speed of a network comes from, in words, and the least and the most that true
@@ -75,7 +74,7 @@ class Speed(NamedTuple):
 
 
 def area(trial: Trial) -> float:
-    """Pixels of an image of the trial's data in units of MNIST's: the counts of work are MNIST's."""
+    """Pixels of an image in units of MNIST's, for which work is counted."""
     return (data_of(trial).shape.size / MNIST_SHAPE.size) ** 2
 
 

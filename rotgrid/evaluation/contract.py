@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rotgrid.attacks.linf import frozen
-from rotgrid.models.own import ContractError
+from rotgrid.models.own_network import ContractError
 from rotgrid.spec.datasets import Shape
 from rotgrid.spec.loading import described
 from rotgrid.training.losses import training_loss
@@ -94,7 +94,7 @@ def has_input_gradient(model: nn.Module, shape: Shape) -> str:
     with frozen(model), torch.enable_grad():
         loss = F.cross_entropy(model(leaf), labels)
         if not loss.requires_grad:
-            return "passes no gradient to the pixels (no_grad, detach, .data, numpy?)"
+            return "passes no gradient to the pixels (no_grad, detach, a comparison, numpy?)"
         (gradient,) = torch.autograd.grad(loss, leaf, allow_unused=True)
     if gradient is None or not gradient.any():
         return (

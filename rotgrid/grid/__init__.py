@@ -16,7 +16,7 @@ import yaml
 
 from rotgrid.grid.blocks import add_block, all_probes, probes_by_block, report_unread_defaults
 from rotgrid.grid.expand import axes_of, check_size, known_keys
-from rotgrid.grid.own import Derived, own_names, read_recipes, report_recipes
+from rotgrid.grid.own_names import Derived, own_names, read_recipes, report_recipes
 from rotgrid.grid.plan import Plan, Resources, distinct_probes
 from rotgrid.grid.positions import Dumper, Tree, parse_tree
 from rotgrid.grid.problems import GridError, Problem

@@ -12,7 +12,7 @@ from rotgrid.grid.expand import (
     count_combinations,
     known_keys,
 )
-from rotgrid.grid.own import Derived
+from rotgrid.grid.own_names import Derived
 from rotgrid.grid.positions import Tree, Where
 from rotgrid.spec import Probe, Trial, grid_fields
 from rotgrid.spec.attacks import ATTACKS

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from rotgrid.models.own import build_own
+from rotgrid.models.own_network import build_own
 from rotgrid.spec import entry_named
 from rotgrid.spec.datasets import MNIST_SHAPE, Shape
 from rotgrid.spec.entries import is_own

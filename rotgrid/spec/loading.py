@@ -11,6 +11,8 @@ from typing import Any
 from rotgrid.spec import sources
 from rotgrid.spec.sources import Source, SourceError
 
+NOT_THE_USERS = ("site-packages", "importlib", "<", str(Path(__file__).parents[1]))
+"""Parts of the names of files that no message blames."""
 _imported: dict[str, str] = {}
 """Digest by module: what `load` has imported."""
 _loaded: dict[tuple[str, str], Callable[..., Any]] = {}
@@ -94,9 +96,7 @@ def import_module(name: str, module: str) -> Any:  # noqa: ANN401  # a module
 def described(error: BaseException) -> str:
     """The kind of an error, its text, and the last line of code outside of libraries."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [
-        f for f in frames if not any(p in f.filename for p in ("site-packages", "importlib", "<"))
-    ]
+    own = [f for f in frames if not any(place in f.filename for place in NOT_THE_USERS)]
     place = f"{own[-1].filename}:{own[-1].lineno}: " if own else ""
     return f"{place}{type(error).__name__}: {error}"
 

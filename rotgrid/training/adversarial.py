@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rotgrid.attacks import own
+from rotgrid.attacks import own_attack
 from rotgrid.attacks.checks import require_pixels
 from rotgrid.attacks.fgsm import ascent_direction, step_along
 from rotgrid.attacks.linf import frozen, input_gradient, project, unchecked_gradient
@@ -81,7 +81,7 @@ def perturbed(
     told = {k: v for k, v in settings.items() if k in named}
     if is_own(trial.adversary):
         with frozen(model):
-            return own.perturbed(trial.adversary, perturb, model, images, labels, **told)
+            return own_attack.perturbed(trial.adversary, perturb, model, images, labels, **told)
     return perturb(model, images, labels, **told)
 
 

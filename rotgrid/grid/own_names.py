@@ -4,6 +4,7 @@ A stored grid carries what was known of its own names when it was launched, unde
 so that reading it needs none of their files.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from rotgrid.grid.expand import expected, known_keys, literal_choices
 from rotgrid.grid.positions import Tree, Where
 from rotgrid.spec import extensions
 from rotgrid.spec.attacks import ATTACKS, unread_by_own
-from rotgrid.spec.entries import is_own
+from rotgrid.spec.entries import OWN_DATA, OWN_FUNCTION, is_own
 from rotgrid.spec.extensions import Own
 from rotgrid.spec.models import MODELS, recipe_of
 from rotgrid.spec.recipes import RECIPE_NAMES, RECIPES, Recipe
@@ -31,8 +32,8 @@ def own_names(tree: Tree, document: Mapping[str, Any]) -> dict[str, Own]:
     found: dict[str, Own] = {}
     wrong: dict[str, str] = {}
     for name, field, at in places_of(document, OWN_FIELDS):
-        if not is_own(name):
-            continue
+        if not is_own(name) or not re.search(OWN_DATA if field == "data" else OWN_FUNCTION, name):
+            continue  # the check of the field says so
         if name not in found and name not in wrong:
             try:
                 found[name] = pins[name] if name in pins else extensions.read(name)
@@ -129,13 +130,13 @@ def read_recipes(tree: Tree, value: object) -> dict[str, dict[str, Any]]:
                 tree.problem((*at, "like"), "should be a recipe", got=like, choices=choices)
                 fields = {**fields, "like": "paper"}
             found[name] = dict(fields)
-    for name in found:
-        check_recipe(tree, found, name)
-    return found
+    return {
+        name: fields if check_recipe(tree, found, name) else {} for name, fields in found.items()
+    }
 
 
-def check_recipe(tree: Tree, recipes: Mapping[str, Mapping[str, Any]], name: str) -> None:
-    """Problems of the settings that an own recipe gives."""
+def check_recipe(tree: Tree, recipes: Mapping[str, Mapping[str, Any]], name: str) -> bool:
+    """Whether the settings that an own recipe gives are what they should be."""
     try:
         recipe_for(recipes, name, next(iter(MODELS)))
     except ValidationError as error:
@@ -146,6 +147,8 @@ def check_recipe(tree: Tree, recipes: Mapping[str, Mapping[str, Any]], name: str
             tree.problem(
                 at, f"should be {expected([detail])}", got=detail["input"], choices=choices
             )
+        return False
+    return True
 
 
 def recipe_for(recipes: Mapping[str, Mapping[str, Any]], name: str, model: str) -> Recipe:
