@@ -1,0 +1,36 @@
+"""Data of the user's own: `name.npz`, whose form `rotgrid.spec.archives` describes."""
+
+from pathlib import Path
+
+import numpy as np
+
+from rotgrid.data.files import DataError
+from rotgrid.data.parts import KEYS, Arrays
+from rotgrid.spec.archives import describe
+from rotgrid.spec.datasets import Shape
+from rotgrid.spec.extensions import find_data
+
+
+def read_own(name: str) -> tuple[Shape, Arrays]:
+    """The shape and the arrays of a file of that name.
+
+    Raises:
+        DataError: it is missing, or not as it should be.
+    """
+    if (path := find_data(name)) is None:
+        raise DataError(
+            f"{name}: not found beside the grid, in {Path.cwd()} or in ROTGRID_DATA; "
+            "`rotgrid data make` writes such a file"
+        )
+    try:
+        shape = describe(path).shape
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in KEYS}
+    except (ValueError, OSError) as error:
+        raise DataError(str(error)) from error
+    for key, array in arrays.items():
+        if key.endswith("_labels"):
+            arrays[key] = array.astype(np.int64)
+        else:
+            arrays[key] = np.ascontiguousarray(array.reshape(-1, *shape[:1], *shape[1:2] * 2))
+    return shape, arrays
