@@ -133,11 +133,10 @@ def read_idx_file(name: str, file: str) -> bytes:
 
 
 def other_owner(content: bytes, name: str, file: str) -> str | None:
-    """The other set that a file of this name belongs to."""
+    """The other set that a file of this name belongs to, unless it is this set's."""
     found = hashlib.sha256(content).hexdigest()
-    return next(
-        (other for other, s in IDX.items() if other != name and s.sha256[file] == found), None
-    )
+    owners = [owner for owner, source in IDX.items() if source.sha256[file] == found]
+    return None if name in owners else next(iter(owners), None)
 
 
 def parse_idx(content: bytes) -> NDArray[Any]:

@@ -76,7 +76,7 @@ def cached(content: bytes, path: Path, todo: str) -> tuple[NDArray[np.uint8], ND
     The name in the cache is that of the archive's checksum; a damaged file is written again.
     """
     parsed = cache(NAME) / f"{CHECKSUMS[0].partition(':')[2]}.npz"
-    with contextlib.suppress(*UNREADABLE), np.load(parsed) as arrays:
+    with contextlib.suppress(*UNREADABLE), open(parsed, "rb") as file, np.load(file) as arrays:
         return arrays["images"], arrays["labels"]
     images, labels = parse_archive(content, path, todo)
     with contextlib.suppress(OSError):  # a cache that cannot be written costs time only

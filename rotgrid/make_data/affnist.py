@@ -5,7 +5,6 @@ row by row, and `label_int`, (1, n). The transformed sets come in 32 files, each
 every image.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -79,12 +78,11 @@ def first(folder: Path, below: tuple[str, ...], name: str) -> Path | None:
     return next((path for sub in below if (path := folder / sub / name).is_file()), None)
 
 
-def held_out(content: Labelled) -> Iterator[Labelled]:
-    """What of a file is for training, then what is for validation."""
+def held_out(content: Labelled) -> tuple[Labelled, Labelled]:
+    """What of a file is for training, and what is for validation."""
     images, labels = content
     stop = len(labels) - len(labels) // HELD_OUT
-    yield images[:stop], labels[:stop]
-    yield images[stop:], labels[stop:]
+    return (images[:stop], labels[:stop]), (images[stop:], labels[stop:])
 
 
 def joined(parts: list[Labelled]) -> Labelled:

@@ -19,8 +19,12 @@ def read_arrays(paths: Mapping[str, Path | None]) -> dict[str, Labelled]:
     parts = {}
     for part in wanted:
         images, labels = (required(paths, f"{part}_{kind}") for kind in KINDS)
-        parts[part] = (as_images(read_npy(images), str(images)),
-                       as_labels(read_npy(labels), str(labels)))  # fmt: skip
+        parts[part] = (
+            as_images(read_npy(images), str(images)),
+            as_labels(read_npy(labels), str(labels)),
+        )
+        if (n := len(parts[part][0])) != (m := len(parts[part][1])):
+            raise ValueError(f"{labels}: {m:,} labels for the {n:,} images of {images}")
     return parts
 
 

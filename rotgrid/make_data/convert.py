@@ -83,7 +83,10 @@ def with_validation(parts: Mapping[str, Labelled], size: int | None) -> dict[str
     images, labels = parts["train"]
     size = min(len(labels) // 10, 5_000) if size is None else size
     if not 0 < size < len(labels):
-        raise ValueError(f"--val-size: {size} of {len(labels):,} training images; choose between")
+        raise ValueError(
+            f"--val-size: {size:,} of {len(labels):,} training images; choose one image or more, "
+            "and leave some for training"
+        )
     chosen = np.zeros(len(labels), bool)
     chosen[stratified_subset(labels, size)] = True
     return {

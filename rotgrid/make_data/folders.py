@@ -97,8 +97,15 @@ def read_image(path: Path, size: int | None, grey: bool) -> np.ndarray:
                 raise ValueError(f"{path}: has more than 8 bits a pixel; convert it first")
             image = image.convert("L" if grey else "RGB")
             if size is not None:
-                image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
+                image = middle_square(image).resize((size, size), Image.Resampling.BICUBIC)
             pixels = np.asarray(image)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path}: is no image that can be read ({error})") from error
     return pixels[None] if grey else pixels.transpose(2, 0, 1)
+
+
+def middle_square(image: Image.Image) -> Image.Image:
+    """The largest square in the middle of an image."""
+    side = min(image.size)
+    left, top = ((length - side) // 2 for length in image.size)
+    return image.crop((left, top, left + side, top + side))
