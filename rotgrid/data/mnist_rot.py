@@ -7,11 +7,9 @@ et al. (H-Net) transpose them, which mirrors each digit.
 
 import contextlib
 import io
-import itertools
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -48,8 +46,6 @@ MEMBERS = (
 SIDE = 28
 UNREADABLE = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error)
 """What reading a damaged archive may raise."""
-LINES = 1_000
-"""Lines of text parsed at once."""
 
 
 def read_mnist_rot() -> Arrays:
@@ -94,17 +90,15 @@ def parse_archive(
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = {Path(member).name: member for member in archive.namelist()}
-            blocks = [block for name in MEMBERS for block in parse(archive, members[name])]
+            rows = np.concatenate([parse(archive, members[name]) for name in MEMBERS])
     except UNREADABLE as error:
         raise DataError(f"{path}: is not the archive of MNIST-rot ({error}); {todo}") from error
-    rows = np.concatenate(blocks)
     return rows[:, :-1].reshape(-1, SIDE, SIDE), rows[:, -1]
 
 
-def parse(archive: zipfile.ZipFile, member: str) -> Iterator[NDArray[np.uint8]]:
-    """Blocks of rows: 784 pixels of 0 to 255 and a label."""
+def parse(archive: zipfile.ZipFile, member: str) -> NDArray[np.uint8]:
+    """Rows of 784 pixels of 0 to 255 and a label."""
     with archive.open(member) as file:
-        while lines := list(itertools.islice(file, LINES)):
-            values = np.fromstring(b" ".join(lines), sep=" ").reshape(len(lines), SIDE**2 + 1)
-            values[:, :-1] *= 255
-            yield np.rint(values).astype(np.uint8)
+        values = np.loadtxt(file, np.float32).reshape(-1, SIDE**2 + 1)
+    values[:, :-1] *= 255
+    return np.rint(values).astype(np.uint8)

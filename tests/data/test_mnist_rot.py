@@ -24,7 +24,6 @@ def amat(images, labels):
 def content(monkeypatch):
     """Random images and labels of both files."""
     monkeypatch.setitem(DATA, "mnist-rot", DATA["mnist-rot"]._replace(**SIZES))
-    monkeypatch.setattr(mnist_rot, "LINES", 5)
     rng = np.random.default_rng(0)
     n = sum(SIZES.values())
     return rng.integers(0, 256, (n, 28, 28)), rng.integers(0, 10, n)
@@ -102,7 +101,7 @@ def test_another_archive_is_refused(root, cache, archive):
         data.load("mnist-rot")
 
 
-@pytest.mark.parametrize("text", ["0 1 2", "x " * 785])
+@pytest.mark.parametrize("text", ["0 1 2", "x " * 785, "0 1\n0\n"])
 def test_a_trusted_archive_of_another_form_is_refused(root, cache, content, monkeypatch, text):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as writer:
