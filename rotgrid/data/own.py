@@ -28,9 +28,10 @@ def read_own(name: str) -> tuple[Shape, Arrays]:
             arrays = {key: file[key] for key in KEYS}
     except (ValueError, OSError) as error:
         raise DataError(str(error)) from error
+    channels, size = shape[:2]
     for key, array in arrays.items():
         if key.endswith("_labels"):
             arrays[key] = array.astype(np.int64)
         else:
-            arrays[key] = np.ascontiguousarray(array.reshape(-1, *shape[:1], *shape[1:2] * 2))
+            arrays[key] = np.ascontiguousarray(array.reshape(-1, channels, size, size))
     return shape, arrays
