@@ -13,6 +13,7 @@ ORDER = [
     "console",
     "spec",
     "grid",
+    "make_data",
     "results",
     "cost",
     "data",

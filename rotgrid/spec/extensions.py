@@ -60,7 +60,7 @@ def find_data(name: str) -> Path:
     if found := next((path for folder in folders if (path := folder / name).is_file()), None):
         return found
     looked = ", ".join(dict.fromkeys(map(str, folders)))
-    raise SourceError(f"{name}: no such file in {looked}")
+    raise SourceError(f"{name}: no such file in {looked}; `rotgrid data make` writes one")
 
 
 def remember(name: str, own: Own) -> Own:
