@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from rotgrid.cost.shipped import CPU, GPU
-from rotgrid.cost.work import Network, Work, measuring_work, training_work
+from rotgrid.cost.work import Network, Work, measuring_work, relative_size, training_work
 from rotgrid.grid import Plan, distinct_probes
 from rotgrid.results.grids import launched_plans
 from rotgrid.results.inventory import Inventory
 from rotgrid.results.storage import Root
 from rotgrid.spec import Probe, Trial
+from rotgrid.spec.datasets import DATA
 from rotgrid.spec.models import MODELS
 
 GUESS, GUESS_GPU = "a guess", "a guess from trainings measured on an H100"
@@ -42,7 +43,8 @@ class Speed(NamedTuple):
     def training(self, trial: Trial) -> float:
         """Seconds of the whole training of a trial."""
         network = trial.model, trial.variant
-        return self.factor(network)[0] * self.shipped_seconds(network, training_work(trial))
+        seconds = self.factor(network)[0] * self.shipped_seconds(network, training_work(trial))
+        return seconds * relative_size(DATA[trial.data].shape)
 
     def measuring(self, trial: Trial, probes: Iterable[Probe]) -> float:
         """Seconds of measuring resolved probes of a trial."""
@@ -51,7 +53,7 @@ class Speed(NamedTuple):
             variant = MODELS[source].default if source else trial.variant
             network = source or trial.model, variant
             seconds += self.factor(network)[1] * self.shipped_seconds(network, work)
-        return seconds
+        return seconds * relative_size(DATA[trial.data].shape)
 
     def factor(self, network: Network) -> Pair:
         """True over shipped seconds."""
