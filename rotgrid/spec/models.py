@@ -34,6 +34,19 @@ class Model(NamedTuple):
         return next(iter(self.variants))
 
 
+# He et al. 2016, section 4.2: the rate falls after half and after three quarters of 64,000 steps,
+# in round numbers of epochs as in akamaster/pytorch_resnet_cifar10.
+RESIDUAL = Recipe(
+    optimizer="sgd",
+    momentum=0.9,
+    weight_decay=1e-4,
+    schedule="milestones",
+    learning_rate=0.1,
+    batch_size=128,
+    epochs=200,
+    milestones=(0.5, 0.75),
+)
+
 MODELS: dict[str, Model] = {
     "stdcnn": Model(
         label="StdCNN",
@@ -145,6 +158,18 @@ MODELS: dict[str, Model] = {
         variants={"base": 13.88e6},
         fits=at_least(4),
         original=adam(1e-4, 50, 90),  # Madry et al. 2018: 100,000 steps, PGD 40 x eps / 30
+    ),
+    "resnet": Model(
+        label="ResNet",
+        variants={"base": 30.82e6},
+        fits=at_least(8),
+        original=RESIDUAL,
+    ),
+    "p4resnet": Model(
+        label="P4ResNet",
+        variants={"base": 491.8e6, "matched-base": 123.1e6},
+        fits=even_pools(4, (0, 0)),
+        original=RESIDUAL,
     ),
 }
 """In the order of legends, the paper's six first."""

@@ -16,14 +16,14 @@ from golden import Golden, relative
 SIZES = (3, 4, 5, 7, 8, 12, 13, 15, 16, 17, 18, 20, 21, 22, 23, 24, 26, 28, 29, 30, 32, 36)
 """The least that each network takes, what is next to it, and some of every remainder."""
 ALIKE = {
-    ("capsnet", "table"), ("tipooling", "full"), ("hnet", "2018"),
+    ("capsnet", "table"), ("tipooling", "full"), ("p4resnet", "base"), ("hnet", "2018"),
     ("roteqnet", "exact"), ("roteqnet", "zoomed"), ("steerable", "c8"),
 }  # fmt: skip
 """Variants whose maps have the sizes of another's, which is quicker or rotates exactly."""
 GOLDEN = Golden("untrained")
 INVARIANT = {"hnet": ["fixed"], "roteqnet": ["sixteen"], "steerable": ["c4", "c8", "so2"]}
 """Variants that are invariant to quarter turns, where not all are."""
-for name in ("p4cnn", "cyclic", "dren", "tipooling"):
+for name in ("p4cnn", "cyclic", "dren", "p4resnet", "tipooling"):
     INVARIANT[name] = [*MODELS[name].variants]
 
 
