@@ -7,13 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from rotgrid.cost.shipped import CPU, GPU
-from rotgrid.cost.work import Network, Work, measuring_work, training_work
+from rotgrid.cost.work import Network, Work, measuring_work, relative_size, training_work
 from rotgrid.grid import Plan, distinct_probes
 from rotgrid.results.grids import launched_plans
 from rotgrid.results.inventory import Inventory
 from rotgrid.results.storage import Root
 from rotgrid.spec import Probe, Trial, data_of
-from rotgrid.spec.datasets import MNIST_SHAPE
 from rotgrid.spec.models import MODELS, OWN_WORK
 
 GUESS, GUESS_GPU = "a guess", "a guess from trainings measured on an H100"
@@ -43,8 +42,8 @@ class Speed(NamedTuple):
     def training(self, trial: Trial) -> float:
         """Seconds of the whole training of a trial."""
         network = trial.model, trial.variant
-        seconds = self.shipped_seconds(network, training_work(trial))
-        return self.factor(network)[0] * area(trial) * seconds
+        seconds = self.factor(network)[0] * self.shipped_seconds(network, training_work(trial))
+        return seconds * relative_size(data_of(trial).shape)
 
     def measuring(self, trial: Trial, probes: Iterable[Probe]) -> float:
         """Seconds of measuring resolved probes of a trial."""
@@ -53,7 +52,7 @@ class Speed(NamedTuple):
             variant = MODELS[source].default if source else trial.variant
             network = source or trial.model, variant
             seconds += self.factor(network)[1] * self.shipped_seconds(network, work)
-        return area(trial) * seconds
+        return seconds * relative_size(data_of(trial).shape)
 
     def factor(self, network: Network) -> Pair:
         """True over shipped seconds."""
@@ -71,11 +70,6 @@ class Speed(NamedTuple):
         if network in self.factors:
             return f"from {self.trials} trials finished here", self.learned
         return (GUESS, GUESSED) if self.shipped is CPU else (GUESS_GPU, GUESSED_GPU)
-
-
-def area(trial: Trial) -> float:
-    """Pixels of an image in units of MNIST's, for which work is counted."""
-    return (data_of(trial).shape.size / MNIST_SHAPE.size) ** 2
 
 
 def learn(plan: Plan, root: Root, stock: Inventory) -> Speed:

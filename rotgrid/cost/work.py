@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rotgrid.spec import Probe, Trial, data_of
 from rotgrid.spec.adversaries import ADVERSARIES
 from rotgrid.spec.attacks import ATTACKS, Effort
-from rotgrid.spec.datasets import MNIST_SHAPE
+from rotgrid.spec.datasets import MNIST_SHAPE, Shape
 from rotgrid.spec.overfitting import WATCH_STEPS, watched_images
 from rotgrid.spec.sweeps import grouped, same_sweep
 
@@ -44,6 +44,15 @@ MASKED, QUERIES = 0.05, 5_000
 """Share of the images left in `strong` that Square searches again, and its queries. An assumed
 mean over networks: none of an ordinary one, and all where gradients are masked, as on one in some
 twenty; a sweep there takes several times what is counted."""
+
+
+def relative_size(shape: Shape) -> float:
+    """How many times that of an image of MNIST a forward pass costs: as many as it has its pixels.
+
+    Convolutions are nearly all of it. The first costs somewhat more on several channels, and what
+    layers without padding take off is less of a larger image.
+    """
+    return (shape.size / MNIST_SHAPE.size) ** 2
 
 
 def training_work(trial: Trial) -> Work:

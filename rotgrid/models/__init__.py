@@ -13,7 +13,7 @@ from rotgrid.spec.entries import is_own
 from rotgrid.spec.models import MODELS as ENTRIES
 from rotgrid.spec.models import ModelName
 
-MODELS: dict[ModelName, Callable[[str], nn.Module]] = {
+MODELS: dict[ModelName, Callable[[str, Shape], nn.Module]] = {
     name: importlib.import_module(f"rotgrid.models.{name}").build for name in ENTRIES
 }
 
@@ -25,12 +25,12 @@ def build(
     shape: Shape = MNIST_SHAPE,
     digest: str = "",
 ) -> nn.Module:
-    """A freshly initialised model: (batch, 1, 28, 28) in [0, 1] -> (batch, 10) logits.
+    """A freshly initialised model: (batch, channels, size, size) in [0, 1] -> (batch, classes).
 
     Its weights depend on the seed alone; torch's global generator is left as it was.
 
     Raises:
-        ValueError: there is no such model or variant.
+        ValueError: there is no such model or variant, or it does not take images of that shape.
     """
     if is_own(name):
         with torch.random.fork_rng(devices=[]):
@@ -42,9 +42,11 @@ def build(
     if variant is not None and variant not in entry.variants:
         choices = ", ".join(entry.variants)
         raise ValueError(f"no variant {variant!r} of {name}; choose from {choices}")
+    if problem := entry.fits(shape):
+        raise ValueError(f"{name} {problem}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return MODELS[name](variant or entry.default)
+        return MODELS[name](variant or entry.default, shape)
 
 
 def count_parameters(model: nn.Module) -> int:

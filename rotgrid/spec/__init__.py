@@ -140,6 +140,10 @@ class Trial(Keyed):
                 "variant", f"is not a variant of {self.model}", tuple(entry.variants)
             )
         data = data_named(self.data, self.data_digest)
+        if data is not None and (problem := entry.fits(data.shape)):
+            raise field_error(
+                "model", f"{self.model} {problem}; {self.data} has {data.shape.size}"
+            )
         if data is not None and self.train_size > data.train:
             raise field_error("train_size", f"is more than the {data.train} of {self.data}")
         if not (self.epochs or self.train_steps):

@@ -6,8 +6,8 @@ from rotgrid import evaluation, models, spec
 from rotgrid.attacks.linf import frozen
 from rotgrid.cost import work
 from rotgrid.cost.work import Work
-from rotgrid.models.layers import STD
 from rotgrid.spec import Probe, Trial
+from rotgrid.spec.datasets import MNIST_SHAPE
 from rotgrid.spec.models import MODELS
 
 import trained
@@ -28,8 +28,21 @@ def test_multiply_adds_are_those_of_the_model(model, variant):
     assert MODELS[model].variants[variant] == pytest.approx(expected, rel=0.01)
 
 
-def test_a_deviation_is_that_of_the_models():
-    assert spec.DEVIATION == STD
+def test_the_unit_of_normalised_eps_is_the_deviation_of_mnist():
+    assert MNIST_SHAPE.std == (spec.DEVIATION,)
+
+
+@pytest.mark.parametrize(("model", "variant"), [("stdcnn", "doubled"), ("p4cnn", "base")])
+def test_a_larger_image_costs_about_as_many_times_more_as_it_has_pixels(model, variant):
+    """Layers without padding take less off a larger image: it costs more, not twice as much."""
+    shape = MNIST_SHAPE._replace(size=56)
+    net, image = models.build(model, variant, shape=shape), torch.rand(1, 1, 56, 56)
+    with frozen(net), torch.no_grad():
+        net(image)  # builds the filters
+        with FlopCounterMode(display=False) as counter:
+            net(image)
+    adds = MODELS[model].variants[variant] * work.relative_size(shape)
+    assert adds < counter.get_total_flops() / 2 < 2 * adds
 
 
 def test_training_is_counted_by_kind():

@@ -181,7 +181,7 @@ def test_what_an_attack_does_not_read_makes_no_other_probe(attack, eps, translat
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"model": "gcn"}, "'stdcnn', 'gcnn', .* or 'madrycnn'"),
+        ({"model": "gcn"}, "'stdcnn', 'gcnn', .* or 'p4resnet'"),
         ({"model": "gcnn", "variant": "doubled"}, "is not a variant of gcnn; choose from table1"),
         ({"model": "gcnn", "data": "mnist5k", "train_size": 5_000}, "more than the 3500"),
         ({"model": "gcnn", "train_rotation": 181}, "less than or equal to 180"),
@@ -193,7 +193,7 @@ def test_what_an_attack_does_not_read_makes_no_other_probe(attack, eps, translat
         ({"model": "gcnn", "learning_rate": float("inf")}, "finite number"),
         ({"model": "gcnn", "train_rotation": float("nan")}, "finite number"),
         ({"model": "gcnn", "batch_size": 10**9}, "less than or equal to 1000000"),
-        ({"model": ["gcnn"]}, "'stdcnn', 'gcnn', .* or 'madrycnn'"),
+        ({"model": ["gcnn"]}, "'stdcnn', 'gcnn', .* or 'p4resnet'"),
         ({}, "Field required"),
     ],
 )
