@@ -42,7 +42,7 @@ def test_an_own_file_is_found_beside_the_grid(tmp_path, monkeypatch, content):
 
 
 def test_a_missing_file_says_where_it_was_looked_for(root):
-    with pytest.raises(DataError, match=r"mine.npz: not found beside the grid, in .*data make"):
+    with pytest.raises(DataError, match=r"mine.npz: no such file in .*data make"):
         data.load("mine.npz")
 
 

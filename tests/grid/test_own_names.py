@@ -94,11 +94,13 @@ def test_digests_cannot_be_given():
 
 def test_own_data_give_counts_and_limits(folder):
     write_npz(folder / "mine.npz")
-    (trial,) = grid.parse("blocks: [{model: gcnn, data: mine.npz}]").trials
+    (trial,) = grid.parse("blocks: [{model: hnet, data: mine.npz}]").trials
     assert trial.train_size == 60
-    text = "blocks: [{model: stdcnn, data: mine.npz, train_size: 61}]"
+    text = "blocks: [{model: gcnn, data: mine.npz}]"
+    assert "gcnn takes images of 16 x 16 pixels or more; mine.npz has 8" in problems(text)
+    text = "blocks: [{model: hnet, data: mine.npz, train_size: 61}]"
     assert "is more than the 60 of mine.npz" in problems(text)
-    text = "blocks: [{model: stdcnn, data: mine.npz, probes: {n_images: 41}}]"
+    text = "blocks: [{model: hnet, data: mine.npz, probes: {n_images: 41}}]"
     assert "is more than the 40 test images of mine.npz" in problems(text)
 
 
