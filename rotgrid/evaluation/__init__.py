@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from rotgrid import deadline
-from rotgrid.attacks import sweep
+from rotgrid.attacks import conventions, sweep
 from rotgrid.attacks.case import Notes
 from rotgrid.attacks.fmn import distances
 from rotgrid.attacks.linf import TOLERANCE, frozen
@@ -29,6 +29,7 @@ from rotgrid.results.storage import StoreError
 from rotgrid.rotation import draw_angles, draw_shifts, transform
 from rotgrid.spec import Probe, Trial
 from rotgrid.spec.attacks import ATTACKS
+from rotgrid.spec.datasets import DATA
 from rotgrid.spec.sweeps import grouped, same_images, same_sweep
 from rotgrid.training import ignore
 
@@ -79,7 +80,7 @@ def measure(
             for same in grouped(group, same_sweep):
                 deadline.check(until, f"attack {same[0].attack}, probe {same[0].key()}")
                 progress(f"attack {same[0].attack}")
-                measuring = MEASURES.get(same[0].attack, measure_sweep)
+                measuring = measure_of(same[0])
                 yield timed(functools.partial(measuring, subject), same, failed)
 
 
@@ -138,6 +139,24 @@ def measure_sweep(subject: Subject, probes: Sequence[Probe]) -> list[Row]:
     ]
 
 
+def measure_by_convention(subject: Subject, probes: Sequence[Probe]) -> list[Row]:
+    """A row per probe of an attack that is clipped or run as in some published code."""
+    probe = probes[0]
+    correct = conventions.sweep(
+        subject.model,
+        subject.images,
+        subject.labels,
+        attack=probe.attack,
+        eps_grid=[probe.pixel_eps() for probe in probes],
+        shape=DATA[subject.trial.data].shape,
+        clip=probe.clip,
+        mode=probe.mode,
+        label_rule=probe.label_rule,
+        **attack_settings(subject, probe),
+    )
+    return [row_of(*each, subject.labels) for each in zip(probes, correct, strict=True)]
+
+
 def measure_distances(subject: Subject, probes: Sequence[Probe]) -> list[Row]:
     """A row per probe of `fmn`, with the distance of each image."""
     model, images, labels = subject.model, subject.images, subject.labels
@@ -194,6 +213,13 @@ MEASURES: dict[str, Callable[[Subject, Sequence[Probe]], list[Row]]] = {
     "diagnostics": measure_gradient_masking,
 }
 """How probes are measured that are no sweep of an attack on pixels, or more than one."""
+
+
+def measure_of(probe: Probe) -> Callable[[Subject, Sequence[Probe]], list[Row]]:
+    """What measures a sweep of such probes."""
+    if probe.by_convention():
+        return measure_by_convention
+    return MEASURES.get(probe.attack, measure_sweep)
 
 
 def warn_where_gradients_fail(trial: Trial, probes: Sequence[Probe], notes: Notes) -> None:

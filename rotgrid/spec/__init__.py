@@ -27,7 +27,15 @@ from rotgrid.spec.records import (
     field_error,
     without_added_defaults,
 )
-from rotgrid.spec.vocabulary import AttackLoss, EpsUnit, Interpolation, LabelRule, Precision
+from rotgrid.spec.vocabulary import (
+    AttackLoss,
+    Clip,
+    EpsUnit,
+    Interpolation,
+    LabelRule,
+    Mode,
+    Precision,
+)
 
 __all__ = [
     "ADDED_FIELDS",
@@ -65,6 +73,12 @@ class Trial(Keyed):
     )
     train_rotation: float = Field(
         default=0.0, ge=0, le=180, description="x: training images are rotated by U[-x, x] degrees"
+    )
+    train_translation: float = Field(
+        default=0.0,
+        ge=0,
+        le=14,
+        description="t: training images shift by U[-t, t] pixels right and down, by own draws",
     )
     adversary: AdversaryName = Field(default="none", description="attack used in training")
     adversary_eps: float = Field(
@@ -205,6 +219,16 @@ class Probe(Keyed):
     source: ModelName | Literal[""] = Field(
         default="", description="transfer: model on which the images are made"
     )
+    clip: Clip = Field(
+        default="pixel",
+        description="what adversarial images are clipped to; pixel: [0, 1]; none: nothing; "
+        "normalised: [0, 1] of standardised images, by mistake in published code",
+    )
+    mode: Mode = Field(
+        default="eval",
+        description="of the network while it is attacked and evaluated; train: batch norm by "
+        "batches of 100 test images, dropout on, as in some published code",
+    )
     n_images: int = Field(
         default=0, ge=0, description="test images, a fixed class-balanced subset (default, 0: all)"
     )
@@ -232,6 +256,8 @@ class Probe(Keyed):
         for field in attack.at_least_one:
             if not getattr(self, field):
                 raise field_error(field, f"should be 1 or more for {self.attack}")
+        if self.mode == "train" and self.n_images == 1:
+            raise field_error("n_images", "should be 2 or more with mode: train, or 0 for all")
         if attack.starts and self.steps == self.restarts == 0:
             raise field_error("restarts", f"should be 1 or more for {self.attack} with steps: 0")
         return self
@@ -239,6 +265,10 @@ class Probe(Keyed):
     def pixel_eps(self) -> float:
         """`eps` in pixel units."""
         return self.eps * (DEVIATION if self.eps_unit == "normalised" else 1)
+
+    def by_convention(self) -> bool:
+        """Whether it is clipped or run otherwise than by the protocol, as some published code."""
+        return (self.clip, self.mode) != ("pixel", "eval")
 
     def resolve(self, trial: Trial) -> "Probe":
         """The probe with `same` and "all images" replaced by the numbers they mean for `trial`."""

@@ -23,6 +23,9 @@ ADDED_FIELDS = {
     "label_rule": "true",
     "eps_unit": "pixel",
     "source": "",
+    "clip": "pixel",
+    "mode": "eval",
+    "train_translation": 0.0,
 }
 """Fields that came later: in the key only where they are not these."""
 

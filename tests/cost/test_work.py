@@ -79,8 +79,12 @@ def net(digits):
         {"attack": "worst-of-10", "test_rotation": 20.0, "test_translation": 1.0},
         {"attack": "spatial-pgd", "test_rotation": 10.0, "steps": 10},
         {"attack": "equivariance", "test_rotation": 45.0},
+        {"attack": "none", "mode": "train"},
+        {"attack": "fgsm", "clip": "none"},
+        {"attack": "pgd", "steps": 10, "restarts": 3, "clip": "normalised"},
+        {"attack": "pgd", "steps": 10, "restarts": 0, "mode": "train"},
     ],
-    ids=lambda fields: f"{fields['attack']}-{fields.get('restarts', 1)}",
+    ids=lambda fields: "-".join(map(str, [*fields.values(), fields.get("restarts", 1)])),
 )
 @pytest.mark.parametrize("grid", [[0.1], [0.02, 0.05, 0.08, 0.11, 0.15, 0.2]], ids=len)
 def test_a_sweep_takes_what_the_plan_says(fields, grid, net, digits):
