@@ -5,10 +5,8 @@ from math import nan
 
 import pytest
 import torch
-import trained
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from linear import Halves
 from torch import nn
 
 from rotgrid import attacks, data, models
@@ -17,6 +15,9 @@ from rotgrid.spec import Probe
 from rotgrid.spec.attacks import ATTACKS, CONVENTIONS
 from rotgrid.spec.datasets import MNIST_SHAPE
 from rotgrid.spec.models import MODELS
+
+import trained
+from linear import Halves
 
 WAYS = {
     "fgsm": {},
