@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from analysis.rows.selection import OF_RECIPE, kind_as_of_first_model
-from rotgrid.spec import Probe
+from rotgrid.spec import ADDED_FIELDS, Probe
 from rotgrid.spec.datasets import DATA
 from rotgrid.spec.models import MODELS, canonical_recipe, recipe_of
 from rotgrid.spec.recipes import RECIPE_NAMES
@@ -20,6 +20,7 @@ TRAINED = (
     *OF_RECIPE,
     "train_steps",
     "precision",
+    "train_translation",
 )
 """How networks were trained, besides what claims vary or declare."""
 ATTACKED = ("steps", "restarts", "loss", "label_rule", "source")
@@ -30,6 +31,7 @@ WORDS = {
     "train_steps": "{} steps",
     "batch_size": "batch {}",
     "learning_rate": "rate {:g}",
+    "train_translation": "shifts up to {:g} pixels",
     "steps": "{} steps",
     "restarts": "{} restarts",
     "loss": "loss {}",
@@ -74,7 +76,7 @@ def recipe_name(kind: Mapping[str, Any], free: Sequence[str] = ()) -> str:
     """`fast`, or `fast, 10,000 images, 8 epochs`: the recipe and what differs from it. Numbers
     that a recipe sets for a model by itself are those of the first model that follows it alike."""
     followed = kind_as_of_first_model(dict(kind))
-    usual: dict[str, object] = {"data": "mnist", "train_steps": 0, "precision": "float32"}
+    usual: dict[str, object] = {"data": "mnist", **ADDED_FIELDS}
     if kind["recipe"] in RECIPE_NAMES:
         recipe = recipe_of(kind["recipe"], next(iter(MODELS)))
         usual |= {name: getattr(recipe, name) for name in OF_RECIPE}

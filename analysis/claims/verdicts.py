@@ -17,6 +17,7 @@ import polars as pl
 from analysis.claims import beyond, pixels, rotations, settings, widening
 from analysis.claims.evidence import Claim, Evidence, Part
 from analysis.claims.scope import scope
+from analysis.rows.conditions import BY_PROTOCOL
 from analysis.rows.scan import FIELDS
 from analysis.rows.selection import MixedRowsError, NotMeasured
 from analysis.stats.multiple_testing import holm
@@ -90,7 +91,8 @@ def judge(rows: pl.DataFrame, claims: Sequence[Claim] = CLAIMS) -> list[Outcome]
     """The outcomes of every claim, in their order: one per setting that can say anything of it, or
     one that says what is missing. `claims` are all that are declared. Rows that lack what a claim
     needs, such as the outcomes of single images, count for the others only."""
-    trained = by_recipe(rows.select(COLUMNS).filter(pl.col("test_translation") == 0), claims)
+    usable = rows.select(COLUMNS).filter(pl.col("test_translation") == 0, BY_PROTOCOL)
+    trained = by_recipe(usable, claims)
     found = [list(measured(claim, trained[_rows_of(claim)])) for claim in claims]
     known = [each for of in found for each in of if isinstance(each, Measured)]
     outcomes = {id(one): outcome(one, p, tests) for one, p, tests in adjusted(known, claims)}

@@ -32,12 +32,15 @@ MOST_LEFT_OUT = 1
 """Kinds of rows left out that are described; more are summed up."""
 MOST_FLAGGED = 5
 """Flagged networks that are named; the rest are counted."""
-KIND = ("attack", "loss", "label_rule", "source")
+KIND = ("attack", "loss", "label_rule", "clip", "mode", "source")
 """What makes an attack another one, in words."""
 SPECIAL = {
     "margin": "on the margin",
     "dlr": "on the difference of logits ratio toward 9 targets",
     "predicted": "on the predicted label: errors may be repaired",
+    "none": "not clipped",
+    "normalised": "clipped to [0, 1] of standardised images, which leaves the ball",
+    "train": "in training mode",
 }
 """What is said of settings that are not the usual ones."""
 CHARACTER = 5.4
@@ -55,7 +58,7 @@ def sample(rows: pl.DataFrame) -> str:
     """Data set, recipe, seeds and number of test images of the rows."""
     return (
         f"{training(rows)}; {seeds(rows)}; "
-        f"n = {span(rows['n'])} test images per network{shifts(rows)}."
+        f"n = {span(rows['n'])} test images per network{shifts(rows)}{modes(rows)}."
     )
 
 
@@ -68,7 +71,8 @@ def training(rows: pl.DataFrame) -> str:
         else ""
     )
     recipes = listed(sorted(set(rows["recipe"])))
-    return f"{vocabulary.DATA.get(data, data)}; recipe {recipes} ({length(rows)}{images})"
+    settings = f"{length(rows)}{images}{train_shifts(rows)}"
+    return f"{vocabulary.DATA.get(data, data)}; recipe {recipes} ({settings})"
 
 
 def length(rows: pl.DataFrame) -> str:
@@ -94,10 +98,22 @@ def summed_up(notes: Iterable[Note], models: Collection[str]) -> str:
     return " ".join([*others, f"Left out: {count:,} rows that differ in {listed([*names])}."])
 
 
-def shifts(rows: pl.DataFrame) -> str:
+def shifts(rows: pl.DataFrame, field: str = "test_translation") -> str:
     """How test images are shifted, if at all."""
-    most = rows["test_translation"]
+    most = rows[field]
     return f", shifted by U[-t, t] pixels, t = {span(most)}" if most.max() else ""
+
+
+def train_shifts(rows: pl.DataFrame) -> str:
+    """How training images are shifted, if at all."""
+    return shifts(rows, "train_translation")
+
+
+def modes(rows: pl.DataFrame) -> str:
+    """In which mode networks are measured, if not in evaluation mode."""
+    found = set(rows["mode"])
+    some = "all" if len(found) == 1 else "some"
+    return f", {some} with the network in training mode" if "train" in found else ""
 
 
 def seeds(rows: pl.DataFrame) -> str:

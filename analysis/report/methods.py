@@ -4,7 +4,7 @@ import polars as pl
 
 from analysis.figures import captions
 from analysis.rows import phrases, vocabulary
-from analysis.rows.conditions import SPATIAL
+from analysis.rows.conditions import BY_PROTOCOL, SPATIAL
 from analysis.rows.loading import Loaded
 from analysis.rows.overview import Overview
 from rotgrid.spec.attacks import ATTACKS
@@ -144,7 +144,8 @@ def _recipe(rows: pl.DataFrame) -> str:
     ]
     return (
         f"Training, recipe {name}: {how}, learning rate {phrases.span(rows['learning_rate'])}, "
-        f"batch {phrases.span(rows['batch_size'])}, {captions.length(rows)}; "
+        f"batch {phrases.span(rows['batch_size'])}, {captions.length(rows)}"
+        f"{captions.train_shifts(rows)}; "
         f"seeds {values(rows['seed'], '{}')}; "
         f"{phrases.listed(sorted(set(rows['interpolation'])))} interpolation; "
         f"adversaries: {phrases.listed(adversaries) or 'none'}."
@@ -157,7 +158,7 @@ def _attack(rows: pl.DataFrame) -> str:
     if name not in (*SPATIAL, "spatial-pgd", "equivariance"):
         images += captions.shifts(rows)
     if name == "none":
-        return f"No attack: {images}."
+        return f"No attack: {images}{captions.modes(rows)}."
     if name == "equivariance":
         turns = values(rows["test_rotation"], "{:g}°")
         return f"Equivariance: share of classes unchanged by a turn of {turns}; {images}."
@@ -172,5 +173,6 @@ def _attack(rows: pl.DataFrame) -> str:
 def _searched(rows: pl.DataFrame) -> bool:
     """Whether the attack found the eps at which each image breaks; rows that do not know their
     counts per class are older than that."""
-    search = rows["attack"][0] in SEARCHES and rows["label_rule"][0] == "true"
+    usual = rows.filter(BY_PROTOCOL, label_rule="true")
+    search = rows["attack"][0] in SEARCHES and usual.height == rows.height
     return search and bool(rows["counted"].all())

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from analysis.rows.conditions import SPATIAL
+from analysis.rows.conditions import BY_PROTOCOL, SPATIAL
 from analysis.rows.selection import Comparable, attacked_alike, trained_alike, where
 from analysis.stats.summary import of_classes, summary
 
@@ -27,7 +27,7 @@ def worst_case(rows: pl.DataFrame) -> Comparable:
     """
     spatial = as_tried(where(rows, f"attack {' or '.join(SPATIAL)}", ATTACKED))
     same = ["trial", *RANGE]
-    clean = rows.filter(attack="none")
+    clean = rows.filter(BY_PROTOCOL, attack="none")
     clean = clean.join(spatial, on=same, how="semi", maintain_order="left")
     both, notes = trained_alike(pl.concat([clean, spatial]))
     both, more = attacked_alike(both)

@@ -18,6 +18,8 @@ PAPERS_PAIR = {"stdcnn": "doubled", "gcnn": "halved"}
 SPATIAL = ("rotation-grid", "translation-grid", "spatial-grid", "worst-of-10")
 """Attacks that turn and shift images and change no pixel: the worst of what they try counts."""
 CLEAN = pl.col("attack") == "none"
+BY_PROTOCOL = (pl.col("clip") == "pixel") & (pl.col("mode") == "eval")
+"""Measured as all attacks are, by no convention of other code."""
 NO_ADVERSARY = pl.col("adversary") == "none"
 CAPSULES = pl.col("model").is_in(["capsnet", "emcaps"])
 UPRIGHT = pl.col("train_rotation") == 0

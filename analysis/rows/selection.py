@@ -21,6 +21,7 @@ SETTING = (
     "learning_rate",
     "interpolation",
     "precision",
+    "train_translation",
 )
 """How networks were trained and tested, besides what figures vary: one combination per figure.
 
@@ -162,10 +163,11 @@ def alike_networks(networks: pl.DataFrame) -> Comparable:
 
 
 def tested_alike(rows: pl.DataFrame) -> Comparable:
-    """The rows of one range of shifts, those with an attack in one unit of eps."""
-    rows, notes = most_frequent(rows, ["test_translation"])
+    """The rows of one range of shifts and one mode of the network, those with an attack in one
+    unit of eps and clipped alike."""
+    rows, notes = most_frequent(rows, ["test_translation", "mode"])
     attacked = pl.col("attack") != "none"
-    kept, more = most_frequent(rows.filter(attacked), ["eps_unit"])
+    kept, more = most_frequent(rows.filter(attacked), ["eps_unit", "clip"])
     return Comparable(pl.concat([rows.filter(~attacked), kept]), notes + more)
 
 

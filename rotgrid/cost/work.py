@@ -103,4 +103,14 @@ def sweep_work(sweep: Sequence[Probe]) -> Work:
         shifts=(2 * probe.test_translation + 1) ** 2,
     )
     gradients, forwards = ATTACKS[probe.attack].passes_per_image(effort)
+    if probe.by_convention():
+        gradients, forwards = plain_loops(probe, levels)
     return Work(0.0, probe.n_images * gradients, probe.n_images * (1 + forwards))
+
+
+def plain_loops(probe: Probe, levels: int) -> tuple[int, int]:
+    """Gradients of an image, and forward passes beside the first, of the plain loops of
+    `rotgrid.attacks.conventions`: at each eps all steps of all starts, and a look at each result.
+    """
+    starts = max(probe.restarts, min(1, probe.steps))
+    return levels * starts * probe.steps, levels * (1 + starts * (probe.steps + 1)) - 1

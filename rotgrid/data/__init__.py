@@ -23,7 +23,7 @@ from rotgrid.data.own import read_own
 from rotgrid.data.parts import KEYS, Arrays
 from rotgrid.spec import entry_named
 from rotgrid.spec.datasets import DATA, DataName, Shape
-from rotgrid.spec.extensions import is_own
+from rotgrid.spec.entries import is_own
 from rotgrid.spec.subsets import stratified_subset
 
 __all__ = ["DataError", "Dataset", "arrays", "load", "pixels", "provide", "subset", "tensor"]

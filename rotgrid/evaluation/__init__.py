@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from rotgrid import deadline
-from rotgrid.attacks import sweep
+from rotgrid.attacks import conventions, sweep
 from rotgrid.attacks.case import Notes
 from rotgrid.attacks.fmn import distances
 from rotgrid.attacks.linf import TOLERANCE, frozen
@@ -79,7 +79,7 @@ def measure(
             for same in grouped(group, same_sweep):
                 deadline.check(until, f"attack {same[0].attack}, probe {same[0].key()}")
                 progress(f"attack {same[0].attack}")
-                measuring = MEASURES.get(same[0].attack, measure_sweep)
+                measuring = measure_of(same[0])
                 yield timed(functools.partial(measuring, subject), same, failed)
 
 
@@ -139,6 +139,24 @@ def measure_sweep(subject: Subject, probes: Sequence[Probe]) -> list[Row]:
     ]
 
 
+def measure_by_convention(subject: Subject, probes: Sequence[Probe]) -> list[Row]:
+    """A row per probe of an attack that is clipped or run as in some published code."""
+    probe = probes[0]
+    correct = conventions.sweep(
+        subject.model,
+        subject.images,
+        subject.labels,
+        attack=probe.attack,
+        eps_grid=[probe.pixel_eps(subject.dataset.shape) for probe in probes],
+        shape=subject.dataset.shape,
+        clip=probe.clip,
+        mode=probe.mode,
+        label_rule=probe.label_rule,
+        **attack_settings(subject, probe),
+    )
+    return [row_of(subject, *each) for each in zip(probes, correct, strict=True)]
+
+
 def measure_distances(subject: Subject, probes: Sequence[Probe]) -> list[Row]:
     """A row per probe of `fmn`, with the distance of each image."""
     model, images, labels = subject.model, subject.images, subject.labels
@@ -196,6 +214,13 @@ MEASURES: dict[str, Callable[[Subject, Sequence[Probe]], list[Row]]] = {
     "diagnostics": measure_gradient_masking,
 }
 """How probes are measured that are no sweep of an attack on pixels, or more than one."""
+
+
+def measure_of(probe: Probe) -> Callable[[Subject, Sequence[Probe]], list[Row]]:
+    """What measures a sweep of such probes."""
+    if probe.by_convention():
+        return measure_by_convention
+    return MEASURES.get(probe.attack, measure_sweep)
 
 
 def warn_where_gradients_fail(trial: Trial, probes: Sequence[Probe], notes: Notes) -> None:

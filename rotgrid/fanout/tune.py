@@ -107,7 +107,9 @@ def tuner(
         },
         "own_data": [
             (name, extensions.known(name, digest))
-            for name, digest in dict.fromkeys((t.data, t.data_digest) for t in todo if t.data_digest)
+            for name, digest in dict.fromkeys(
+                (t.data, t.data_digest) for t in todo if t.data_digest
+            )
         ],
     }
     share = {"cpu": launch.resources.cpu, "gpu": launch.resources.gpu}

@@ -105,7 +105,8 @@ def any_adversary(axes: Axes) -> bool:
 
 def any_rotation(axes: Axes, probes: Iterable[Probe]) -> bool:
     """Whether any training or probe rotates or shifts images."""
-    return any(rotation for rotation, _ in axes.get("train_rotation", [])) or any(
+    trained = [*axes.get("train_rotation", []), *axes.get("train_translation", [])]
+    return any(most for most, _ in trained) or any(
         ATTACKS[probe.attack].transforms
         or probe.test_rotation not in ("same", 0)
         or probe.test_translation

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from rotgrid.spec import Probe, Record, Trial
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Later versions added columns to earlier ones and dropped `rotgrid.spec.REMOVED_FIELDS`; earlier
 parts are read all the same."""
 TableName = Literal["evaluations", "training", "equivariance", "diagnostics"]
@@ -28,6 +28,7 @@ class Column(NamedTuple):
 UNITS = {
     "train_size": "images",
     "train_rotation": "degrees",
+    "train_translation": "pixels",
     "adversary_eps": "pixel units",
     "test_rotation": "degrees",
     "test_translation": "pixels",

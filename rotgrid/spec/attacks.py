@@ -18,6 +18,8 @@ UNREAD: dict[str, object] = {
     "loss": "ce",
     "label_rule": "true",
     "source": "",
+    "clip": "pixel",
+    "mode": "eval",
 }
 """The fields of a probe that not every attack reads, and what they are set to elsewhere."""
 
@@ -90,11 +92,13 @@ MOVED = ("test_rotation", "test_translation")
 RADIUS = (*MOVED, "eps", "eps_unit")
 STEPS = (*RADIUS, "steps", "label_rule")
 CLIMBS = (*STEPS, "restarts", "loss")
+CONVENTIONS = ("clip", "mode")
+"""Read where `rotgrid.attacks.conventions` has a plain loop of the attack."""
 FMN_STEPS = 50
 """Of the search that goes before PGD in `fmn-pgd`: those of `fmn`, which it is no weaker than."""
 
 OURS: dict[str, Attack] = {
-    "none": Attack("no attack", MOVED, lambda e: (0, 0), run="case:no_attack"),
+    "none": Attack("no attack", (*MOVED, "mode"), lambda e: (0, 0), run="case:no_attack"),
     "noise": Attack(
         label="random noise",
         reads=(*RADIUS, "restarts"),
@@ -119,7 +123,7 @@ OURS: dict[str, Attack] = {
     ),
     "fgsm": Attack(
         label="FGSM",
-        reads=(*RADIUS, "label_rule"),
+        reads=(*RADIUS, "label_rule", *CONVENTIONS),
         passes_per_image=lambda e: (1, len(e.eps)),
         run="fgsm:survival",
         settings="1 step",
@@ -136,7 +140,7 @@ OURS: dict[str, Attack] = {
     ),
     "pgd": Attack(
         label="PGD",
-        reads=CLIMBS,
+        reads=(*CLIMBS, *CONVENTIONS),
         passes_per_image=lambda e: (e.failed + e.succeeded, e.starts),
         run="pgd:survival",
         settings="{steps}, {starts}",

@@ -10,15 +10,20 @@ import itertools
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field
 
 from rotgrid.spec import archives, sources
 from rotgrid.spec.datasets import DataSet, Shape
 from rotgrid.spec.entries import is_own
+from rotgrid.spec.records import field_error
 from rotgrid.spec.sources import FOLDERS, SourceError
 
 DIGEST = 16
 """Hex digits of the digest of an own name."""
+Digest = Annotated[str, Field(pattern="^([0-9a-f]{16})?$")]
+"""A digest, or "" where a name is not own."""
 
 
 class Own(NamedTuple):
@@ -115,23 +120,24 @@ def unpinned(name: str, fields: Mapping[str, Any]) -> Own:
     return Own(digest, data=DataSet(train, val, test, shape, name))
 
 
-__all__ = [
-    "FOLDERS",
-    "Own",
-    "SourceError",
-    "data_set",
-    "find_data",
-    "is_own",
-    "known",
-    "pinned",
-    "read",
-    "remember",
-    "unpinned",
-]
-
-
 def any_own(asked: Mapping[Any, Iterable[Any]]) -> bool:
     """Whether anything is own in trials and their probes."""
     probes = dict.fromkeys(itertools.chain.from_iterable(asked.values()))
     fields = ("model_digest", "data_digest", "adversary_digest", "attack_digest")
     return any(getattr(record, f, "") for record in (*asked, *probes) for f in fields)
+
+
+def with_digests(values: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
+    """The values with the digest of each own name among some fields: the one that is given, or
+    that of the files as they are now."""
+    found = dict(values)
+    for field in fields:
+        name, at = values.get(field), f"{field}_digest"
+        if not is_own(name):
+            found[at] = ""
+        elif not values.get(at):
+            try:
+                found[at] = read(str(name)).digest
+            except ValueError as error:
+                raise field_error(field, str(error)) from None
+    return found

@@ -1,4 +1,4 @@
-"""`fit`, the only training loop: rotate, attack, step; and a watch on adversarial training.
+"""`fit`, the only training loop: rotate, shift, attack, step; and a watch on adversaries.
 
 Everything random in an epoch is drawn from generators keyed by (trial.seed, epoch), so a
 checkpoint after an epoch is all that the next one needs: a resumed training is bit-identical on
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from rotgrid import deadline
 from rotgrid.data import Dataset, pixels, subset
 from rotgrid.results import checkpoints, storage
-from rotgrid.rotation import draw_angles, rotate
+from rotgrid.rotation import draw_angles, draw_shifts, transform
 from rotgrid.spec import Trial, batch_sizes
 from rotgrid.spec.overfitting import first_overfitted_epoch
 from rotgrid.training import optimizers
@@ -223,7 +223,8 @@ def train_epoch(
 def batches(
     images: Tensor, labels: Tensor, trial: Trial, epoch: int
 ) -> Iterator[tuple[Tensor, Tensor, float]]:
-    """The rotated images of an epoch, their labels, and the adversary's eps, batch by batch."""
+    """The moved images of an epoch, their labels, and the adversary's eps, batch by batch: each is
+    rotated and shifted by its own draws, in one resampling."""
     n, size = len(labels), trial.batch_size
     shuffle = torch.Generator().manual_seed(epoch_seed(trial, epoch, "order"))
     order = torch.randperm(n, generator=shuffle)
@@ -232,13 +233,16 @@ def batches(
     stages = [stage(trial, epoch - 1 + at / n) for at in range(0, n, size)][: len(sizes)]
     rotations = torch.tensor([now.rotation for now in stages], dtype=unit_angles.dtype)
     angles = unit_angles * rotations.repeat_interleave(torch.tensor(sizes))
+    shifts = draw_shifts(n, trial.train_translation, "train", seed=trial.seed, epoch=epoch)[order]
     order, eps = order.to(images.device), iter(stages)
     chunk = batches_per_chunk(size, images.device)
     for first in range(0, len(sizes), chunk):
         some = sizes[first : first + chunk]
         part = slice(first * size, first * size + sum(some))
-        rotated = rotate(pixels(images[order[part]]), angles[part], trial.interpolation)
-        for batch, truth in zip(rotated.split(some), labels[order[part]].split(some), strict=True):
+        moved = transform(
+            pixels(images[order[part]]), angles[part], shifts[part], trial.interpolation
+        )
+        for batch, truth in zip(moved.split(some), labels[order[part]].split(some), strict=True):
             yield batch, truth, next(eps).eps
 
 

@@ -50,6 +50,7 @@ def stage(trial: Trial, epochs_done: float) -> Stage:
 
     `cusp` raises both together (Kamath et al. 2021): the recipe's `adversary_warmup` does not
     apply to it. For the others the rotation stays, and eps grows linearly if the recipe says so.
+    Shifts stay for all.
     """
     if trial.adversary == "cusp":
         done = epochs_done / trial.passes()

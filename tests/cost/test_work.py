@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from rotgrid import evaluation, models, spec
+from rotgrid import evaluation, models
 from rotgrid.attacks.linf import frozen
 from rotgrid.cost import work
 from rotgrid.cost.work import Work
@@ -26,10 +26,6 @@ def test_multiply_adds_are_those_of_the_model(model, variant):
             net(image)
     expected = counter.get_total_flops() / 2
     assert MODELS[model].variants[variant] == pytest.approx(expected, rel=0.01)
-
-
-def test_the_unit_of_normalised_eps_is_the_deviation_of_mnist():
-    assert MNIST_SHAPE.std == (spec.DEVIATION,)
 
 
 @pytest.mark.parametrize(("model", "variant"), [("stdcnn", "doubled"), ("p4cnn", "base")])
@@ -92,8 +88,12 @@ def net(digits):
         {"attack": "worst-of-10", "test_rotation": 20.0, "test_translation": 1.0},
         {"attack": "spatial-pgd", "test_rotation": 10.0, "steps": 10},
         {"attack": "equivariance", "test_rotation": 45.0},
+        {"attack": "none", "mode": "train"},
+        {"attack": "fgsm", "clip": "none"},
+        {"attack": "pgd", "steps": 10, "restarts": 3, "clip": "normalised"},
+        {"attack": "pgd", "steps": 10, "restarts": 0, "mode": "train"},
     ],
-    ids=lambda fields: f"{fields['attack']}-{fields.get('restarts', 1)}",
+    ids=lambda fields: "-".join(map(str, [*fields.values(), fields.get("restarts", 1)])),
 )
 @pytest.mark.parametrize("grid", [[0.1], [0.02, 0.05, 0.08, 0.11, 0.15, 0.2]], ids=len)
 def test_a_sweep_takes_what_the_plan_says(fields, grid, net, digits):

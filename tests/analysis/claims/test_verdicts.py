@@ -459,7 +459,7 @@ def test_stronger_attacks_and_unusual_ways_are_judged_beside_the_papers():
     assert said == [("pgd", HOLDS), ("pgd (20 steps)", OPEN), ("strong", FAILS)]
 
 
-def test_other_units_interpolations_and_shifts_are_other_sentences():
+def test_other_units_interpolations_shifts_and_conventions_are_other_sentences():
     rows = planted(attacked(TABLE1, RANGES, crossing(0.1)))
     others = [
         planted(attacked(TABLE1, RANGES, crossing(-0.1), probe=probe, **trial))
@@ -467,6 +467,8 @@ def test_other_units_interpolations_and_shifts_are_other_sentences():
             ({"eps_unit": "normalised"}, {}),
             ({}, {"interpolation": "nearest"}),
             ({"test_translation": 4.0}, {}),
+            ({"clip": "none"}, {}),
+            ({"mode": "train"}, {}),
         )
     ]
     assert judged(pl.concat([*others, rows]), "C6a") == judged(rows, "C6a")

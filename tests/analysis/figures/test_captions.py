@@ -45,6 +45,14 @@ TURNED = {"test_rotation": 30.0, "test_translation": 3.0}
             "PGD (40 steps, 1 random start, on the margin, on the predicted label: errors may be "
             "repaired)",
         ),
+        (
+            {"attack": "fgsm", "clip": "normalised"},
+            "FGSM (1 step, clipped to [0, 1] of standardised images, which leaves the ball)",
+        ),
+        (
+            {"attack": "pgd", "clip": "none", "mode": "train"},
+            "PGD (40 steps, 1 random start, not clipped, in training mode)",
+        ),
         ({"attack": "apgd"}, "Auto-PGD (100 steps, 1 random start)"),
         (
             {"attack": "apgd", "loss": "dlr"},
@@ -116,6 +124,20 @@ def test_the_unit_of_eps_and_shifts_are_explained():
         "pixel units) around the rotated image."
     )
     assert "test images per network, shifted by U[-t, t] pixels, t = 2." in captions.sample(rows)
+
+
+def test_the_training_mode_and_shifts_in_training_are_said():
+    usual, trains = Probe(), Probe(mode="train")
+    shifted = TRIAL.model_copy(update={"train_translation": 2.0})
+    words = [
+        captions.sample(frame([row(trial, probe) for probe in probes]))
+        for trial, probes in ((TRIAL, [usual]), (shifted, [trains]), (TRIAL, [usual, trains]))
+    ]
+    assert "shifted" not in words[0]
+    assert "mode" not in words[0]
+    assert "3,500 training images, shifted by U[-t, t] pixels, t = 2)" in words[1]
+    assert "per network, all with the network in training mode." in words[1]
+    assert "per network, some with the network in training mode." in words[2]
 
 
 def test_networks_that_are_not_to_be_believed_are_named_or_counted():

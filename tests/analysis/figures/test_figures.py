@@ -441,7 +441,9 @@ def test_a_few_other_ways_to_attack_change_no_number(name, small, alone):
     other = [{"loss": "margin"}, {"label_rule": "predicted"}]
     probes = [Probe(attack="pgd", eps=0.1, steps=20, **fields) for fields in other]
     probes += [Probe(attack="pgd", eps=0.3, steps=20, eps_unit="normalised")]
+    probes += [Probe(attack="pgd", eps=0.3, steps=20, clip="none")]
     probes += [Probe(test_rotation=180.0, test_translation=3.0)]
+    probes += [Probe(test_rotation=180.0, mode="train")]
     among, words = contents(FIGURES[name].draw(with_probes(small, *probes)))
     assert among == alone[name][0]
     said = " ".join(words["subtitle"])
@@ -524,7 +526,9 @@ def test_registry_has_a_function_named_as_the_figure():
 STRANGE = """c'ar"li <b>"""
 
 
-@pytest.mark.parametrize("name", ["attack", "adversary", "eps_unit", "loss", "recipe", "data"])
+@pytest.mark.parametrize(
+    "name", ["attack", "adversary", "eps_unit", "loss", "clip", "recipe", "data"]
+)
 def test_words_of_another_version_are_shown_as_they_are(full, name):
     strange = pl.when(pl.col(name) == "none").then(name).otherwise(pl.lit(STRANGE)).alias(name)
     rows = full.with_columns(strange)

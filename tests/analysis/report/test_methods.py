@@ -40,6 +40,9 @@ def test_each_kind_of_attack_has_a_line_of_its_own():
         Probe(attack="pgd", eps=0.3, eps_unit="normalised"),
         Probe(attack="rotation-grid", test_rotation=30.0),
         Probe(attack="fgsm", eps=0.1, test_translation=3.0),
+        Probe(attack="fgsm", eps=0.2, clip="none"),
+        Probe(),
+        Probe(mode="train", n_images=500),
     )
     for line in (
         "PGD (40 steps, 1 random start): eps 0.1; n = 1,000 test images per network; what breaks",
@@ -50,6 +53,9 @@ def test_each_kind_of_attack_has_a_line_of_its_own():
         "images",
         "FGSM (1 step): eps 0.1; n = 1,000 test images per network, shifted by U[-t, t] pixels, "
         "t = 3.",
+        "FGSM (1 step, not clipped): eps 0.2; n",
+        "No attack: n = 1,000 test images per network.",
+        "No attack: n = 500 test images per network, all with the network in training mode.",
     ):
         assert line in notes
 
@@ -60,7 +66,8 @@ def test_only_rows_of_a_search_are_called_so():
     assert words in notes_of(pgd)
     assert words not in notes_of(pgd, class_n=None, code=None)
     assert words not in notes_of(Probe(attack="fgsm", eps=0.1))
-    assert words not in notes_of(pgd.model_copy(update={"label_rule": "predicted"}))
+    for other in ({"label_rule": "predicted"}, {"clip": "none"}, {"mode": "train"}):
+        assert words not in notes_of(pgd.model_copy(update=other))
 
 
 def test_without_a_check_nothing_reads_as_a_pass():
@@ -90,6 +97,12 @@ def test_checked_networks_are_counted_and_failed_checks_listed():
     assert methods.failed(loaded).rows() == [
         ("gcnn", "table1", 0.0, "none", 0.0, 0, trials[0].key(), "repeat", 0.5, 0.01)
     ]
+
+
+def test_shifts_in_training_are_named():
+    assert "epochs, shifted by U[-t, t] pixels, t = 2; seeds" in notes_of(
+        Probe(), train_translation=2.0
+    )
 
 
 def test_adversaries_are_named_with_their_eps(full):

@@ -56,6 +56,11 @@ def test_the_average_is_of_the_same_range_and_network_or_empty():
     assert table(tried, *others)["average_n"].to_list() == [None]
     same = Probe(test_rotation=30.0, test_translation=3.0)
     assert table(tried, *others, same)["average_n"].to_list() == [1_000]
+    trains = same.model_copy(update={"mode": "train"})
+    assert table(tried, trains)["average_n"].to_list() == [None]
+    assert table(tried, trains, same)["average_accuracy"].equals(
+        table(tried, same)["average_accuracy"]
+    )
     elsewhere = row(TRIAL.model_copy(update={"seed": 1}), same)
     rows = frame([row(TRIAL, tried), elsewhere])
     assert worst_case(rows).rows["average_n"].to_list() == [None]

@@ -104,7 +104,7 @@ def test_comparable_prefers_more_images_among_equally_frequent_protocols():
 
 
 def test_every_field_of_a_probe_is_shown_or_shared():
-    shared = {*selection.PROTOCOL, "test_translation", "eps_unit"}
+    shared = {*selection.PROTOCOL, "test_translation", "eps_unit", "clip", "mode"}
     assert shared | {"attack", "eps", "test_rotation"} == set(Probe.model_fields)
 
 
@@ -114,6 +114,8 @@ def test_every_field_of_a_probe_is_shown_or_shared():
         ({"loss": "ce"}, {"loss": "margin"}),
         ({"label_rule": "true"}, {"label_rule": "predicted"}),
         ({"eps_unit": "pixel"}, {"eps_unit": "normalised"}),
+        ({"clip": "pixel"}, {"clip": "none"}),
+        ({"mode": "eval"}, {"mode": "train"}),
         ({"test_translation": 0.0}, {"test_translation": 3.0}),
     ],
 )
@@ -137,6 +139,31 @@ def test_units_of_eps_are_never_mixed_across_attacks():
     rows, notes = selection.comparable(frame([row(trial, probe) for probe in probes]))
     assert sorted(rows["attack"]) == ["none", "pgd", "pgd"]
     assert notes == [LeftOut(1, {}, {"eps_unit": "normalised"}, {"eps_unit": "pixel"})]
+
+
+def test_modes_are_never_mixed_across_attacks_and_clippings_neither():
+    trial = Trial(model="gcnn", data="mnist5k")
+    pgd = [Probe(attack="pgd", eps=eps, mode="train") for eps in (0.1, 0.2, 0.3)]
+    probes = [*pgd, Probe(), Probe(mode="train"), Probe(attack="strong", eps=0.1)]
+    rows, notes = selection.comparable(frame([row(trial, probe) for probe in probes]))
+    assert sorted(rows["attack"]) == ["none", "pgd", "pgd", "pgd"]
+    assert set(rows["mode"]) == {"train"}
+    assert notes == [
+        LeftOut(2, {}, {"mode": "train"}, {"mode": "eval"}),
+    ]
+    probes = [probe.model_copy(update={"mode": "eval", "clip": "none"}) for probe in pgd]
+    probes += [Probe(), Probe(attack="strong", eps=0.1)]
+    rows, notes = selection.comparable(frame([row(trial, probe) for probe in probes]))
+    assert sorted(rows["attack"]) == ["none", "pgd", "pgd", "pgd"]
+    assert notes == [LeftOut(1, {}, {"clip": "none"}, {"clip": "pixel"})]
+
+
+def test_networks_trained_on_shifted_images_are_not_shown_beside_others():
+    trials = [Trial(model=m, data="mnist5k") for m in ("stdcnn", "gcnn")]
+    trials.append(trials[0].model_copy(update={"train_translation": 2.0}))
+    rows, notes = selection.comparable(frame([row(trial, Probe()) for trial in trials]))
+    assert set(rows["train_translation"]) == {0.0}
+    assert notes == [LeftOut(1, {}, {"train_translation": 0.0}, {"train_translation": 2.0})]
 
 
 def test_shifts_are_never_mixed_across_attacks():
