@@ -15,7 +15,7 @@ from rotgrid.results.storage import Root
 from rotgrid.spec import Probe, Trial, data_of, extensions, own_functions
 from rotgrid.spec.datasets import Shape
 from rotgrid.spec.entries import is_own, settings_named
-from rotgrid.spec.loading import load, place_of
+from rotgrid.spec.loading import find_version, load, place_of
 from rotgrid.training.adversarial import perturbed
 
 Asked = Mapping[Trial, Sequence[Probe]]
@@ -46,7 +46,7 @@ def require_own(asked: Asked, results: Root) -> None:
 def require_versions(functions: Mapping[str, str]) -> None:
     """Refuse own functions whose files are not those that were planned with."""
     for name, digest in functions.items():
-        load(name, digest)
+        find_version(name, digest)
 
 
 def require_data(trial: Trial) -> None:

@@ -34,13 +34,8 @@ def load(name: str, digest: str = "") -> Callable[..., Any]:
     """
     if (name, digest) in _loaded:
         return _loaded[name, digest]
-    source = sources.find(name)
+    source = find_version(name, digest)
     here = sources.digest(source)
-    if digest and here != digest:
-        raise SourceError(
-            f"{name}: its files in {source.folder} have digest {here}, not {digest}: they were "
-            "changed since; launch again with the grid to measure the new version"
-        )
     module, _, function = name.partition(":")
     if _imported.get(module) != here:
         forget(source)
@@ -54,6 +49,21 @@ def load(name: str, digest: str = "") -> Callable[..., Any]:
     if digest:
         _loaded[name, digest] = given
     return given
+
+
+def find_version(name: str, digest: str) -> Source:
+    """The files behind an own name, if they are the version that is meant.
+
+    Raises:
+        SourceError: there are none, or they are another version.
+    """
+    source = sources.find(name)
+    if digest and (here := sources.digest(source)) != digest:
+        raise SourceError(
+            f"{name}: its files in {source.folder} have digest {here}, not {digest}: they were "
+            "changed since; launch again with the grid to measure the new version"
+        )
+    return source
 
 
 def forget(source: Source) -> None:
