@@ -31,7 +31,7 @@ def test_an_attack_and_an_adversary_that_leave_the_ball_are_refused(folder, mode
 
 def test_a_network_that_breaks_the_contract_is_refused_with_its_line(folder):
     write_all(folder)
-    more = "\n\ndef soft(variant, shape):\n    return nn.Sequential(build(variant, shape), nn.Softmax(1))\n"
+    more = "\n\ndef soft(v, shape):\n    return nn.Sequential(build(v, shape), nn.Softmax(1))\n"
     write(folder, mynets__nets=NETWORK + more)
     with pytest.raises(
         ContractError, match=r"nets\.py:\d+: mynets\.nets:soft returns probabilities"
