@@ -13,7 +13,7 @@ PLACES = {"Shape": "rotgrid.spec.datasets", "load_network": "rotgrid.experiment"
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
-    """`Shape`, what own networks are told of their images; and `load_network`, which loads torch."""
+    """`Shape`, which own networks are given, and `load_network`, which loads torch."""
     if name in PLACES:
         return getattr(importlib.import_module(PLACES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
