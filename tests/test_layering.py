@@ -33,6 +33,7 @@ ORDER = [
     "arguments",
     "plan_table",
     "launch",
+    "watching",
     "status",
     "__main__",
 ]
