@@ -190,7 +190,7 @@ resources: {gpu: 0.3, cpus: 1}
         ("{resources: {cpu: 999999}, blocks: [{model: gcnn}]}", "less than or equal to 1024"),
         (f"{{name: {'a' * 101}, blocks: [{{model: gcnn}}]}}", "up to 100 letters"),
         ("blocks: [{model: gcnn, epochs: 0}]", "should be 1 or more, or 0 with `train_steps`"),
-        ("blocks: [{model: resnet18}]", "'madrycnn' (architecture) (got 'resnet18')"),
+        ("blocks: [{model: vgg16}]", "'p4resnet' (architecture) (got 'vgg16')"),
         ("blocks: [{model: gcnn, probes: {attack: fmn, steps: 0}}]", "1 or more for fmn"),
         (f"blocks: {'[' * 2000}{']' * 2000}", "is nested too deeply"),
         ("blocks: [&b {<<: &c {<<: *b}}]", "an alias that contains itself"),
@@ -572,7 +572,7 @@ def test_cells_are_counted_over_all_blocks():
 @pytest.mark.parametrize(
     ("word", "meant"),
     [("gcn", "gcnn"), ("pdg", "pgd"), ("no", "none"), ("fgms", "fgsm"), ("cnn", "gcnn"),
-     ("resnet18", None), ("resnet", None), ("vgg", None), ("", None)],
+     ("resnet18", "resnet"), ("vgg16", None), ("vgg", None), ("", None)],
 )  # fmt: skip
 def test_the_choice_that_was_meant(word, meant):
     assert nearest(word, [*MODELS, "pgd", "none", "fgsm"]) == meant
