@@ -44,7 +44,7 @@ def difference(rows: pl.DataFrame) -> alt.ConcatChart:
     text = pl.when(pl.col("eps") > 0).then(pl.col("eps").cast(pl.String))
     ends = domain_of(data)[:2]
     data = labels.end_labels(data, "test_rotation", "difference", "eps", text, ends)
-    variants = [f"{model} {name}" for model, name in selection.main_variants(rows).items()]
+    variants = [phrases.kind(*each) for each in selection.main_variants(rows).items()]
     words = [
         "Above 0 GCNN is more accurate, below 0 StdCNN.",
         f"Variants: {phrases.listed(variants)}.",

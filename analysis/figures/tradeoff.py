@@ -32,7 +32,7 @@ MOST_LABELS = 5
 MOST_VARIANTS = 2
 """Other variants that are named in a panel; more are named in the tooltips only."""
 NETWORK = ["model", "variant", "adversary", "recipe", "train_rotation"]
-OF_TRAINING = ("recipe", *OF_RECIPE)
+OF_TRAINING = ("recipe", "recipe_settings", *OF_RECIPE)
 
 
 class Points(NamedTuple):
@@ -71,7 +71,7 @@ def all_recipes(rows: pl.DataFrame) -> Comparable:
     """Rows of networks of one variant per model, trained alike but for the recipe."""
     rows, notes = one_variant(rows)
     rows, more = most_frequent(rows, [name for name in SETTING if name not in OF_TRAINING])
-    rows, others = most_frequent(rows, OF_RECIPE, ["recipe"])
+    rows, others = most_frequent(rows, OF_TRAINING[1:], ["recipe"])
     rows, eps = most_frequent(rows, ["adversary_eps"], ["adversary"])
     rows, attacks = attacked_alike(rows)
     return Comparable(rows, [*notes, *more, *others, *eps, *attacks])
@@ -106,7 +106,7 @@ def points_of(
     if count := lacking.select(NETWORK).n_unique():
         notes.append(f"{count} more kinds of network lack rows at test_rotation {widest:g}.")
     words = [
-        f"Across: accuracy without attack, test digits turned by U[-{widest:g}, {widest:g}] "
+        f"Across: accuracy without attack, test images turned by U[-{widest:g}, {widest:g}] "
         f"degrees. Up: accuracy under PGD at eps {eps:g}, {robust_words}.",
         *networks_drawn(data, rows),
         *remarks,
@@ -117,7 +117,7 @@ def points_of(
 def networks_drawn(data: pl.DataFrame, rows: pl.DataFrame) -> list[str]:
     """Which variants are drawn, and with which eps the adversaries trained."""
     main = main_variants(data)
-    named = phrases.listed([f"{model} {variant}" for model, variant in main.items()])
+    named = phrases.listed([phrases.kind(model, variant) for model, variant in main.items()])
     hollow = not data.filter(~of_variants(main)).is_empty()
     words = [f"Filled: {named}; hollow: others (tooltips)." if hollow else f"Variants: {named}."]
     adversaries = rows.filter(pl.col("adversary") != "none")
@@ -146,8 +146,8 @@ def one_test_rotation(pgd: pl.DataFrame) -> tuple[pl.DataFrame, str]:
     if same.is_empty() and upright.is_empty():
         raise NotMeasured("needs rows with attack pgd at test_rotation 0 or = train_rotation")
     if same.select(NETWORK).n_unique() >= upright.select(NETWORK).n_unique():
-        return same, "test digits turned as in training"
-    return upright, "test digits upright"
+        return same, "test images turned as in training"
+    return upright, "test images upright"
 
 
 def joined(rows: pl.DataFrame) -> pl.DataFrame:
@@ -209,7 +209,7 @@ def both_axes(points: Points) -> tuple[layers.Ranged, layers.Ranged]:
     """The encodings of accuracy across and up."""
     widest = points.rows.filter(attack="none")["test_rotation"].to_list()[0]
     across, up = domains(points.data)
-    title = f"Accuracy, digits turned by up to ±{widest:g}°"
+    title = f"Accuracy, images turned by up to ±{widest:g}°"
     return (
         layers.ranged(scales.share, alt.X, "clean_accuracy", across, title),
         layers.ranged(scales.share, alt.Y, "robust_accuracy", up, "Accuracy under PGD"),

@@ -332,7 +332,7 @@ def test_tradeoff_needs_both_robustnesses(full):
 
 def test_overview_links_its_panels(specs):
     spec = specs["full"]["overview"]
-    assert titles(spec) == ["Trained on upright digits, no attack", "No adversarial training"]
+    assert titles(spec) == ["Trained on upright images, no attack", "No adversarial training"]
     leg, click = sorted(spec["params"], key=lambda param: param["name"])
     assert (leg["name"], leg["bind"], leg["select"]) == (
         "leg",
@@ -364,7 +364,7 @@ def test_overview_without_rotated_tests_draws_the_scatter_and_says_so(full):
 
 def test_overview_without_attacks_draws_the_rotations_and_says_so(full):
     spec = drawn("overview", full.filter(pl.col("attack") == "none"))
-    assert titles(spec) == ["Trained on upright digits, no attack"]
+    assert titles(spec) == ["Trained on upright images, no attack"]
     assert "not shown: it needs rows with attack pgd, eps > 0." in subtitle(spec)
     assert {param["name"] for param in spec["params"]} == {"leg", "mrk"}
 
