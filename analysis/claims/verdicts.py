@@ -90,8 +90,8 @@ CLAIMS: tuple[Claim, ...] = (
 def judge(rows: pl.DataFrame, claims: Sequence[Claim] = CLAIMS) -> list[Outcome]:
     """The outcomes of every claim, in their order: one per setting that can say anything of it, or
     one that says what is missing. The paper's sentences are judged on the paper's data sets only,
-    those beyond it on each data set by itself. `claims` are all that are declared. Rows that lack what a claim
-    needs, such as the outcomes of single images, count for the others only."""
+    those beyond it on each data set by itself. `claims` are all that are declared. Rows that lack
+    what a claim needs, such as the outcomes of single images, count for the others only."""
     trained = by_recipe(rows.select(COLUMNS).filter(pl.col("test_translation") == 0), claims)
     found = [list(measured(claim, trained[_rows_of(claim)])) for claim in claims]
     known = [each for of in found for each in of if isinstance(each, Measured)]

@@ -47,7 +47,9 @@ CHARACTER = 5.4
 
 def heading(question: str, lines: Iterable[str], width: int) -> alt.TitleParams:
     """The title of a figure that is `width` pixels wide, its subtitle broken to fit."""
-    wrapped = [row for line in map(capitalised, lines) for row in wrap(line, int(width / CHARACTER))]
+    wrapped = [
+        row for line in map(capitalised, lines) for row in wrap(line, int(width / CHARACTER))
+    ]
     return alt.TitleParams(text=question, subtitle=wrapped, fontSize=14, offset=16)
 
 
@@ -200,7 +202,9 @@ def flagged(rows: pl.DataFrame, *, outlined: bool) -> str:
     words = []
     for model, variant, degrees, adversary, flags in networks.iter_rows():
         trained = "" if adversary == "none" else f", adversary {adversary}"
-        words.append(f"{kind(vocabulary.label(model), variant)}, range {degrees:g}{trained} ({flags})")
+        words.append(
+            f"{kind(vocabulary.label(model), variant)}, range {degrees:g}{trained} ({flags})"
+        )
     more = [f"{len(words) - MOST_FLAGGED} more"] if len(words) > MOST_FLAGGED else []
     named = "; ".join([*words[:MOST_FLAGGED], *more])
     marks = " (dotted outlines)" if outlined else ""

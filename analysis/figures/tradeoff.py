@@ -105,9 +105,10 @@ def points_of(
     lacking = rows.filter(attack="pgd").join(data, on=NETWORK, how="anti")
     if count := lacking.select(NETWORK).n_unique():
         notes.append(f"{count} more kinds of network lack rows at test_rotation {widest:g}.")
+    turned = f"turned by U[-{widest:g}, {widest:g}] degrees" if widest else "upright"
     words = [
-        f"Across: accuracy without attack, test images turned by U[-{widest:g}, {widest:g}] "
-        f"degrees. Up: accuracy under PGD at eps {eps:g}, {robust_words}.",
+        f"Across: accuracy without attack, test images {turned}. "
+        f"Up: accuracy under PGD at eps {eps:g}, {robust_words}.",
         *networks_drawn(data, rows),
         *remarks,
     ]
@@ -209,7 +210,7 @@ def both_axes(points: Points) -> tuple[layers.Ranged, layers.Ranged]:
     """The encodings of accuracy across and up."""
     widest = points.rows.filter(attack="none")["test_rotation"].to_list()[0]
     across, up = domains(points.data)
-    title = f"Accuracy, images turned by up to ±{widest:g}°"
+    title = f"Accuracy, images {f'turned by up to ±{widest:g}°' if widest else 'upright'}"
     return (
         layers.ranged(scales.share, alt.X, "clean_accuracy", across, title),
         layers.ranged(scales.share, alt.Y, "robust_accuracy", up, "Accuracy under PGD"),

@@ -176,7 +176,8 @@ def _recipe(rows: pl.DataFrame) -> str:
         .iter_rows()
     ]
     return (
-        f"Training, recipe {captions.recipes_of(rows)}: {how}, learning rate {phrases.span(rows['learning_rate'])}, "
+        f"Training, recipe {captions.recipes_of(rows)}: {how}, "
+        f"learning rate {phrases.span(rows['learning_rate'])}, "
         f"batch {phrases.span(rows['batch_size'])}, {captions.length(rows)}; "
         f"seeds {values(rows['seed'], '{}')}; "
         f"{phrases.listed(sorted(set(rows['interpolation'])))} interpolation; "
@@ -197,7 +198,9 @@ def _attack(rows: pl.DataFrame, networks: pl.DataFrame) -> str:
     settings = captions.attack_settings(rows)
     if name in SPATIAL:
         return f"{settings}: {images}."
-    eps = values(rows["eps"]) + ("" if unit == "pixel" else f" in {captions.unit_of_eps(unit, networks)}")
+    eps = values(rows["eps"]) + (
+        "" if unit == "pixel" else f" in {captions.unit_of_eps(unit, networks)}"
+    )
     falls = "; what breaks at one eps counts as broken at all larger ones"
     return f"{settings}: eps {eps}; {images}{falls if _searched(rows) else ''}."
 

@@ -15,8 +15,8 @@ MEASURES = ("accuracy", "lower", "upper", "interval", "n")
 WORDS = (
     "Average: every image under one random turn and shift, where that was measured. Worst: an "
     "image counts as correct only if no turn or shift that is tried misleads the network. Of "
-    "digits a 6 that turns by more than 90 degrees may become a 9: the last column leaves both out. Means "
-    "over seeds, with their 95% intervals."
+    "digits a 6 that turns by more than 90 degrees may become a 9: the last column leaves both "
+    "out. Means over seeds, with their 95% intervals."
 )
 
 

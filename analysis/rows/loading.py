@@ -85,8 +85,10 @@ def load(*locations: Place) -> pl.DataFrame:
     their fields.
 
     Of own networks, data, attacks, adversaries and recipes the rows of *every* version are there,
-    told apart by `model_digest` and its like, and `recipe_settings`: `newest_versions` keeps what
-    the report is made of, and what would average several versions refuses them. Columns and types are those of `rotgrid.results`, also if there is no row or no such folder;
+    told apart by `model_digest` and its like and by `recipe_settings`. `newest_versions` keeps
+    those that the report is made of; what would average several versions refuses them.
+
+    Columns and types are those of `rotgrid.results`, also if there is no row or no such folder;
     and `flags` and `cautions`, see `Loaded`. Ask `problems` what was left out.
 
     Raises:
@@ -117,9 +119,7 @@ def diagnostics(*locations: Place) -> pl.DataFrame:
     return _table(_readable(locations), "diagnostics")[0]
 
 
-def gather(
-    *locations: Place, wanted: Wanted = EVERYTHING, every_version: bool = False
-) -> Loaded:
+def gather(*locations: Place, wanted: Wanted = EVERYTHING, every_version: bool = False) -> Loaded:
     """The rows that are wanted, what all of them say, and what is wrong or missing. Unless
     `every_version`, rows of earlier versions of own names count as if they were not there.
 

@@ -111,7 +111,11 @@ def unreadable_grid(place: Place, problem: str) -> str:
 
 
 def unanswered(
-    place: Place, name: str, plan: Plan, begun: Collection[str], measured: pl.Series,
+    place: Place,
+    name: str,
+    plan: Plan,
+    begun: Collection[str],
+    measured: pl.Series,
     older: Collection[tuple[str, str]] = (),
 ) -> Iterator[str]:
     """What the plan of a launched grid asks but no row answers. `begun` are the trials that have

@@ -7,7 +7,6 @@ from analysis.rows import recipes
 from analysis.rows.phrases import kind, listed
 from rotgrid.spec.models import MODELS
 
-
 FIRST_MODEL = next(iter(MODELS))
 """The model for which settings are said: selections compare recipes as they are for it."""
 
@@ -60,5 +59,7 @@ Note = str | LeftOut | OtherVariants
 def _said(name: str, value: object) -> str:
     """A column and its value; of the settings of an own recipe what is particular to them."""
     if name == "recipe_settings":
-        return f"settings {recipes.words(str(value), FIRST_MODEL)}" if value else "rotgrid's settings"
+        return (
+            f"settings {recipes.words(str(value), FIRST_MODEL)}" if value else "rotgrid's settings"
+        )
     return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"

@@ -122,9 +122,8 @@ def one_variant(rows: pl.DataFrame) -> Comparable:
 
 def several_versions(names: Sequence[str]) -> str:
     """Why rows with several versions of these own names cannot be put together."""
-    return (
-        f"rows are of several versions of {listed(names)}: choose one, as newest_versions(rows) does"
-    )
+    which = f"rows are of several versions of {listed(names)}"
+    return f"{which}: choose one, as newest_versions(rows) does"
 
 
 def where(rows: pl.DataFrame, needs: str, *predicates: pl.Expr) -> pl.DataFrame:

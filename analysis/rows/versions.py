@@ -1,4 +1,4 @@
-"""Versions of what is the user's own: of each name the newest counts, and is never mixed with others.
+"""Versions of what is the user's own: of each name the newest counts, unmixed with others.
 
 A name with a colon or an `.npz` is told apart by its digest; an own recipe, of each model, by its
 settings. The newest version is the one with the row that was finished last.
@@ -16,7 +16,7 @@ from rotgrid.spec import Probe, Trial
 VERSION = {f"{c}_digest": pl.col(c) for c in ("model", "data", "adversary", "attack", "source")}
 VERSION["recipe_settings"] = pl.format("recipe {} of {}", "recipe", "model")
 """The columns that hold versions, each with what they are versions of."""
-SEEN = {"name": pl.String, "version": pl.String, "last": pl.Datetime("us", "UTC")}
+SEEN = pl.Schema({"name": pl.String, "version": pl.String, "last": pl.Datetime("us", "UTC")})
 
 
 class Newest(NamedTuple):
@@ -46,7 +46,8 @@ def columns_used(table: pl.DataFrame) -> list[str]:
     return [
         version
         for version, name in VERSION.items()
-        if {version, *name.meta.root_names()} <= set(table.columns) and (table[version] != "").any()
+        if {version, *name.meta.root_names()} <= set(table.columns)
+        and (table[version] != "").any()
     ]
 
 
@@ -92,7 +93,9 @@ def line(versions: pl.DataFrame, count: int) -> str:
     if name.startswith("recipe "):
         model = name.rpartition(" of ")[2]
         said = "; ".join(recipes.words(text, model) for text in texts)
-        of = f"with {'other, earlier' if one else f'{len(texts)} other, earlier'} settings ({said})"
+        of = (
+            f"with {'other, earlier' if one else f'{len(texts)} other, earlier'} settings ({said})"
+        )
     else:
         which = "an earlier version (digest" if one else f"{len(texts)} earlier versions (digests"
         of = f"of {which} {listed(texts)})"
@@ -103,6 +106,8 @@ def mixed(rows: pl.DataFrame, by: Sequence[str] = ()) -> list[str]:
     """The own names of which rows with equal values of `by` are of several versions."""
     found: list[str] = []
     for version in columns_used(rows):
+        if version in by:
+            continue
         cells = rows.group_by(*by, _name=VERSION[version]).agg(pl.col(version).n_unique())
         found.extend(cells.filter(pl.col(version) > 1)["_name"].unique().sort())
     return list(dict.fromkeys(found))

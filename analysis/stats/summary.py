@@ -46,7 +46,8 @@ def of_classes(rows: pl.DataFrame, leave_out: Collection[int] = (6, 9)) -> pl.Da
     others = {
         count: pl.col(column).list.sum()
         - pl.sum_horizontal(
-            pl.col(column).list.get(label, null_on_oob=True) for label in set(leave_out)
+            0,
+            *(pl.col(column).list.get(label, null_on_oob=True) for label in set(leave_out)),
         )
         for count, column in (("n", "class_n"), ("n_correct", "class_n_correct"))
     }

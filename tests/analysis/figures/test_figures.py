@@ -464,9 +464,9 @@ def test_normalised_eps_are_called_so(small):
     spec = drawn("figure11", frame(small).with_columns(eps_unit=unit))
     assert titles(spec) == ["FGSM", "PGD"]
     assert encoding(spec["concat"][0], "line", "x")["title"] == (
-        "eps (L-inf, deviations of MNIST's pixels)"
+        "eps (L-inf, deviations of the data's pixels)"
     )
-    assert "an L-inf radius in deviations of MNIST's pixels (1 is 0.3081" in subtitle(spec)
+    assert "an L-inf radius in deviations of the data's pixels (1 is 0.3081" in subtitle(spec)
     assert values(spec, "eps_unit") == ["normalised"]
 
 
