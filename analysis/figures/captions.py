@@ -37,7 +37,7 @@ KIND = ("attack", "loss", "label_rule", "source")
 """What makes an attack another one, in words."""
 SPECIAL = {
     "margin": "on the margin",
-    "dlr": "on the difference of logits ratio toward 9 targets",
+    "dlr": "on the difference of logits ratio toward up to 9 targets",
     "predicted": "on the predicted label: errors may be repaired",
 }
 """What is said of settings that are not the usual ones."""

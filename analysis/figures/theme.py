@@ -73,10 +73,10 @@ OTHER_COLOURS = (
 )
 """Of models outside the paper, in the order of their names."""
 OTHER_SHAPES = (
-    *("triangle-right", "triangle-left", "circle", "square", "diamond"),
-    *("cross", "triangle-up", "triangle-down", "wedge"),
+    *("triangle-right", "triangle-left", "circle", "square"),
+    *("diamond", "cross", "triangle-up", "triangle-down"),
 )
-"""Taken in turn, so that colour and shape are a pair of their own for the first 72."""
+"""Taken in turn, so that colour and shape are a pair of their own for the first 64."""
 
 
 TITLES = {

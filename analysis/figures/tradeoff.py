@@ -118,9 +118,11 @@ def points_of(
 def networks_drawn(data: pl.DataFrame, rows: pl.DataFrame) -> list[str]:
     """Which variants are drawn, and with which eps the adversaries trained."""
     main = main_variants(data)
-    named = phrases.listed([phrases.kind(model, variant) for model, variant in main.items()])
     hollow = not data.filter(~of_variants(main)).is_empty()
-    words = [f"Filled: {named}; hollow: others (tooltips)." if hollow else f"Variants: {named}."]
+    several = {model: variant for model, variant in main.items() if variant or hollow}
+    named = phrases.listed([phrases.kind(model, variant) for model, variant in several.items()])
+    words = [f"Variants: {named}."] if named else []
+    words = [f"Filled: {named}; hollow: others (tooltips)."] if hollow else words
     adversaries = rows.filter(pl.col("adversary") != "none")
     strengths = adversaries.select("adversary", "adversary_eps").unique().sort(pl.all())
     words += [f"Adversary {name}: eps {eps:g} in training." for name, eps in strengths.iter_rows()]

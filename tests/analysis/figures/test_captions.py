@@ -89,8 +89,8 @@ TURNED = {"test_rotation": 30.0, "test_translation": 3.0}
         ({"attack": "apgd"}, "Auto-PGD (100 steps, 1 random start)"),
         (
             {"attack": "apgd", "loss": "dlr"},
-            "Auto-PGD (100 steps, 1 random start, on the difference of logits ratio toward 9 "
-            "targets)",
+            "Auto-PGD (100 steps, 1 random start, on the difference of logits ratio toward up to "
+            "9 targets)",
         ),
         ({"attack": "square", "steps": 5_000}, "Square (5,000 queries, 1 random start)"),
         ({"attack": "fmn"}, "Fast minimum norm (50 steps)"),
