@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from analysis.rows import recipes as own_recipes
-from analysis.rows.selection import OF_RECIPE, kind_as_of_first_model
+from analysis.rows.recipes import OF_RECIPE, kind_as_of_first_model
 from rotgrid.spec import ADDED_FIELDS, Probe, data_named, own_recipe
 from rotgrid.spec.models import MODELS, canonical_recipe, recipe_of
 from rotgrid.spec.recipes import RECIPE_NAMES

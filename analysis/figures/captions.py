@@ -9,7 +9,8 @@ import polars as pl
 from analysis.rows import datasets, recipes, vocabulary
 from analysis.rows.notes import LeftOut, Note, OtherVariants
 from analysis.rows.phrases import capitalised, kind, listed, plural, span
-from analysis.rows.selection import CONDITIONS, OF_RECIPE
+from analysis.rows.recipes import OF_RECIPE
+from analysis.rows.selection import CONDITIONS
 from analysis.stats.summary import joined_flags
 from rotgrid.spec import ADDED_FIELDS
 from rotgrid.spec.attacks import ATTACKS

@@ -10,8 +10,8 @@ from analysis.figures import captions, labels, layers, panels, scales, theme, th
 from analysis.rows import phrases, vocabulary
 from analysis.rows.conditions import SMALLER_EPS, eps_remark, nearest_eps
 from analysis.rows.notes import Note
+from analysis.rows.recipes import OF_RECIPE
 from analysis.rows.selection import (
-    OF_RECIPE,
     SETTING,
     Comparable,
     NotMeasured,

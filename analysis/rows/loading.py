@@ -193,43 +193,18 @@ def _evaluations(stored: pl.LazyFrame, wanted: Wanted, every_version: bool) -> _
     ]
     measured = valid.select(pl.col("trial") ^ pl.col("probe")).to_series()
     begun = whole.networks.filter(of_trial().is_in(valid["trial"].unique().implode()))["trial"]
-    older = versions.earlier(_versions(valid, whole))
+    older = versions.earlier(versions.seen_in(valid, whole))
     if every_version:
         older = older.clear()
     for part in versions.by_name(older):
-        lines.append(versions.line(part, int(_of_versions(valid, whole, part).sum())))
+        lines.append(versions.line(part, int(versions.are_of(part, valid, whole).sum())))
     if older.height:
-        valid = valid.filter(~_of_versions(valid, whole, older))
+        valid = valid.filter(~versions.are_of(older, valid, whole))
     if valid.height < every.height:
         rows = _still(rows, valid)
         whole = summarised(stored, valid, rows)
     transferred = _transferred(stored, valid, whole)
     return _Evaluations(rows.drop(ROW), whole, transferred, set(begun), measured, older, lines)
-
-
-def _versions(facts: pl.DataFrame, whole: Overview) -> pl.DataFrame:
-    """Each version of an own name, and when a row with it was finished last."""
-    found = []
-    for column, table, key in (
-        ("trial", whole.networks, of_trial()),
-        ("probe", whole.probes, of_probe()),
-    ):
-        if versions.columns_used(table):
-            last = facts.group_by(column).agg(pl.col("finished_at").max())
-            dated = table.with_columns(_key=key).join(last, left_on="_key", right_on=column)
-            found.append(versions.seen(dated))
-    return pl.concat(found) if found else versions.seen(whole.probes)
-
-
-def _of_versions(facts: pl.DataFrame, whole: Overview, chosen: pl.DataFrame) -> pl.Series:
-    """Whether each row is of one of these versions of own names."""
-    trials = whole.networks.filter(versions.is_of(chosen, TRIAL)).select(of_trial())
-    probes = whole.probes.filter(versions.is_of(chosen, PROBE)).select(of_probe())
-    of_any = [
-        pl.col(name).is_in(table.to_series().unique().implode())
-        for name, table in (("trial", trials), ("probe", probes))
-    ]
-    return facts.select(pl.any_horizontal(of_any)).to_series()
 
 
 def _chosen(stored: pl.LazyFrame, wanted: Wanted) -> pl.DataFrame:

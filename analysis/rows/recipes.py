@@ -1,12 +1,19 @@
-"""Recipes of the user's own: which of rotgrid's each is like, and what differs from it."""
+"""Recipes: what each sets for a model as for the first one, and what an own one is like."""
 
 import functools
 from collections.abc import Iterable
+from typing import Any
+
+import polars as pl
 
 from rotgrid.spec import own_recipe
 from rotgrid.spec.entries import is_own
-from rotgrid.spec.models import MODELS, recipe_of
+from rotgrid.spec.models import MODELS, canonical_recipe, recipe_of
 from rotgrid.spec.recipes import RECIPE_NAMES, RECIPES, Recipe
+
+OF_RECIPE = ("epochs", "batch_size", "learning_rate")
+AS_OF = ("model", "recipe", "recipe_settings", *OF_RECIPE)
+"""What decides whether a network follows its recipe."""
 
 
 @functools.cache
@@ -45,3 +52,55 @@ def _plain(value: object) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(_plain, value))}]"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def as_of_first_model(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with each value that a recipe sets for a model replaced by what the same recipe
+    sets for the first model: settings compare equal if they follow the recipe alike."""
+    keys, names = list(AS_OF), ["recipe", "recipe_settings", *OF_RECIPE]
+    kinds = rows.select(keys).unique()
+    replaced = list(map(kind_as_of_first_model, _as_originals(kinds.to_dicts())))
+    table = kinds.with_columns(
+        pl.Series(f"_{name}", [kind[name] for kind in replaced], rows.schema[name])
+        for name in names
+    )
+    joined = rows.join(table, on=keys, how="left", maintain_order="left")
+    return joined.drop(names).rename({f"_{name}": name for name in names})
+
+
+def _as_originals(kinds: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Recipe `original` is stored by the name of an equal one, for the models that have one.
+
+    Beside models trained as their authors did, such networks are called so again, unless other
+    models were trained by that other recipe, too.
+    """
+    named = [k for k in kinds if k["model"] in MODELS and k["recipe"] in RECIPE_NAMES]
+    others = {
+        k["recipe"] for k in named if k["recipe"] != canonical_recipe("original", k["model"])
+    }
+    if "original" not in {kind["recipe"] for kind in kinds}:
+        return kinds
+    return [
+        kind | {"recipe": "original"}
+        if kind in named and kind["recipe"] not in others | {"original"}
+        else kind
+        for kind in kinds
+    ]
+
+
+def kind_as_of_first_model(kind: dict[str, Any]) -> dict[str, Any]:
+    """A kind of training with what its recipe sets for the model as it is for the first model."""
+    if settings := kind.get("recipe_settings"):
+        own, first = own_recipe(settings), of_first_model(settings, kind["model"])
+        kind = kind | {"recipe_settings": first.model_dump_json()}
+    elif kind["recipe"] not in RECIPE_NAMES or kind["model"] not in MODELS:
+        return kind
+    else:
+        own, first = (
+            recipe_of(kind["recipe"], model) for model in (kind["model"], next(iter(MODELS)))
+        )
+    followed = {n: getattr(first, n) for n in OF_RECIPE if kind[n] == getattr(own, n)}
+    times, rest = divmod(kind["epochs"], own.epochs)
+    if not rest:  # as many times the recipe's epochs
+        followed["epochs"] = times * first.epochs
+    return kind | followed

@@ -2,17 +2,17 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 
-from analysis.rows import recipes, versions, vocabulary
+from analysis.rows import versions, vocabulary
 from analysis.rows.notes import LeftOut, Note, OtherVariants
 from analysis.rows.phrases import listed
-from rotgrid.spec import ADDED_FIELDS, own_recipe
+from analysis.rows.recipes import AS_OF, as_of_first_model
+from rotgrid.spec import ADDED_FIELDS
 from rotgrid.spec.entries import is_own
-from rotgrid.spec.models import MODELS, canonical_recipe, recipe_of
-from rotgrid.spec.recipes import RECIPE_NAMES
+from rotgrid.spec.models import MODELS
 
 SETTING = (
     "train_size",
@@ -31,9 +31,6 @@ SETTING = (
 
 What a recipe sets for each model separately counts as equal for all models that follow it.
 """
-OF_RECIPE = ("epochs", "batch_size", "learning_rate")
-AS_OF = ("model", "recipe", "recipe_settings", *OF_RECIPE)
-"""What decides whether a network follows its recipe."""
 PROTOCOL = (
     "n_images",
     "steps",
@@ -226,55 +223,3 @@ def most_frequent(
     at = compared.with_row_index("_row").join(kept, on=[*by, *columns], how="semi")["_row"]
     alike = kinds[at].drop("len")
     return Comparable(rows.join(alike, on=alike.columns, how="semi", maintain_order="left"), notes)
-
-
-def as_of_first_model(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with each value that a recipe sets for a model replaced by what the same recipe
-    sets for the first model: settings compare equal if they follow the recipe alike."""
-    keys, names = list(AS_OF), ["recipe", "recipe_settings", *OF_RECIPE]
-    kinds = rows.select(keys).unique()
-    replaced = list(map(kind_as_of_first_model, _as_originals(kinds.to_dicts())))
-    table = kinds.with_columns(
-        pl.Series(f"_{name}", [kind[name] for kind in replaced], rows.schema[name])
-        for name in names
-    )
-    joined = rows.join(table, on=keys, how="left", maintain_order="left")
-    return joined.drop(names).rename({f"_{name}": name for name in names})
-
-
-def _as_originals(kinds: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Recipe `original` is stored by the name of an equal one, for the models that have one.
-
-    Beside models trained as their authors did, such networks are called so again, unless other
-    models were trained by that other recipe, too.
-    """
-    named = [k for k in kinds if k["model"] in MODELS and k["recipe"] in RECIPE_NAMES]
-    others = {
-        k["recipe"] for k in named if k["recipe"] != canonical_recipe("original", k["model"])
-    }
-    if "original" not in {kind["recipe"] for kind in kinds}:
-        return kinds
-    return [
-        kind | {"recipe": "original"}
-        if kind in named and kind["recipe"] not in others | {"original"}
-        else kind
-        for kind in kinds
-    ]
-
-
-def kind_as_of_first_model(kind: dict[str, Any]) -> dict[str, Any]:
-    """A kind of training with what its recipe sets for the model as it is for the first model."""
-    if settings := kind.get("recipe_settings"):
-        own, first = own_recipe(settings), recipes.of_first_model(settings, kind["model"])
-        kind = kind | {"recipe_settings": first.model_dump_json()}
-    elif kind["recipe"] not in RECIPE_NAMES or kind["model"] not in MODELS:
-        return kind
-    else:
-        own, first = (
-            recipe_of(kind["recipe"], model) for model in (kind["model"], next(iter(MODELS)))
-        )
-    followed = {n: getattr(first, n) for n in OF_RECIPE if kind[n] == getattr(own, n)}
-    times, rest = divmod(kind["epochs"], own.epochs)
-    if not rest:  # as many times the recipe's epochs
-        followed["epochs"] = times * first.epochs
-    return kind | followed

@@ -10,7 +10,9 @@ from typing import NamedTuple
 import polars as pl
 
 from analysis.rows import recipes
+from analysis.rows.overview import Overview, of_probe, of_trial
 from analysis.rows.phrases import listed, plural
+from analysis.rows.scan import PROBE, TRIAL
 from rotgrid.spec import Probe, Trial
 
 VERSION = {f"{c}_digest": pl.col(c) for c in ("model", "data", "adversary", "attack", "source")}
@@ -64,6 +66,32 @@ def seen(table: pl.DataFrame, last: str = "finished_at") -> pl.DataFrame:
         for version in columns_used(table)
     ]
     return pl.concat(parts) if parts else pl.DataFrame(schema=SEEN)
+
+
+def seen_in(facts: pl.DataFrame, whole: Overview) -> pl.DataFrame:
+    """`seen` of many rows, from what is known of them together."""
+    parts = []
+    for column, table, key in (
+        ("trial", whole.networks, of_trial()),
+        ("probe", whole.probes, of_probe()),
+    ):
+        if columns_used(table):
+            last = facts.group_by(column).agg(pl.col("finished_at").max())
+            parts.append(
+                seen(table.with_columns(_is=key).join(last, left_on="_is", right_on=column))
+            )
+    return pl.concat(parts) if parts else pl.DataFrame(schema=SEEN)
+
+
+def are_of(versions: pl.DataFrame, facts: pl.DataFrame, whole: Overview) -> pl.Series:
+    """Of many rows, whether each is of one of these versions."""
+    trials = whole.networks.filter(is_of(versions, TRIAL)).select(of_trial())
+    probes = whole.probes.filter(is_of(versions, PROBE)).select(of_probe())
+    either = [
+        pl.col(column).is_in(hashes.to_series().unique().implode())
+        for column, hashes in (("trial", trials), ("probe", probes))
+    ]
+    return facts.select(pl.any_horizontal(either)).to_series()
 
 
 def earlier(seen: pl.DataFrame) -> pl.DataFrame:

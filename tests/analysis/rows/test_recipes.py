@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.rows import recipes
-from analysis.rows.selection import kind_as_of_first_model
+from analysis.rows.recipes import kind_as_of_first_model
 from rotgrid.spec.models import MODELS, recipe_of
 from rotgrid.spec.recipes import FAST, RECIPES
 
