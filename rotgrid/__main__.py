@@ -12,6 +12,7 @@ VERBS = {
     "launch": ("rotgrid.launch", "train and measure what a grid asks for"),
     "status": ("rotgrid.status", "what is done, failed and missing"),
     "analysis": ("analysis.__main__", "draw report, figures and tables"),
+    "gallery": ("rotgrid.gallery", "draw test images as stored networks see them"),
     "compact": ("rotgrid.compact", "merge many small result files"),
 }
 """The module of each verb, and what it does; `python -m MODULE` is the same command."""

@@ -24,6 +24,8 @@ ORDER = [
     "training",
     "evaluation",
     "experiment",
+    "pictures",
+    "gallery",
     "fanout",
     "compact",
     "todo",
