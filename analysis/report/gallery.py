@@ -6,6 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from analysis.figures import theme
 from analysis.rows import vocabulary
 from rotgrid.results import galleries
 from rotgrid.results.galleries import Page, Panel, Picture
@@ -21,9 +22,9 @@ GROUPS = {
 CAPTION = (
     "Each line is one test image: upright, rotated as in training, perturbed, and the "
     "perturbation around a middle grey (white: lighter, black: darker), enlarged as it says. "
-    "Below stands the class that the network sees, underlined if it is wrong. Distance: L-inf, from the rotated image to the "
-    "nearest misclassified one that the attack found, in pixel units (pixels in [0, 1]). Click on "
-    "a picture to enlarge it."
+    "Below stands the class that the network sees, underlined if it is wrong. Distance: L-inf, "
+    "from the rotated image to the nearest misclassified one that the attack found, in pixel "
+    "units (pixels in [0, 1]). Click on a picture to enlarge it."
 )
 
 Pages = Sequence[tuple[Page, list[bytes]]]
@@ -96,7 +97,8 @@ def heading(page: Page) -> str:
     one = page.network
     adversary = "" if one.adversary == "none" else f", {one.adversary} {one.adversary_eps:g}"
     what = vocabulary.ATTACKS.get(page.attack, page.attack) if page.attack else "6 becomes 9"
-    network = f"{vocabulary.label(one.model)} {one.variant}, ±{one.train_rotation:g}°{adversary}"
+    rotation = theme.rotation(one.train_rotation)
+    network = f"{vocabulary.label(one.model)} {one.variant}, {rotation}{adversary}"
     return f"{network}, recipe {one.recipe}, seed {one.seed}: {what}"
 
 

@@ -47,6 +47,7 @@ def strip(panels: Sequence[Tensor]) -> Pixels:
         np.round(255 * panel.numpy()).astype(np.uint8).transpose(1, 2, 0) for panel in panels
     ]
     opaque = [np.concatenate([image, np.full_like(image[..., :1], 255)], 2) for image in images]
-    gap = np.zeros_like(opaque[0][:, :GAP])
+    height, _, channels = opaque[0].shape
+    gap = np.zeros((height, GAP, channels), np.uint8)
     spaced = [part for panel in opaque for part in (gap, panel)]
     return np.concatenate(spaced[1:], 1)

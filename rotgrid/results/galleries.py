@@ -45,7 +45,7 @@ class Picture(BaseModel):
     distance: float | None = None
     """L-inf, from the rotated to the perturbed image, in pixel units; None if not broken."""
     enlarged: float | None = None
-    """Times the perturbation, around a middle grey, in the panel that shows it; None if there is none."""
+    """How many times the perturbation is shown, around a middle grey; None if there is none."""
 
 
 class Page(BaseModel):
