@@ -11,7 +11,7 @@ from analysis.rows import vocabulary
 from rotgrid.results import galleries
 from rotgrid.results.galleries import Page, Panel, Picture
 
-MOST_BYTES = 500_000
+MOST_BYTES = 300_000
 """Of pictures on one page of the report; others stay in their folder."""
 GROUPS = {
     "first": "The first test images, each of another class",
@@ -46,11 +46,12 @@ def read(locations: Iterable[str]) -> tuple[Pages, list[str]]:
 def order(page: Page, places: dict[str, int]) -> tuple[object, ...]:
     """Where a page stands."""
     one = page.network
-    training = one.recipe, one.adversary, one.adversary_eps, one.train_rotation, one.seed
-    return places[one.model], one.variant, one.data, *training, page.trial, page.kind, page.attack
+    adversary = one.adversary != "none", one.adversary, one.adversary_eps
+    training = one.data, one.recipe, *adversary, one.train_rotation, one.seed, page.trial
+    return places[one.model], one.variant, *training, page.kind, page.attack
 
 
-def fitting(pages: Pages, most: int = MOST_BYTES) -> Pages:
+def fitting(pages: Pages, most: int) -> Pages:
     """As many pages as may be shown: first one of each model, variant and attack, then seconds."""
     counts: Counter[tuple[str, ...]] = Counter()
     ranks = []
@@ -69,7 +70,7 @@ def fitting(pages: Pages, most: int = MOST_BYTES) -> Pages:
 
 def content(pages: Pages) -> str:
     """The section's content: a fold for each network and attack, the first one open."""
-    shown = fitting(pages)
+    shown = fitting(pages, MOST_BYTES)
     left = len(pages) - len(shown)
     more = f" {left} more of {len(pages)} are in RESULTS/{galleries.FOLDER}." if left else ""
     folds = [fold(page, pngs, at == 0) for at, (page, pngs) in enumerate(shown)]

@@ -41,7 +41,8 @@ function layout(spec, width) {
 // The title stands above the figure as text, the caption below it.
 function laidOut(spec, {columns, below}) {
   const {title, ...rest} = spec;
-  const legend = below ? {orient: "bottom", direction: "vertical", columns: 3} : {};
+  const stacked = {bottom: {direction: "vertical", anchor: "start", margin: 4}};
+  const legend = below ? {orient: "bottom", direction: "vertical", columns: 3, layout: stacked} : {};
   const config = {...spec.config, legend: {...spec.config?.legend, ...legend}};
   return {...rest, config, ...(spec.concat ? {columns} : {})};
 }
