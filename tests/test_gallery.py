@@ -30,7 +30,10 @@ def results(trained, tmp_path):
 def pages_of(root):
     pages, problems = galleries.read(str(root))
     assert problems == []
-    return {page.attack or page.kind: (page, pngs) for page, pngs in pages}
+    return {
+        page.attack or page.kind: (page, galleries.read_pictures(str(root), page))
+        for page in pages
+    }
 
 
 def test_every_network_is_drawn_under_each_attack(results, capsys):

@@ -4,7 +4,8 @@ import base64
 import html
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from analysis.figures import theme
 from analysis.rows import vocabulary
@@ -12,7 +13,7 @@ from rotgrid.results import galleries
 from rotgrid.results.galleries import Page, Panel, Picture
 
 MOST_BYTES = 300_000
-"""Of pictures on one page of the report; others stay in their folder."""
+"""Of pictures in the report; others stay in their folder."""
 GROUPS = {
     "first": "The first test images, each of another class",
     "nearest": "Nearest to the decision boundary",
@@ -27,23 +28,50 @@ CAPTION = (
     "units (pixels in [0, 1]). Click on a picture to enlarge it."
 )
 
-Pages = Sequence[tuple[Page, list[bytes]]]
+Shown = Sequence[tuple[Page, list[bytes]]]
 
 
-def read(locations: Iterable[str]) -> tuple[Pages, list[str]]:
-    """The pages of all results, each once, in the order of the models, and what is damaged."""
-    pages: dict[tuple[str, str], tuple[Page, list[bytes]]] = {}
+class Gallery(NamedTuple):
+    """What the report shows."""
+
+    pages: Shown
+    left: int
+    """How many more there are."""
+
+
+def read(locations: Iterable[str], most: int = MOST_BYTES) -> tuple[Gallery, list[str]]:
+    """As many pages of all results as the report may hold, in the order of the models, and a line
+    for each damaged one.
+
+    One of each model, variant and attack comes before a second one. Only pictures that are shown
+    are read, and of those with the same network and attack the last.
+    """
+    found: dict[tuple[str, str], tuple[str, Page]] = {}
     problems: list[str] = []
     for location in locations:
-        found, damaged = galleries.read(location)
-        pages |= {(page.trial, page.attack): (page, pngs) for page, pngs in found}
+        pages, damaged = galleries.read(location)
+        found |= {(page.trial, page.attack): (location, page) for page in pages}
         problems += damaged
-    models = vocabulary.in_order(page.network.model for page, _ in pages.values())
+    models = vocabulary.in_order(page.network.model for _, page in found.values())
     places = {model: place for place, model in enumerate(models)}
-    return sorted(pages.values(), key=lambda one: order(one[0], places)), problems
+    ordered = sorted(found.values(), key=lambda one: order(one[1], places))
+    shown: dict[int, tuple[Page, list[bytes]]] = {}
+    size = 0
+    for at in by_rank([page for _, page in ordered]):
+        location, page = ordered[at]
+        try:
+            pngs = galleries.read_pictures(location, page)
+        except ValueError as error:
+            problems.append(str(error))
+            continue
+        size += sum(map(len, pngs))
+        if size > most:
+            break
+        shown[at] = page, pngs
+    return Gallery([shown[at] for at in sorted(shown)], len(ordered) - len(shown)), problems
 
 
-def order(page: Page, places: dict[str, int]) -> tuple[object, ...]:
+def order(page: Page, places: Mapping[str, int]) -> tuple[object, ...]:
     """Where a page stands."""
     one = page.network
     adversary = one.adversary != "none", one.adversary, one.adversary_eps
@@ -51,30 +79,22 @@ def order(page: Page, places: dict[str, int]) -> tuple[object, ...]:
     return places[one.model], one.variant, *training, page.kind, page.attack
 
 
-def fitting(pages: Pages, most: int) -> Pages:
-    """As many pages as may be shown: first one of each model, variant and attack, then seconds."""
+def by_rank(pages: Sequence[Page]) -> list[int]:
+    """The places of the first pages of each model, variant and attack, of the second, ..."""
     counts: Counter[tuple[str, ...]] = Counter()
     ranks = []
-    for place, (page, _) in enumerate(pages):
+    for place, page in enumerate(pages):
         kind = page.network.model, page.network.variant, page.attack
         ranks.append((counts[kind], place))
         counts[kind] += 1
-    chosen, size = [], 0
-    for _, place in sorted(ranks):
-        size += sum(map(len, pages[place][1]))
-        if size > most:
-            break
-        chosen.append(place)
-    return [pages[place] for place in sorted(chosen)]
+    return [place for _, place in sorted(ranks)]
 
 
-def content(pages: Pages) -> str:
+def content(gallery: Gallery) -> str:
     """The section's content: a fold for each network and attack, the first one open."""
-    shown = fitting(pages, MOST_BYTES)
-    left = len(pages) - len(shown)
-    more = f" {left} more of {len(pages)} are in RESULTS/{galleries.FOLDER}." if left else ""
-    folds = [fold(page, pngs, at == 0) for at, (page, pngs) in enumerate(shown)]
-    return "\n".join([f"<p>{html.escape(CAPTION + more)}</p>", *folds])
+    left = f" {gallery.left} more are in RESULTS/{galleries.FOLDER}." if gallery.left else ""
+    folds = [fold(page, pngs, at == 0) for at, (page, pngs) in enumerate(gallery.pages)]
+    return "\n".join([f"<p>{html.escape(CAPTION + left)}</p>", *folds])
 
 
 def fold(page: Page, pngs: Iterable[bytes], is_open: bool) -> str:

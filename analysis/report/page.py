@@ -43,13 +43,13 @@ def report(
     worst_case: Comparable | None = None,
     outcomes: Sequence[Outcome] = (),
     bundle: str = "",
-    pictures: gallery.Pages = (),
+    pictures: gallery.Gallery | None = None,
 ) -> str:
     """The page. `missing` says for each figure that could not be drawn what it needs; `bundle` is
     the script that draws the others alive, Vega's own; `pictures` are of images."""
     first = dict(list(drawn.items())[:1])
     others = {name: one for name, one in drawn.items() if name not in first}
-    about = {"gallery": gallery.content(pictures)} if pictures else {}
+    about = {"gallery": gallery.content(pictures)} if pictures and pictures.pages else {}
     about |= _about(missing, loaded, worst_case)
     claims = {"claims": _claims(outcomes, drawn)} if outcomes else {}
     title = "rotgrid: " + (", ".join(loaded.grids) or "report")

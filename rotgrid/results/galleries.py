@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from rotgrid.results import storage
 from rotgrid.results.storage import Root
@@ -83,8 +83,8 @@ def write(out: Root, page: Page, pngs: Iterable[bytes]) -> str:
     return name
 
 
-def read(results: Root) -> tuple[list[tuple[Page, list[bytes]]], list[str]]:
-    """The pages of a results location with their pictures, and a line for each damaged one.
+def read(results: Root) -> tuple[list[Page], list[str]]:
+    """The pages of a results location without their pictures, and a line for each damaged one.
 
     Raises:
         StoreError: the folder cannot be read.
@@ -92,22 +92,22 @@ def read(results: Root) -> tuple[list[tuple[Page, list[bytes]]], list[str]]:
     pages, problems = [], []
     for name in storage.names(results, FOLDER, ".json"):
         try:
-            pages.append(read_page(results, name))
-        except (ValueError, ValidationError) as error:
+            pages.append(Page.model_validate(json.loads(storage.get(results, name) or b"")))
+        except ValueError as error:  # pydantic's and json's, too
             reason = str(error).partition("\n")[0]
             problems.append(f"{results}/{name}: skipped: {reason}")
     return pages, problems
 
 
-def read_page(results: Root, name: str) -> tuple[Page, list[bytes]]:
-    """A page and its pictures.
+def read_pictures(results: Root, page: Page) -> list[bytes]:
+    """The PNG files of a page.
 
     Raises:
-        ValueError: it is not one, or a picture is missing or no PNG file.
+        ValueError: one is missing or no PNG file.
+        StoreError: they cannot be read.
     """
-    page = Page.model_validate(json.loads(storage.get(results, name) or b""))
     pngs = [storage.get(results, f"{FOLDER}/{one.file}") or b"" for one in page.pictures]
     for picture, png in zip(page.pictures, pngs, strict=True):
         if not png.startswith(PNG):
-            raise ValueError(f"{picture.file} is missing or no PNG file")
-    return page, pngs
+            raise ValueError(f"{results}/{FOLDER}/{picture.file}: skipped: missing or no PNG file")
+    return pngs

@@ -11,6 +11,7 @@ from analysis.__main__ import drawings
 from analysis.claims.verdicts import Outcome
 from analysis.figures.registry import FIGURES
 from analysis.figures.theme import DIMMED
+from analysis.report.gallery import Gallery
 from analysis.report.page import report
 from analysis.rows.flags import FAILED
 from analysis.rows.loading import Loaded
@@ -47,7 +48,7 @@ def page(full, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
     bundle = vl_convert.javascript_bundle()
     image = pictured(Trial(model="gcnn", train_rotation=60.0))
-    gallery = [(image, [PNG] * len(image.pictures))]
+    gallery = Gallery([(image, [PNG] * len(image.pictures))], 0)
     path.write_text(report(drawn, {}, loaded, Comparable(WIDE, []), OUTCOMES, bundle, gallery))
     return path.as_uri()
 

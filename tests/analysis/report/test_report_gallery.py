@@ -6,7 +6,7 @@ import re
 import pytest
 
 from analysis.report import gallery
-from rotgrid.results import galleries
+from rotgrid.results import galleries, storage
 from rotgrid.spec import Trial
 
 from made_up import PNG, pictured
@@ -16,12 +16,18 @@ def trial(model="stdcnn", **fields):
     return Trial(model=model, data="mnist5k", recipe="fast", **fields)
 
 
-def pages(*each):
-    return [(page, [PNG] * len(page.pictures)) for page in each]
+def shown(*pages, left=0):
+    return gallery.Gallery([(page, [PNG] * len(page.pictures)) for page in pages], left)
+
+
+def stored(root, *pages):
+    for page in pages:
+        galleries.write(f"{root}/gallery", page, [PNG] * len(page.pictures))
+    return str(root)
 
 
 def test_a_picture_stands_with_its_words():
-    text = gallery.content(pages(pictured(trial(train_rotation=60.0))))
+    text = gallery.content(shown(pictured(trial(train_rotation=60.0))))
     assert "StdCNN table1, ±60°, recipe fast, seed 0: Fast minimum norm</summary>" in text
     for words in (
         "50 test images, 4 of them misclassified before the attack; 46 broken; median distance "
@@ -61,7 +67,7 @@ def test_sixes_are_said_to_become_nines():
 
 def test_the_first_fold_is_open_and_names_are_text():
     foreign = pictured(trial()).model_copy(update={"attack": "<i>&"})
-    text = gallery.content(pages(pictured(trial()), foreign))
+    text = gallery.content(shown(pictured(trial()), foreign))
     assert text.count('<details class="gallery" open>') == 1
     assert text.count("<details") == 2
     assert "<i>" not in text
@@ -69,33 +75,50 @@ def test_the_first_fold_is_open_and_names_are_text():
 
 
 def test_all_results_are_read_each_page_once_in_the_order_of_the_models(tmp_path):
-    each = [pictured(trial("gcnn")), pictured(trial(seed=1)), pictured(trial()),
+    fgsm = trial(adversary="fgsm", adversary_eps=0.1)
+    each = [pictured(trial("gcnn")), pictured(fgsm), pictured(trial(seed=1)), pictured(trial()),
             pictured(trial(), "pgd")]  # fmt: skip
-    for at, page in enumerate([*each, each[0]]):
-        galleries.write(f"{tmp_path}/{at % 2}/gallery", page, [PNG] * 3)
-    found, problems = gallery.read([f"{tmp_path}/0", f"{tmp_path}/1", f"{tmp_path}/2"])
-    shown = [(page.network.model, page.network.seed, page.attack) for page, _ in found]
-    assert shown == [
-        ("stdcnn", 0, "fmn"), ("stdcnn", 0, "pgd"), ("stdcnn", 1, "fmn"), ("gcnn", 0, "fmn"),
-    ]  # fmt: skip
-    assert problems == []
+    roots = [stored(tmp_path / "a", *each[:3]), stored(tmp_path / "b", *each[2:], each[0])]
+    found, problems = gallery.read([*roots, str(tmp_path / "none")])
+    order = [
+        (page.network.model, page.network.adversary, page.network.seed, page.attack)
+        for page, _ in found.pages
+    ]
+    assert order == [
+        ("stdcnn", "none", 0, "fmn"),
+        ("stdcnn", "none", 0, "pgd"),
+        ("stdcnn", "none", 1, "fmn"),
+        ("stdcnn", "fgsm", 0, "fmn"),
+        ("gcnn", "none", 0, "fmn"),
+    ]
+    assert (found.left, problems) == (0, [])
+    assert all(pngs == [PNG] * 3 for _, pngs in found.pages)
 
 
-def test_of_many_pages_one_of_each_kind_comes_first_and_the_rest_is_counted():
-    each = pages(*(pictured(trial(seed=seed)) for seed in range(9)), pictured(trial("gcnn")))
-    size = sum(map(len, each[0][1]))
-    for most in (10, 5, 2):
-        shown = [page.network for page, _ in gallery.fitting(each, most * size)]
-        assert len(shown) == most
-        assert {one.model for one in shown} == {"stdcnn", "gcnn"}
-        assert [one.seed for one in shown[:-1]] == list(range(most - 1))
-    assert gallery.fitting(each, size - 1) == []
+def test_of_many_pages_one_of_each_kind_comes_first_and_the_rest_is_counted(tmp_path):
+    root = stored(
+        tmp_path, *(pictured(trial(seed=seed)) for seed in range(5)), pictured(trial("gcnn"))
+    )
+    size = 3 * len(PNG)
+    for most in (6, 3, 2):
+        found, _ = gallery.read([root], most * size)
+        assert (len(found.pages), found.left) == (most, 6 - most)
+        networks = [page.network for page, _ in found.pages]
+        assert {one.model for one in networks} == {"stdcnn", "gcnn"}
+        assert [one.seed for one in networks[:-1]] == list(range(most - 1))
+    assert gallery.read([root], size - 1)[0] == gallery.Gallery([], 6)
 
 
-def test_pages_that_do_not_fit_are_counted(monkeypatch):
-    each = pages(pictured(trial()), pictured(trial("gcnn")))
-    assert "more of" not in gallery.content(each)
-    monkeypatch.setattr(gallery, "MOST_BYTES", 3 * len(PNG))
-    text = gallery.content(each)
-    assert "1 more of 2 are in RESULTS/gallery." in text
-    assert text.count("<details") == 1
+def test_what_is_left_is_said():
+    assert "more are in" not in gallery.content(shown(pictured(trial())))
+    text = gallery.content(shown(pictured(trial()), left=4))
+    assert "4 more are in RESULTS/gallery." in text
+
+
+def test_a_page_whose_pictures_are_damaged_is_named(tmp_path):
+    good, bad = pictured(trial()), pictured(trial("gcnn"))
+    root = stored(tmp_path, good, bad)
+    storage.put(root, f"gallery/{bad.pictures[1].file}", b"<svg>")
+    found, (problem,) = gallery.read([root])
+    assert [page for page, _ in found.pages] == [good]
+    assert problem.endswith(f"{bad.pictures[1].file}: skipped: missing or no PNG file")
