@@ -18,10 +18,13 @@ from rotgrid.evaluation import measure
 from rotgrid.models import build, count_parameters
 from rotgrid.results import checkpoints, storage
 from rotgrid.results.checkpoints import weights_of
+from rotgrid.results.code import use_stored_source
+from rotgrid.results.grids import launched_plans
 from rotgrid.results.provenance import provenance
 from rotgrid.results.storage import Root
-from rotgrid.spec import Probe, Trial, digest
-from rotgrid.spec.datasets import DataName
+from rotgrid.spec import Probe, Trial, data_of, digest
+from rotgrid.spec.datasets import DataName, DataSet, Shape
+from rotgrid.spec.entries import is_own
 from rotgrid.spec.models import MODELS, ModelName, recipe_of
 from rotgrid.training import fit, ignore
 
@@ -137,7 +140,7 @@ def trained_network(
 ) -> nn.Module:
     """The trained network of a trial: its stored weights, or a training that stores them."""
     key = trial.key()
-    model = build(trial.model, trial.variant, trial.seed).to(device)
+    model = untrained_network(trial, dataset.shape).to(device)
     notes = checkpoints.restore(results, key, model)
     if notes is None:
         rows = fit(model, dataset, trial, results, until, progress)
@@ -145,6 +148,16 @@ def trained_network(
     elif not tables.read(results, "training", ["epoch"], key)[0].num_rows:
         store_epochs(trial, notes, count_parameters(model), results)
     return model
+
+
+def untrained_network(trial: Trial, shape: Shape) -> nn.Module:
+    """The network of a trial as its training begins.
+
+    Raises:
+        SourceError, ContractError: it is an own one that is another version than was planned, or
+            cannot be built.
+    """
+    return build(trial.model, trial.variant, trial.seed, shape, trial.model_digest)
 
 
 def store_network(
@@ -194,7 +207,8 @@ def load_network(results: Root, key: str) -> nn.Module:
 
     Raises:
         LookupError: no network or several have such a key.
-        ValueError: its file is damaged; the next launch that needs it trains it again.
+        ValueError: its file is damaged; the next launch that needs it trains it again. Or it is an
+            own network, and its source of that version is neither here nor in the results.
         StoreError: the results cannot be read.
     """
     stored = [PurePosixPath(name) for name in storage.names(results, "checkpoints", ".pt")]
@@ -203,7 +217,9 @@ def load_network(results: Root, key: str) -> nn.Module:
         some = f": {', '.join(keys[:3])}" if keys else ""
         raise LookupError(f"{results}: {len(keys)} trained networks have a key {key}...{some}")
     trial = trial_of_network(results, keys[0])
-    model = build(trial.model, trial.variant, trial.seed)
+    if is_own(trial.model):
+        use_stored_source(results, trial.model, trial.model_digest)
+    model = untrained_network(trial, stored_data(results, trial).shape)
     if checkpoints.restore(results, keys[0], model) is None:
         raise ValueError(f"{results}: {weights_of(keys[0])} is damaged")
     return model.eval()
@@ -221,13 +237,26 @@ def trial_of_network(results: Root, key: str) -> Trial:
     return Trial.model_validate(rows.slice(0, 1).to_pylist()[0])
 
 
+def stored_data(results: Root, trial: Trial) -> DataSet:
+    """The entry of the data set of a stored trial; of own data as a stored grid has it.
+
+    Raises:
+        LookupError: it is own, and no stored grid has it.
+    """
+    if is_own(trial.data):
+        launched_plans(results)
+    return data_of(trial)
+
+
 def source_trial(trial: Trial, model: ModelName) -> Trial:
     """The trial whose network makes the images of a `transfer` to `trial`'s.
 
     Trained alike: what a recipe sets for each model is as many times the recipe's value. Its
     seed is the same, or the next one if the model and variant are the same.
     """
-    own, other = recipe_of(trial.recipe, trial.model), recipe_of(trial.recipe, model)
+    own = other = trial.recipe_used()
+    if not trial.recipe_settings:
+        other = recipe_of(trial.recipe, model)
     variant = MODELS[model].default
 
     def longer(amount: int) -> int:
@@ -238,6 +267,7 @@ def source_trial(trial: Trial, model: ModelName) -> Trial:
         {
             **trial.model_dump(),
             "model": model,
+            "model_digest": "",
             "variant": variant,
             "epochs": longer(trial.epochs),
             "train_steps": longer(trial.train_steps),

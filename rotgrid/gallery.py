@@ -125,7 +125,7 @@ def draw(
     dataset = dataset_on(trial.data, torch.device("cpu"))
     with frozen(model):
         names = [draw_attack(model, trial, attack, dataset, out, images) for attack in attacks]
-        if sixes.are_digits(trial.data, int(dataset.test_labels.max()) + 1):
+        if sixes.are_digits(trial.data, dataset.shape.classes):
             names.append(draw_sixes(model, trial, dataset, out, images))
     return names
 
@@ -180,13 +180,12 @@ def store(
         drawn: group, position in the test set, PNG file and other fields of each picture.
         out: folder or URI.
     """
-    key = trial.key()
-    name = about.get("attack") or about["kind"]
+    stem = galleries.stem(trial.key(), str(about.get("attack") or about["kind"]))
     pictures = [
-        {"file": f"{key}-{name}-{at:02d}.png", "group": group, "position": position, **words}
+        {"file": f"{stem}-{at:02d}.png", "group": group, "position": position, **words}
         for at, (group, position, _, words) in enumerate(drawn)
     ]
-    fields = {"trial": key, "network": trial, **about, "pictures": pictures}
+    fields = {"trial": trial.key(), "network": trial, **about, "pictures": pictures}
     return galleries.write(
         out, galleries.Page.model_validate(fields), (png for _, _, png, _ in drawn)
     )

@@ -24,6 +24,7 @@ from rotgrid.plan_table import print_plan
 from rotgrid.results import failures, storage
 from rotgrid.results.grids import store_grid
 from rotgrid.results.inventory import Probes
+from rotgrid.spec.extensions import any_own
 from rotgrid.todo import Todo, find_todo, time_limits
 
 
@@ -169,9 +170,15 @@ def prepare(plan: grid.Plan, todo: Probes, results_in: str, here: bool) -> int:
             require_device(plan.resources.gpu)
         for name in dict.fromkeys(trial.data for trial in todo):
             load(name)
+        if any_own(todo):
+            from rotgrid.preflight import require_own
+
+            require_own(todo, results_in)
         store_grid(plan, results_in)
     except DataError as error:
         return fail(4, str(error))
+    except ValueError as error:  # own code is not what it should be
+        return fail(2, str(error))
     except (DeviceError, storage.StoreError) as error:
         return fail(5, str(error))
     rows = sum(map(len, todo.values()))

@@ -11,6 +11,7 @@ from rotgrid import data
 from rotgrid.spec import Trial
 
 from launched import Launches
+from own_files import forgotten
 
 settings.register_profile("rotgrid", deadline=None)  # a busy machine is no failure
 settings.load_profile("rotgrid")
@@ -31,6 +32,16 @@ def start(tmp_path: Path) -> Iterator[Launches]:
     launches = Launches(tmp_path)
     yield launches
     launches.end()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder, the current one, whose Python files are forgotten afterwards."""
+    place = tmp_path / "own"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    with forgotten():
+        yield place
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,17 @@
+import io
 import shutil
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from analysis.report import gallery as report_gallery
 from rotgrid import experiment, gallery, launch
+from rotgrid.pictures.png import GAP
 from rotgrid.results import galleries, storage
 from rotgrid.spec import Probe, Trial
+
+import own_files
 
 GRID = """
 name: g
@@ -155,3 +162,36 @@ def test_a_handful_has_one_of_each_kind_plain_and_of_the_widest_range():
     gcnn = fgsm.model_copy(update={"model": "gcnn", "variant": "table1"})
     assert gallery.handful([fgsm, plain, gcnn, wide], 4) == [wide, gcnn]
     assert gallery.handful([fgsm, plain, gcnn, wide], 1) == [wide]
+
+
+OWN = """
+name: own
+defaults: {data: mine.npz, train_size: 60, epochs: 1, recipe: fast, train_rotation: 45}
+blocks: [{model: "mynets.nets:build", probes: {n_images: 8}}]
+"""
+
+
+def test_own_networks_data_and_attacks_are_drawn_whatever_their_shape(tmp_path, capsys):
+    with own_files.forgotten():
+        path = own_files.write_all(tmp_path)
+        path.write_text(OWN)
+        own_files.write_npz(tmp_path / "mine.npz", size=9, channels=3, classes=4)
+        root = tmp_path / "r"
+        assert launch.main([str(path), "--local", "--results", str(root), "--no-report"]) == 0
+        attacks = ["--attack", "fmn", "--attack", "mynets.attacks:mine"]
+        assert gallery.main([str(root), *attacks, "--images", "12"]) == 0
+        printed = capsys.readouterr().out.split()
+        assert [name.rpartition("-")[2] for name in printed] == ["fmn.json", "mine.json"]
+        assert all(Path(name).exists() for name in printed)
+        pages = pages_of(root)
+        assert set(pages) == {"fmn", "mynets.attacks:mine"}  # its classes are no digits
+        page, (png, *_) = pages["mynets.attacks:mine"]
+        pixels = Image.open(io.BytesIO(png))
+        shown = len(page.pictures[0].panels)
+        assert (pixels.mode, pixels.height) == ("RGBA", 9)
+        assert pixels.width == shown * 9 + (shown - 1) * GAP
+    with own_files.forgotten():
+        pages = pages_of(root)
+        assert pages["fmn"][0].network.model == "mynets.nets:build"
+        shown = report_gallery.content(report_gallery.read([str(root)])[0])
+        assert "mynets.nets:build" in shown

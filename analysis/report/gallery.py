@@ -119,7 +119,7 @@ def heading(page: Page) -> str:
     adversary = "" if one.adversary == "none" else f", {one.adversary} {one.adversary_eps:g}"
     what = vocabulary.ATTACKS.get(page.attack, page.attack) if page.attack else "6 becomes 9"
     rotation = theme.rotation(one.train_rotation)
-    network = f"{vocabulary.label(one.model)} {one.variant}, {rotation}{adversary}"
+    network = f"{vocabulary.label(one.model)} {one.variant}".strip() + f", {rotation}{adversary}"
     return f"{network}, recipe {one.recipe}, seed {one.seed}: {what}"
 
 

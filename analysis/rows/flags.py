@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from analysis.rows.conditions import BY_PROTOCOL
 from analysis.rows.phrases import listed
 from rotgrid.spec.overfitting import overfitted_epochs
 
@@ -116,7 +117,9 @@ def attacks_not_believed(checks: Iterable[str]) -> str:
 def transferred(rows: pl.DataFrame) -> pl.DataFrame:
     """Check `transfer`: the share of images that another network's images break, and PGD on the
     network itself, whatever its steps, starts and loss, does not."""
-    usable = rows.filter(pl.col("correct").is_not_null(), pl.col("label_rule") == "true")
+    usable = rows.filter(
+        pl.col("correct").is_not_null(), pl.col("label_rule") == "true", BY_PROTOCOL
+    )
     left: dict[tuple[object, ...], int] = {}
     for same, _, survived in _bits(usable.filter(attack="pgd")):
         left[same] = left.get(same, survived) & survived

@@ -38,7 +38,7 @@ def class_means(
     return project(images + eps * directions[labels], images, eps)
 
 
-def means_of(images: Tensor, labels: Tensor, classes: int = 10) -> Tensor:
+def means_of(images: Tensor, labels: Tensor, classes: int) -> Tensor:
     """The mean image of each class."""
     return torch.stack([images[labels == label].mean(0) for label in range(classes)])
 

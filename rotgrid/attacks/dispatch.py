@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rotgrid.attacks import own_attack
 from rotgrid.attacks.case import Case, Notes
 from rotgrid.attacks.checks import checked
 from rotgrid.attacks.linf import Model, finite_logits, frozen, in_batches, indices
 from rotgrid.spec import entry_named
 from rotgrid.spec.attacks import ATTACKS, AttackName
-from rotgrid.spec.entries import function_at
+from rotgrid.spec.entries import function_at, is_own
 from rotgrid.spec.vocabulary import LabelRule
 
 
@@ -25,6 +26,7 @@ def sweep(
     attack: AttackName,
     eps_grid: Sequence[float],
     label_rule: LabelRule = "true",
+    attack_digest: str = "",
     notes: Notes | None = None,
     **settings: Any,  # noqa: ANN401  # they differ by attack
 ) -> Tensor:
@@ -34,10 +36,11 @@ def sweep(
     `label_rule` is `predicted`: then a misclassified image is attacked by its predicted label, and
     counts as correct where the attack moves it to its true class, as in some published code.
 
-    FGSM, noise and the iterative method are measured at each eps by itself, and their curves need
-    not fall. Attacks that search (`pgd`, `apgd`, `square`, `strong`) find the eps at which each
-    image breaks (`rotgrid.attacks.eps_search`); random starts are the same directions at every
-    eps. `settings` are those of the attack (`steps`, `restarts`, `loss`, `generator`, ...).
+    FGSM, noise, the iterative method and own attacks (of version `attack_digest`, if given) are
+    measured at each eps by itself, and their curves need not fall. Attacks that search (`pgd`,
+    `apgd`, `square`, `strong`) find the eps at which each image breaks
+    (`rotgrid.attacks.eps_search`); random starts are the same directions at every eps. `settings`
+    are those of the attack (`steps`, `restarts`, `loss`, `generator`, ...).
 
     Into `notes` go numbers of images at each eps. Attacks that search: of those that count as
     correct only because a larger eps failed, how many were attacked directly (`search_checked`)
@@ -50,7 +53,7 @@ def sweep(
             restarts try nothing but the image itself.
         TypeError: a setting that the attack does not have.
     """
-    survival = survival_under(attack)
+    survival = survival_under(attack, attack_digest)
     require_rule(attack, label_rule)
     with frozen(model):
         classes = predicted(model, images)
@@ -82,12 +85,14 @@ def predicted(model: Model, images: Tensor) -> Tensor:
         return in_batches(classes, indices(images), torch.long)
 
 
-def survival_under(attack: AttackName) -> Callable[..., Tensor]:
+def survival_under(attack: AttackName, digest: str = "") -> Callable[..., Tensor]:
     """The `survival` function of an attack: call it with a `Case` and settings that it names.
 
     Raises:
         ValueError: there is no such attack, or it does not move pixels.
     """
+    if is_own(attack):
+        return own_attack.survival_of(attack, digest)
     entry = entry_named(attack, ATTACKS)
     if entry is None or not entry.run:
         choices = [name for name, entry in ATTACKS.items() if entry.run]

@@ -10,9 +10,9 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from rotgrid.attacks.networks import networks_of
+from rotgrid.attacks.networks import network_of
 from rotgrid.models.layers import filters_kept
 
 Model = Callable[[Tensor], Tensor]
@@ -76,7 +76,7 @@ def frozen(model: Model) -> Iterator[None]:
     that the model builds from its weights are built once: weights must not change meanwhile.
     Networks that a function refers to are frozen as well (`rotgrid.attacks.networks`).
     """
-    network = model if isinstance(model, nn.Module) else nn.ModuleList(networks_of(model))
+    network = network_of(model)
     modules, parameters = list(network.modules()), list(network.parameters())
     modes = [module.training for module in modules]
     wanted = [parameter.requires_grad for parameter in parameters]

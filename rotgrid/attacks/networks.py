@@ -28,6 +28,11 @@ def networks_of(model: object) -> list[nn.Module]:
     return list(found.values())
 
 
+def network_of(model: object) -> nn.Module:
+    """All modules that a callable reaches, as one."""
+    return model if isinstance(model, nn.Module) else nn.ModuleList(networks_of(model))
+
+
 def parts(value: object) -> Iterator[object]:
     """What a value refers to, as far as it may be part of a computation."""
     match value:

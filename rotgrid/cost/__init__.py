@@ -51,10 +51,12 @@ def estimate(
     """
     seconds: dict[Trial, float] = {}
     by_origin: dict[tuple[str, Pair], float] = defaultdict(float)
-    shared: dict[tuple[str, str, int], float] = {}  # of many trials that have one tuple of probes
+    shared: dict[
+        tuple[str, str, str, int], float
+    ] = {}  # of many trials that have one tuple of probes
     for trial, probes in todo.items():
         network = trial.model, trial.variant
-        if (same := (*network, id(probes))) not in shared:
+        if (same := (*network, trial.data, id(probes))) not in shared:
             shared[same] = speed.measuring(trial, probes)
         took = shared[same] + (0.0 if trial in trained else speed.training(trial))
         seconds[trial] = took

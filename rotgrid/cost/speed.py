@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from rotgrid.cost.shipped import CPU, GPU
-from rotgrid.cost.work import Network, Work, measuring_work, training_work
+from rotgrid.cost.work import Network, Work, measuring_work, relative_size, training_work
 from rotgrid.grid import Plan, distinct_probes
 from rotgrid.results.grids import launched_plans
 from rotgrid.results.inventory import Inventory
 from rotgrid.results.storage import Root
-from rotgrid.spec import Probe, Trial
-from rotgrid.spec.models import MODELS
+from rotgrid.spec import Probe, Trial, data_of
+from rotgrid.spec.models import MODELS, OWN_WORK
 
 GUESS, GUESS_GPU = "a guess", "a guess from trainings measured on an H100"
 """Where the speeds of networks come from that have no finished trial."""
@@ -42,7 +42,8 @@ class Speed(NamedTuple):
     def training(self, trial: Trial) -> float:
         """Seconds of the whole training of a trial."""
         network = trial.model, trial.variant
-        return self.factor(network)[0] * self.shipped_seconds(network, training_work(trial))
+        seconds = self.factor(network)[0] * self.shipped_seconds(network, training_work(trial))
+        return seconds * relative_size(data_of(trial).shape)
 
     def measuring(self, trial: Trial, probes: Iterable[Probe]) -> float:
         """Seconds of measuring resolved probes of a trial."""
@@ -51,7 +52,7 @@ class Speed(NamedTuple):
             variant = MODELS[source].default if source else trial.variant
             network = source or trial.model, variant
             seconds += self.factor(network)[1] * self.shipped_seconds(network, work)
-        return seconds
+        return seconds * relative_size(data_of(trial).shape)
 
     def factor(self, network: Network) -> Pair:
         """True over shipped seconds."""
@@ -60,7 +61,8 @@ class Speed(NamedTuple):
     def shipped_seconds(self, network: Network, work: Work) -> float:
         """Seconds of some work by the shipped speed alone."""
         model, variant = network
-        return work.passes() * MODELS[model].variants[variant] / self.shipped[model]
+        variants, typical = MODELS[model].variants, statistics.median(self.shipped.values())
+        return work.passes() * variants.get(variant, OWN_WORK) / self.shipped.get(model, typical)
 
     def origin(self, network: Network) -> tuple[str, Pair]:
         """Where the speed of a network comes from, in words, and the least and the most that true

@@ -5,11 +5,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from rotgrid.spec import Probe, Trial
+from rotgrid.spec import Probe, Trial, data_of
 from rotgrid.spec.adversaries import ADVERSARIES
 from rotgrid.spec.attacks import ATTACKS, Effort
-from rotgrid.spec.datasets import DATA
-from rotgrid.spec.models import recipe_of
+from rotgrid.spec.datasets import MNIST_SHAPE, Shape
 from rotgrid.spec.overfitting import WATCH_STEPS, watched_images
 from rotgrid.spec.sweeps import grouped, same_sweep
 
@@ -47,11 +46,20 @@ mean over networks: none of an ordinary one, and all where gradients are masked,
 twenty; a sweep there takes several times what is counted."""
 
 
+def relative_size(shape: Shape) -> float:
+    """How many times that of an image of MNIST a forward pass costs: as many as it has its pixels.
+
+    Convolutions are nearly all of it. The first costs somewhat more on several channels, and what
+    layers without padding take off is less of a larger image.
+    """
+    return (shape.size / MNIST_SHAPE.size) ** 2
+
+
 def training_work(trial: Trial) -> Work:
     """The work of a whole training, as if every image survived the adversary that validation
     watches it with."""
-    validation, epochs = DATA[trial.data].val, trial.passes()
-    steps = recipe_of(trial.recipe, trial.model).adversary_steps
+    validation, epochs = data_of(trial).val, trial.passes()
+    steps = trial.recipe_used().adversary_steps
     trained, gradients, forwards = ADVERSARIES[trial.adversary].passes_per_image(steps)
     watch = watched_images(trial.train_size, validation) if trial.adversary != "none" else 0
     images = epochs * trial.train_size
@@ -83,7 +91,7 @@ def sweep_work(sweep: Sequence[Probe]) -> Work:
     steps, starts = probe.steps, max(1, probe.restarts)
     failed = steps * starts * (1 - BROKEN / levels)
     effort = Effort(
-        eps=tuple(each.pixel_eps() for each in sweep),
+        eps=tuple(each.pixel_eps(MNIST_SHAPE) for each in sweep),
         steps=steps,
         starts=starts,
         loss=probe.loss,
@@ -95,4 +103,14 @@ def sweep_work(sweep: Sequence[Probe]) -> Work:
         shifts=(2 * probe.test_translation + 1) ** 2,
     )
     gradients, forwards = ATTACKS[probe.attack].passes_per_image(effort)
+    if probe.by_convention():
+        gradients, forwards = plain_loops(probe, levels)
     return Work(0.0, probe.n_images * gradients, probe.n_images * (1 + forwards))
+
+
+def plain_loops(probe: Probe, levels: int) -> tuple[int, int]:
+    """Gradients of an image, and forward passes beside the first, of the plain loops of
+    `rotgrid.attacks.conventions`: at each eps all steps of all starts, and a look at each result.
+    """
+    starts = max(probe.restarts, min(1, probe.steps))
+    return levels * starts * probe.steps, levels * (1 + starts * (probe.steps + 1)) - 1

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from rotgrid import deadline
-from rotgrid.attacks import sweep
+from rotgrid.attacks import conventions, sweep
 from rotgrid.attacks.case import Notes
 from rotgrid.attacks.fmn import distances
 from rotgrid.attacks.linf import TOLERANCE, frozen
@@ -79,7 +79,7 @@ def measure(
             for same in grouped(group, same_sweep):
                 deadline.check(until, f"attack {same[0].attack}, probe {same[0].key()}")
                 progress(f"attack {same[0].attack}")
-                measuring = MEASURES.get(same[0].attack, measure_sweep)
+                measuring = measure_of(same[0])
                 yield timed(functools.partial(measuring, subject), same, failed)
 
 
@@ -123,31 +123,51 @@ def measure_sweep(subject: Subject, probes: Sequence[Probe]) -> list[Row]:
         subject.images,
         subject.labels,
         attack=probes[0].attack,
-        eps_grid=[probe.pixel_eps() for probe in probes],
+        eps_grid=[probe.pixel_eps(subject.dataset.shape) for probe in probes],
         label_rule=probes[0].label_rule,
+        attack_digest=probes[0].attack_digest,
         notes=notes,
         **attack_settings(subject, probes[0]),
     )
     warn_where_gradients_fail(subject.trial, probes, notes)
     return [
         {
-            **row_of(probe, survived, subject.labels),
+            **row_of(subject, probe, survived),
             **{name: counts[at] for name, counts in notes.items()},
         }
         for at, (probe, survived) in enumerate(zip(probes, correct, strict=True))
     ]
 
 
+def measure_by_convention(subject: Subject, probes: Sequence[Probe]) -> list[Row]:
+    """A row per probe of an attack that is clipped or run as in some published code."""
+    probe = probes[0]
+    correct = conventions.sweep(
+        subject.model,
+        subject.images,
+        subject.labels,
+        attack=probe.attack,
+        eps_grid=[probe.pixel_eps(subject.dataset.shape) for probe in probes],
+        shape=subject.dataset.shape,
+        clip=probe.clip,
+        mode=probe.mode,
+        label_rule=probe.label_rule,
+        **attack_settings(subject, probe),
+    )
+    return [row_of(subject, *each) for each in zip(probes, correct, strict=True)]
+
+
 def measure_distances(subject: Subject, probes: Sequence[Probe]) -> list[Row]:
     """A row per probe of `fmn`, with the distance of each image."""
     model, images, labels = subject.model, subject.images, subject.labels
     near = distances(model, images, labels, steps=probes[0].steps)
+    levels = [probe.pixel_eps(subject.dataset.shape) for probe in probes]
     return [
         {
-            **row_of(probe, near > probe.pixel_eps() + TOLERANCE, labels),
+            **row_of(subject, probe, near > eps + TOLERANCE),
             "distances": near.tolist(),
         }
-        for probe in probes
+        for probe, eps in zip(probes, levels, strict=True)
     ]
 
 
@@ -157,14 +177,14 @@ def measure_transforms(subject: Subject, probes: Sequence[Probe]) -> list[Row]:
     transforms = transforms_of(subject, probe)
     model, images, labels = subject.model, subject.images, subject.labels
     survived = correct_under_all(model, images, labels, transforms, subject.trial.interpolation)
-    return [row_of(probe, survived, labels)]
+    return [row_of(subject, probe, survived)]
 
 
 def measure_equivariance(subject: Subject, probes: Sequence[Probe]) -> list[Row]:
     """The row of an `equivariance` probe: which classes stay the same, and errors by layer."""
     (probe,) = probes
     rotated = equivariance.measure(subject.model, subject.images, angle_of(probe))
-    return [{**row_of(probe, rotated.unchanged, subject.labels), "layers": rotated.errors}]
+    return [{**row_of(subject, probe, rotated.unchanged), "layers": rotated.errors}]
 
 
 def measure_gradient_masking(subject: Subject, probes: Sequence[Probe]) -> list[Row]:
@@ -175,12 +195,12 @@ def measure_gradient_masking(subject: Subject, probes: Sequence[Probe]) -> list[
             subject.model,
             subject.images,
             subject.labels,
-            eps=probe.pixel_eps(),
+            eps=probe.pixel_eps(subject.dataset.shape),
             steps=probe.steps,
             restarts=probe.restarts,
             adversary=subject.trial.adversary != "none",
         )
-        rows.append({**row_of(probe, found.survived, subject.labels), "checks": found.checks})
+        rows.append({**row_of(subject, probe, found.survived), "checks": found.checks})
     return rows
 
 
@@ -194,6 +214,13 @@ MEASURES: dict[str, Callable[[Subject, Sequence[Probe]], list[Row]]] = {
     "diagnostics": measure_gradient_masking,
 }
 """How probes are measured that are no sweep of an attack on pixels, or more than one."""
+
+
+def measure_of(probe: Probe) -> Callable[[Subject, Sequence[Probe]], list[Row]]:
+    """What measures a sweep of such probes."""
+    if probe.by_convention():
+        return measure_by_convention
+    return MEASURES.get(probe.attack, measure_sweep)
 
 
 def warn_where_gradients_fail(trial: Trial, probes: Sequence[Probe], notes: Notes) -> None:
@@ -212,16 +239,17 @@ def warn_where_gradients_fail(trial: Trial, probes: Sequence[Probe], notes: Note
         )
 
 
-def row_of(probe: Probe, correct: Tensor, labels: Tensor) -> Row:
-    """What is stored of one measurement: `correct` and `labels` are (n,)."""
-    correct, labels = correct.cpu(), labels.cpu()
+def row_of(subject: Subject, probe: Probe, correct: Tensor) -> Row:
+    """What is stored of one measurement: `correct` is (n,)."""
+    correct, labels = correct.cpu(), subject.labels.cpu()
+    classes = subject.dataset.shape.classes
     return {
         **probe.model_dump(),
         "probe": probe.key(),
         "n": len(correct),
         "n_correct": int(correct.sum()),
         "correct": np.packbits(correct.numpy()).tobytes(),
-        "class_n": labels.bincount(minlength=10).tolist(),
-        "class_n_correct": labels[correct].bincount(minlength=10).tolist(),
+        "class_n": labels.bincount(minlength=classes).tolist(),
+        "class_n_correct": labels[correct].bincount(minlength=classes).tolist(),
         "distances": None,
     }

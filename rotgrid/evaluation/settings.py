@@ -51,11 +51,11 @@ def attack_settings(subject: Subject, probe: Probe) -> dict[str, Any]:
     Raises:
         ValueError: a `transfer` without `sources`.
     """
-    named = settings_named(survival_under(probe.attack))
+    named = settings_named(survival_under(probe.attack, probe.attack_digest))
     return {name: make(subject, probe) for name, make in SETTINGS.items() if name in named}
 
 
-def generator_of(subject: Subject, probe: Probe) -> torch.Generator | None:
+def generator_of(probe: Probe) -> torch.Generator | None:
     """Of the random starts; none where the only start is at the image."""
     at_image = "restarts" in ATTACKS[probe.attack].reads and not probe.restarts
     return None if at_image else torch.Generator().manual_seed(ATTACK_SEED)
@@ -81,7 +81,7 @@ def class_means_of(subject: Subject, probe: Probe) -> Tensor:
         rotate(pixels(dataset.train_images[at]), angle, trial.interpolation)
         for at, angle in zip(chosen.split(5_000), angles.split(5_000), strict=True)
     ]
-    return means_of(torch.cat(parts), dataset.train_labels[chosen])
+    return means_of(torch.cat(parts), dataset.train_labels[chosen], dataset.shape.classes)
 
 
 def views_of(subject: Subject, probe: Probe) -> Tensor:
@@ -97,11 +97,21 @@ def views_of(subject: Subject, probe: Probe) -> Tensor:
     )
 
 
-SETTINGS: dict[str, Callable[[Subject, Probe], Any]] = {
-    "steps": lambda subject, probe: probe.steps,
-    "restarts": lambda subject, probe: max(1, probe.restarts),
-    "loss": lambda subject, probe: probe.loss,
+def of_probe(make: Callable[[Probe], Any]) -> Callable[[Subject, Probe], Any]:
+    """A setting that needs no network."""
+    return lambda subject, probe: make(probe)
+
+
+SETTINGS_OF_PROBE: dict[str, Callable[[Probe], Any]] = {
+    "steps": lambda probe: probe.steps,
+    "restarts": lambda probe: max(1, probe.restarts),
+    "loss": lambda probe: probe.loss,
     "generator": generator_of,
+}
+"""Those that follow from the probe alone."""
+
+SETTINGS: dict[str, Callable[[Subject, Probe], Any]] = {
+    **{name: of_probe(make) for name, make in SETTINGS_OF_PROBE.items()},
     "source": source_of,
     "means": class_means_of,
     "views": views_of,

@@ -12,9 +12,9 @@ from ray import tune
 
 from rotgrid import data, deadline
 from rotgrid.fanout.nodes import NODE_SECONDS, reasons_to_refuse
-from rotgrid.results import failures, provenance
+from rotgrid.results import code, failures, provenance
 from rotgrid.results.failures import Attempts
-from rotgrid.spec import Probe, Trial
+from rotgrid.spec import Probe, Trial, extensions
 
 REPORT_SECONDS, REPORT_SHARE = 1.0, 0.01
 """Between words of a trial to the driver, at least; and of its time, at most."""
@@ -46,6 +46,9 @@ def run_trial(config: Mapping[str, Any], shared: Mapping[str, Any]) -> None:
         tune.report({"outcome": "refused", "refused": refused})
         return
     provenance.adopt_stamp(shared["stamp"])
+    code.receive(shared["sources"])
+    for name, own in shared["own_data"]:
+        extensions.remember(name, own)
     before = failures.find(root, trial.key())
     if before is not None and before.launch == tries.launch and before.final:
         tune.report({"outcome": "failed"})  # its watchdog had the last word

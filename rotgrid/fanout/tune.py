@@ -27,7 +27,7 @@ from rotgrid.fanout.progress import Tracker
 from rotgrid.grid import Resources
 from rotgrid.results import provenance, storage
 from rotgrid.results.storage import StoreError
-from rotgrid.spec import Probe, Trial, digest
+from rotgrid.spec import Probe, Trial, digest, extensions, own_functions, sources
 
 
 def run(
@@ -101,6 +101,16 @@ def tuner(
         "images": dict(images),
         "check": check,
         "stamp": provenance.stamp(),
+        "sources": {
+            name: (digest, dict(sources.find(name).files))
+            for name, digest in own_functions(todo).items()
+        },
+        "own_data": [
+            (name, extensions.known(name, digest))
+            for name, digest in dict.fromkeys(
+                (t.data, t.data_digest) for t in todo if t.data_digest
+            )
+        ],
     }
     share = {"cpu": launch.resources.cpu, "gpu": launch.resources.gpu}
     return tune.Tuner(

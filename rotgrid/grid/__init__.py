@@ -16,12 +16,18 @@ import yaml
 
 from rotgrid.grid.blocks import add_block, all_probes, probes_by_block, report_unread_defaults
 from rotgrid.grid.expand import axes_of, check_size, known_keys
+from rotgrid.grid.own_names import Derived, own_names, read_recipes, report_recipes
 from rotgrid.grid.plan import Plan, Resources, distinct_probes
 from rotgrid.grid.positions import Dumper, Tree, parse_tree
 from rotgrid.grid.problems import GridError, Problem
-from rotgrid.spec import Probe, Trial
+from rotgrid.spec import Probe, Trial, grid_fields
+from rotgrid.spec.extensions import pinned
+from rotgrid.spec.sources import search_in
 
 __all__ = ["Plan", "Resources", "distinct_probes", "dump", "parse", "read"]
+
+
+KEYS = ("name", "description", "resources", "defaults", "recipes", "blocks", "pinned")
 
 
 def read(
@@ -40,6 +46,7 @@ def read(
         raise GridError(
             [Problem(str(path), 1, 1, "", f"cannot read the grid: {reason}")]
         ) from None
+    search_in(pathlib.Path(path).parent)
     return parse(text, str(path), overrides, blocks)
 
 
@@ -59,12 +66,16 @@ def parse(
     document = tree.value if isinstance(tree.value, dict) else {}
     if not isinstance(tree.value, dict):
         tree.problem((), "a grid is a mapping with the key `blocks`")
-    known_keys(tree, document, (), ("name", "description", "resources", "defaults", "blocks"))
+    known_keys(tree, document, (), KEYS)
     if not isinstance(document.get("description", ""), str):
         tree.problem(("description",), "should be text")
     name = read_name(tree, document, file)
     resources = read_resources(tree, document.get("resources", {}))
     defaults = read_defaults(tree, document)
+    names = own_names(tree, document)
+    recipes = read_recipes(tree, document.get("recipes", {}))
+    report_recipes(tree, document, recipes)
+    derived = Derived(names, recipes)
     every = document.get("blocks")
     if not isinstance(every, list) or not every:
         tree.problem(("blocks",), "a grid needs `blocks`, a list with at least one block")
@@ -76,7 +87,7 @@ def parse(
     cells = 0
     for index in chosen:
         block = every[index]
-        cells += add_block(tree, asked, groups, block, defaults, ("blocks", index))
+        cells += add_block(tree, asked, groups, block, defaults, derived, ("blocks", index))
         named = block.get("name", "") if isinstance(block, dict) else ""
         asking += [named or f"blocks.{index}"] * (len(groups) - len(asking))
         if not check_size(tree, cells, ("blocks",)):
@@ -89,7 +100,12 @@ def parse(
         resources=resources,
         trials=all_probes(asked, groups),
         blocks=probes_by_block(asked, groups, asking),
-        document={"name": name, **document, "blocks": [every[index] for index in chosen]},
+        document={
+            "name": name,
+            **document,
+            "blocks": [every[index] for index in chosen],
+            **({"pinned": {k: pinned(own) for k, own in names.items()}} if names else {}),
+        },
     )
 
 
@@ -108,7 +124,7 @@ def read_defaults(tree: Tree, document: Mapping[str, object]) -> dict[str, objec
     if not isinstance(defaults, dict):
         tree.problem(("defaults",), "should be a mapping of training fields")
         defaults = {}
-    known_keys(tree, defaults, ("defaults",), tuple(Trial.model_fields))
+    known_keys(tree, defaults, ("defaults",), grid_fields(Trial))
     axes_of(tree, defaults, ("defaults",), Trial)
     return defaults
 

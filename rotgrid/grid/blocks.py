@@ -4,9 +4,17 @@ import functools
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
-from rotgrid.grid.expand import Axes, axes_of, check_size, combine, count_combinations, known_keys
+from rotgrid.grid.expand import (
+    Axes,
+    axes_of,
+    check_size,
+    combine,
+    count_combinations,
+    known_keys,
+)
+from rotgrid.grid.own_names import Derived
 from rotgrid.grid.positions import Tree, Where
-from rotgrid.spec import Probe, Trial
+from rotgrid.spec import Probe, Trial, grid_fields
 from rotgrid.spec.attacks import ATTACKS
 
 
@@ -16,6 +24,7 @@ def add_block(
     groups: list[tuple[Probe, ...]],
     block: object,
     defaults: Mapping[str, object],
+    derived: Derived,
     at: Where,
 ) -> int:
     """Note the trials of a block and, for each, which of the `groups` of probes it is asked for.
@@ -28,7 +37,7 @@ def add_block(
         return 0
     if not isinstance(block.get("name", ""), str):
         tree.problem((*at, "name"), "should be text")
-    known_keys(tree, block, at, (*Trial.model_fields, "name", "probes"))
+    known_keys(tree, block, at, (*grid_fields(Trial), "name", "probes"))
     axes = {
         **axes_of(tree, defaults, ("defaults",), Trial, quiet=True),
         **axes_of(tree, block, at, Trial),
@@ -40,18 +49,22 @@ def add_block(
     steps = [str(value) for value, _ in axes.get("train_steps", [])]
     if "epochs" in block and steps and "0" not in steps:
         report_unread(tree, (*at, "epochs"), "train_steps", steps)
-    probe_axes = probe_axes_of(tree, block.get("probes", {}), (*at, "probes"))
+    probe_axes = probe_axes_of(tree, block.get("probes", {}), (*at, "probes"), derived)
     cells = count_combinations(axes) * sum(count_combinations(each) for each, _ in probe_axes)
     if not check_size(tree, cells, at):
         return 0
-    probes = [(p, where) for each, where in probe_axes for p in combine(tree, each, where, Probe)]
+    probes = [
+        (p, where)
+        for each, where in probe_axes
+        for p in combine(tree, each, where, Probe, derived.fields)
+    ]
     if "interpolation" in block and not any_rotation(axes, [probe for probe, _ in probes]):
         report_unread(tree, (*at, "interpolation"), "every rotation", ["0"])
     if "model" not in axes:
         return 0
-    resolved: dict[tuple[str, float], int] = {}
-    for trial in combine(tree, axes, at, Trial):
-        group = (trial.data, trial.train_rotation)
+    resolved: dict[tuple[str, str, float], int] = {}
+    for trial in combine(tree, axes, at, Trial, derived.fields):
+        group = (trial.data, trial.data_digest, trial.train_rotation)
         if group not in resolved:
             resolved[group] = len(groups)
             groups.append(resolve_probes(tree, probes, trial))
@@ -59,7 +72,9 @@ def add_block(
     return cells
 
 
-def probe_axes_of(tree: Tree, value: object, at: Where) -> list[tuple[Axes, Where]]:
+def probe_axes_of(
+    tree: Tree, value: object, at: Where, derived: Derived
+) -> list[tuple[Axes, Where]]:
     """The values of the fields of each probe block, with its place."""
     if value == []:
         tree.problem(at, "an empty list measures nothing")
@@ -71,13 +86,13 @@ def probe_axes_of(tree: Tree, value: object, at: Where) -> list[tuple[Axes, Wher
         if not isinstance(block, dict):
             tree.problem(where, "a probe block is a mapping of probe fields")
             continue
-        known_keys(tree, block, where, tuple(Probe.model_fields))
+        known_keys(tree, block, where, grid_fields(Probe))
         axes = axes_of(tree, block, where, Probe)
         attacks: list[str] = [a for a, _ in axes.get("attack", [])]  # type: ignore[misc]
         if "attack" not in block:
             attacks = ["none"]
         for field in axes:
-            if attacks and all(field in ATTACKS[attack].unread() for attack in attacks):
+            if attacks and all(field in derived.unread(attack) for attack in attacks):
                 report_unread(tree, (*where, field), "attack", attacks)
         found.append((axes, where))
     return found
@@ -90,7 +105,8 @@ def any_adversary(axes: Axes) -> bool:
 
 def any_rotation(axes: Axes, probes: Iterable[Probe]) -> bool:
     """Whether any training or probe rotates or shifts images."""
-    return any(rotation for rotation, _ in axes.get("train_rotation", [])) or any(
+    trained = [*axes.get("train_rotation", []), *axes.get("train_translation", [])]
+    return any(most for most, _ in trained) or any(
         ATTACKS[probe.attack].transforms
         or probe.test_rotation not in ("same", 0)
         or probe.test_translation

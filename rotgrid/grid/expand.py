@@ -4,7 +4,7 @@ Mistakes become problems of the tree, with the place of the value, and the rest 
 """
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -98,12 +98,21 @@ def expected(details: Sequence[ErrorDetails]) -> str:
     return ", or ".join(dict.fromkeys(words))
 
 
-def combine(tree: Tree, axes: Axes, path: Where, record: type[Record]) -> Iterator[Any]:
+DerivedFields = Callable[[Mapping[str, Any]], dict[str, Any] | None]
+"""Fields that follow from others; None where these are a problem already."""
+
+
+def combine(
+    tree: Tree, axes: Axes, path: Where, record: type[Record], derived: DerivedFields
+) -> Iterator[Any]:
     """A record for each combination; those that do not fit together become problems."""
     for combination in itertools.product(*axes.values()):
         values = dict(zip(axes, combination, strict=True))
+        given = {field: value for field, (value, _) in values.items()}
+        if (more := derived(given)) is None:
+            continue
         try:
-            yield record(**{field: value for field, (value, _) in values.items()})
+            yield record(**{**given, **more})
         except ValidationError as error:
             for detail in error.errors(include_url=False):
                 field = detail.get("ctx", {}).get("field", "") or str(*detail["loc"][:1])

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from rotgrid.spec import Probe, Record, Trial
+from rotgrid.spec import Probe, Record, Trial, grid_fields
 
 
 class Resources(Record):
@@ -64,7 +64,7 @@ class Plan:
         return {
             field: list(dict.fromkeys(map(operator.attrgetter(field), records)))
             for kind, records in kinds
-            for field in kind.model_fields
+            for field in grid_fields(kind)
         }
 
     def cartesian(self) -> dict[str, int]:

@@ -6,8 +6,9 @@ import re
 from typing import Any
 
 from rotgrid.grid.plan import Resources
-from rotgrid.spec import Probe, Record, Trial
+from rotgrid.spec import Probe, Record, Trial, grid_fields
 from rotgrid.spec.models import MODELS
+from rotgrid.spec.recipes import Recipe
 
 Schema = dict[str, Any]
 BY_RECIPE = ("variant", "train_size", "epochs", "batch_size", "learning_rate")
@@ -41,11 +42,16 @@ def json_schema() -> Schema:
                 "description": {"type": "string", "description": "one line, for the plan"},
                 "resources": resources(),
                 "defaults": mapping(references(Trial), "training fields of blocks without them"),
+                "recipes": recipes(),
                 "blocks": {
                     "type": "array",
                     "items": {"$ref": "#/$defs/block"},
                     "minItems": 1,
                     "description": "united: a network that several name is trained once",
+                },
+                "pinned": {
+                    "type": "object",
+                    "description": "own names as they were at the launch; a launch writes it",
                 },
             },
             "what to train, and what to measure on it; in a block a list varies, a scalar fixes",
@@ -82,19 +88,22 @@ def one_or_more(single: Schema, items: Schema | None = None) -> Schema:
 
 def references(record: type[Record]) -> Schema:
     """The fields of a record by references to their definitions."""
-    return {field: {"$ref": f"#/$defs/{field}"} for field in record.model_fields}
+    return {field: {"$ref": f"#/$defs/{field}"} for field in grid_fields(record)}
 
 
 def definitions(record: type[Record]) -> Schema:
     """The definition of each field of a record: description, default, one value or several."""
     found = {}
-    for field, single in record.model_json_schema()["properties"].items():
+    schemas = record.model_json_schema()["properties"]
+    for field in grid_fields(record):
+        single = schemas[field]
         del single["title"]
         told = {"description": single.pop("description"), "default": single.pop("default", None)}
         if field in BY_RECIPE or told["default"] is None:
             del told["default"]
         if field == "variant":
-            single = variants([name for model in MODELS.values() for name in model.variants])
+            named = variants([name for model in MODELS.values() for name in model.variants])
+            single = {"anyOf": [named, {"type": "string", "description": "of an own model"}]}
         found[field] = {**told, **one_or_more(single, {"$ref": f"#/$defs/{field}/anyOf/0"})}
     return found
 
@@ -110,6 +119,20 @@ def variants_of(model: str) -> Schema:
     return {
         "if": {"properties": {"model": {"const": model}}, "required": ["model"]},
         "then": {"properties": {"variant": one_or_more(variants([*MODELS[model].variants]))}},
+    }
+
+
+def recipes() -> Schema:
+    """The schema of own recipes."""
+    fields = Recipe.model_json_schema()["properties"]
+    for field in fields.values():
+        del field["title"]
+        field.pop("default", None)
+    like = {"type": "string", "description": "the recipe that sets what is not given (paper)"}
+    return {
+        "description": "recipes of your own, by name",
+        "type": "object",
+        "additionalProperties": mapping({"like": like, **fields}, "settings of a training"),
     }
 
 

@@ -13,6 +13,7 @@ The logits are the lengths of the digit capsules. Attack their cross-entropy or 
 `loss`: the margin loss is flat, with a gradient of exactly 0, for every confident image.
 """
 
+import math
 from typing import ClassVar
 
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from torch.linalg import vector_norm
 
 from rotgrid.models.layers import Invariants
+from rotgrid.spec.datasets import MNIST_SHAPE, Shape
 
 WIDTHS: dict[str, tuple[int, int]] = {
     "table": (256, 32),  # 8,215,728 parameters, 6,804,384 without the decoder
@@ -30,7 +32,6 @@ WIDTHS: dict[str, tuple[int, int]] = {
 
 PRIMARY_ATOMS = 8
 DIGIT_ATOMS = 16
-CLASSES = 10
 
 
 def squash(vectors: Tensor, dim: int = -1) -> Tensor:
@@ -127,7 +128,7 @@ class DigitCapsules(nn.Module):
 
 
 class CapsNet(nn.Module):
-    """(batch, 1, 28, 28) in [0, 1] -> (batch, 10) lengths in [0, 1)."""
+    """(batch, channels, size, size) in [0, 1] -> (batch, classes) lengths in [0, 1)."""
 
     invariants: ClassVar[Invariants] = {
         "conv1": nn.Identity(),
@@ -135,18 +136,20 @@ class CapsNet(nn.Module):
         "digits": lengths,
     }
 
-    def __init__(self, channels: int, types: int) -> None:
+    def __init__(self, channels: int, types: int, shape: Shape) -> None:
         super().__init__()
+        self.image = shape.channels, shape.size, shape.size
+        side = (shape.size - 15) // 2  # of the primary capsules
         self.normalize = nn.Identity()
-        self.conv1 = nn.Conv2d(1, channels, 9)  # 20 x 20
+        self.conv1 = nn.Conv2d(shape.channels, channels, 9)  # of MNIST: 20 x 20
         self.primary = PrimaryCapsules(channels, types, PRIMARY_ATOMS, 9, 2)  # 6 x 6
-        self.digits = DigitCapsules(types * 36, PRIMARY_ATOMS, CLASSES, DIGIT_ATOMS)
+        self.digits = DigitCapsules(types * side**2, PRIMARY_ATOMS, shape.classes, DIGIT_ATOMS)
         self.decoder = nn.Sequential(
-            nn.Linear(CLASSES * DIGIT_ATOMS, 512),
+            nn.Linear(shape.classes * DIGIT_ATOMS, 512),
             nn.ReLU(),
             nn.Linear(512, 1024),
             nn.ReLU(),
-            nn.Linear(1024, 784),
+            nn.Linear(1024, math.prod(self.image)),
             nn.Sigmoid(),
         )
         truncated_normal_(self.conv1.weight, 0.05)
@@ -158,7 +161,7 @@ class CapsNet(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a missing overload
 
     def capsules(self, images: Tensor) -> Tensor:
-        """The digit capsules (batch, 10, 16)."""
+        """The digit capsules (batch, classes, atoms)."""
         return self.digits(self.primary(F.relu(self.conv1(self.normalize(images)))))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -166,9 +169,9 @@ class CapsNet(nn.Module):
         return lengths(self.capsules(images))
 
     def reconstruct(self, capsules: Tensor, labels: Tensor) -> Tensor:
-        """Images (batch, 1, 28, 28) that the decoder makes of the labels' capsules alone."""
-        mask = F.one_hot(labels, CLASSES).unsqueeze(2)
-        return self.decoder((capsules * mask).flatten(1)).unflatten(1, (1, 28, 28))
+        """(batch, channels, size, size): images decoded from the labels' capsules alone."""
+        mask = F.one_hot(labels, capsules.shape[1]).unsqueeze(2)
+        return self.decoder((capsules * mask).flatten(1)).unflatten(1, self.image)
 
     def training_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Margin loss + 0.0005 * squared error of the reconstruction, the mean over the batch."""
@@ -178,10 +181,10 @@ class CapsNet(nn.Module):
         return (margin + 0.0005 * error).mean()
 
 
-def build(variant: str = "table") -> CapsNet:
+def build(variant: str = "table", shape: Shape = MNIST_SHAPE) -> CapsNet:
     """A CapsNet of the widths of a variant.
 
     Raises:
         KeyError: there is no such variant.
     """
-    return CapsNet(*WIDTHS[variant])
+    return CapsNet(*WIDTHS[variant], shape)

@@ -7,9 +7,9 @@ in its four quarter turns, stacked on the batch axis with the view as the slowes
 There is no original network for digits: this is StdCNN `table1` with slicing before layer 1 and
 rms pooling over the views between FC(50) and dropout. Variant `roll` also lets each view see the
 maps of the other three after each pooling stage: layer 3 and FC(50) have 4 times the inputs. Both
-are exactly invariant to quarter turns. Initialisation and `Normalize` are StdCNN's; the plankton
-networks use orthogonal weights, leaky ReLU, "same" padding and overlapping pooling, which keeps
-the symmetry on odd sizes only.
+are exactly invariant to quarter turns, whatever the size: a rotated image has the same views in
+another order. Initialisation and `Normalize` are StdCNN's; the plankton networks use orthogonal
+weights, leaky ReLU, "same" padding and overlapping pooling.
 """
 
 from typing import ClassVar
@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rotgrid.models.layers import Invariants, Normalize
-from rotgrid.models.stdcnn import WIDTHS
+from rotgrid.models.stdcnn import WIDTHS, last_size
+from rotgrid.spec.datasets import MNIST_SHAPE, Shape
 
 VIEWS = 4
 ROLLED: dict[str, bool] = {
@@ -58,25 +59,25 @@ def aligned(maps: Tensor) -> Tensor:
 
 
 class Cyclic(nn.Module):
-    """(batch, 1, 28, 28) in [0, 1] -> (batch, 10) logits."""
+    """(batch, channels, size, size) in [0, 1] -> (batch, classes) logits."""
 
     invariants: ClassVar[Invariants] = {
         **{f"conv{layer}": aligned for layer in range(1, 5)},
         "fc1": rms_pooled,
     }
 
-    def __init__(self, first: int, second: int, roll: bool = False) -> None:
+    def __init__(self, first: int, second: int, shape: Shape, roll: bool = False) -> None:
         super().__init__()
         self.roll = roll
         seen = VIEWS if roll else 1
-        self.normalize = Normalize()
-        self.conv1 = nn.Conv2d(1, first, 3)  # 26 x 26
+        self.normalize = Normalize(shape)
+        self.conv1 = nn.Conv2d(shape.channels, first, 3)  # of MNIST: 26 x 26
         self.conv2 = nn.Conv2d(first, first, 3)  # 24 x 24, pooled to 12 x 12
         self.conv3 = nn.Conv2d(seen * first, second, 3)  # 10 x 10
         self.conv4 = nn.Conv2d(second, second, 3)  # 8 x 8, pooled to 4 x 4
-        self.fc1 = nn.Linear(seen * second * 16, 50)
+        self.fc1 = nn.Linear(seen * second * last_size(shape) ** 2, 50)
         self.dropout = nn.Dropout(0.5)
-        self.fc2 = nn.Linear(50, 10)
+        self.fc2 = nn.Linear(50, shape.classes)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a missing overload
 
     def pooled(self, maps: Tensor) -> Tensor:
@@ -92,10 +93,10 @@ class Cyclic(nn.Module):
         return self.fc2(self.dropout(rms_pooled(F.relu(self.fc1(maps.flatten(1))))))
 
 
-def build(variant: str = "pool") -> Cyclic:
+def build(variant: str = "pool", shape: Shape = MNIST_SHAPE) -> Cyclic:
     """A Cyclic of the widths of StdCNN `table1`.
 
     Raises:
         KeyError: there is no such variant.
     """
-    return Cyclic(*WIDTHS["table1"], roll=ROLLED[variant])
+    return Cyclic(*WIDTHS["table1"], shape, roll=ROLLED[variant])

@@ -23,6 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rotgrid.models.layers import Expanded, Invariants, Normalize
+from rotgrid.models.z2cnn import top_size
+from rotgrid.spec.datasets import MNIST_SHAPE, Shape
 
 CHANNELS = 10
 """Of every layer, in 4 rotations each: "x4" of r-Z2CNN's 20 maps is 40 maps."""
@@ -97,23 +99,24 @@ def over_rotations(maps: Tensor) -> Tensor:
 
 
 class Dren(nn.Module):
-    """(batch, 1, 28, 28) in [0, 1] -> (batch, 10) logits."""
+    """(batch, channels, size, size) in [0, 1] -> (batch, classes) logits."""
 
     invariants: ClassVar[Invariants] = dict.fromkeys(
         ["cycle", *(f"isotonic{n}" for n in range(2, 7))], over_rotations
     )
 
-    def __init__(self, maximum: bool = False) -> None:
+    def __init__(self, shape: Shape, maximum: bool = False) -> None:
         super().__init__()
         self.maximum = maximum
-        self.normalize = Normalize()
-        self.cycle = Cycle(1, CHANNELS, 3)  # 26 x 26
+        self.normalize = Normalize(shape)
+        self.cycle = Cycle(shape.channels, CHANNELS, 3)  # of MNIST: 26 x 26
         self.isotonic2 = Isotonic(CHANNELS, CHANNELS, 3)  # 24 x 24, pooled to 12 x 12
         self.isotonic3 = Isotonic(CHANNELS, CHANNELS, 3)  # 10 x 10
         self.isotonic4 = Isotonic(CHANNELS, CHANNELS, 3)  # 8 x 8
         self.isotonic5 = Isotonic(CHANNELS, CHANNELS, 3)  # 6 x 6
         self.isotonic6 = Isotonic(CHANNELS, CHANNELS, 3)  # 4 x 4
-        self.top = (Isotonic if maximum else Decycle)(CHANNELS, 10, 4)
+        last = Isotonic if maximum else Decycle
+        self.top = last(CHANNELS, shape.classes, top_size(shape))
         self.dropout = nn.Dropout(0.2)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -127,10 +130,10 @@ class Dren(nn.Module):
         return (over_rotations(maps) if self.maximum else maps).flatten(1)
 
 
-def build(variant: str = "x4") -> Dren:
+def build(variant: str = "x4", shape: Shape = MNIST_SHAPE) -> Dren:
     """A Dren.
 
     Raises:
         KeyError: there is no such variant.
     """
-    return Dren(MAXIMUM[variant])
+    return Dren(shape, MAXIMUM[variant])

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from rotgrid.models.layers import Invariants, Normalize
+from rotgrid.spec.datasets import MNIST_SHAPE, Shape
 
 WIDTHS: dict[str, tuple[int, int, int, int]] = {
     "small": (64, 8, 16, 16),  # 68,572 parameters
@@ -192,7 +193,7 @@ class ClassCapsules(RoutedCapsules):
 
 
 class EMCaps(nn.Module):
-    """(batch, 1, 28, 28) in [0, 1] -> (batch, 10) activations in (0, 1)."""
+    """(batch, channels, size, size) in [0, 1] -> (batch, classes) activations in (0, 1)."""
 
     invariants: ClassVar[Invariants] = {
         "bn1": nn.Identity(),
@@ -203,15 +204,16 @@ class EMCaps(nn.Module):
     }
     steps: Tensor
 
-    def __init__(self, channels: int, primary: int, first: int, second: int) -> None:
+    def __init__(self, channels: int, primary: int, first: int, second: int, shape: Shape) -> None:
         super().__init__()
-        self.normalize = Normalize()
-        self.conv1 = nn.Conv2d(1, channels, 5, 2, 2)  # 14 x 14
+        side = (shape.size - 1) // 4 - 2
+        self.normalize = Normalize(shape)
+        self.conv1 = nn.Conv2d(shape.channels, channels, 5, 2, 2)  # of MNIST: 14 x 14
         self.bn1 = nn.BatchNorm2d(channels, eps=0.001)
         self.primary_caps = PrimaryCapsules(channels, primary)
         self.conv_caps1 = ConvCapsules(primary, first, 3, 2)  # 6 x 6
         self.conv_caps2 = ConvCapsules(first, second, 3, 1)  # 4 x 4
-        self.class_caps = ClassCapsules(second, 10, 4)
+        self.class_caps = ClassCapsules(second, shape.classes, side)
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -231,10 +233,10 @@ class EMCaps(nn.Module):
         return loss
 
 
-def build(variant: str = "small") -> EMCaps:
+def build(variant: str = "small", shape: Shape = MNIST_SHAPE) -> EMCaps:
     """An EMCaps of the widths of a variant.
 
     Raises:
         KeyError: there is no such variant.
     """
-    return EMCaps(*WIDTHS[variant])
+    return EMCaps(*WIDTHS[variant], shape)

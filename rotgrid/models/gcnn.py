@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rotgrid.models.layers import Expanded, Invariants, Normalize, convolve_image
+from rotgrid.models.stdcnn import last_size
+from rotgrid.spec.datasets import MNIST_SHAPE, Shape
 
 WIDTHS: dict[str, tuple[int, int]] = {
     "table1": (10, 20),  # 89,910 parameters
@@ -38,36 +40,56 @@ class P4Conv(Expanded):
 
     Weights and bias start as U(-b, b), b = 1 / sqrt(in * k * k), as in adambielski/GrouPy (which
     leaves the 4 input orientations out of the fan-in).
+
+    Args:
+        in_channels, out_channels: each in 4 orientations; images in one.
+        in_orientations: 1 of images, 4 of maps.
+        kernel_size: rows and columns of a filter.
+        padding: of zeros on each side.
+        bias: whether the channels have one.
     """
 
     memory_format = torch.channels_last
     """Of the filters, and so of the maps: what the other layers of a network are fast on."""
     source: Tensor
+    bias: nn.Parameter | None
 
     def __init__(
-        self, in_channels: int, in_orientations: int, out_channels: int, kernel_size: int
+        self,
+        in_channels: int,
+        in_orientations: int,
+        out_channels: int,
+        kernel_size: int,
+        padding: int = 0,
+        bias: bool = True,
     ) -> None:
         super().__init__()
+        self.padding = padding
         shape = (out_channels, in_channels, in_orientations, kernel_size, kernel_size)
         bound = 1 / math.sqrt(in_channels * kernel_size**2)
         self.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound))
+        biases = torch.empty(out_channels).uniform_(-bound, bound) if bias else None
+        self.register_parameter("bias", None if biases is None else nn.Parameter(biases))
         self.register_buffer("source", source(*shape[1:4]), persistent=False)
 
-    def expand(self) -> tuple[Tensor, Tensor]:
-        """Of the planar convolution: (out * 4, in * in_orientations, k, k) and the bias."""
+    def expand(self) -> tuple[Tensor, ...]:
+        """Of the planar convolution: (out * 4, in * in_orientations, k, k), and the bias."""
         out_channels, *_, size = self.weight.shape
         weights = self.weight.flatten(1)[:, None].expand(-1, 4, -1)
         filters = weights.gather(2, self.source.expand(out_channels, -1, -1))
         planar = filters.view(4 * out_channels, size, size, -1).permute(0, 3, 1, 2)
         if self.memory_format is torch.contiguous_format:
             planar = planar.clone(memory_format=self.memory_format)
-        return planar, self.bias.repeat_interleave(4)
+        return (planar,) if self.bias is None else (planar, self.bias.repeat_interleave(4))
+
+    def weight_and_bias(self) -> tuple[Tensor, Tensor | None]:
+        """What `expand` returns, or None for a bias."""
+        weight, *bias = self.filters()
+        return weight, bias[0] if bias else None
 
     def convolve(self, maps: Tensor) -> Tensor:
         """(batch, in * in_orientations, h, w) -> (batch, out * 4, h', w')."""
-        weight, bias = self.filters()
-        return F.conv2d(maps, weight, bias)
+        return F.conv2d(maps, *self.weight_and_bias(), padding=self.padding)
 
 
 def source(in_channels: int, in_orientations: int, size: int) -> Tensor:
@@ -83,22 +105,36 @@ def source(in_channels: int, in_orientations: int, size: int) -> Tensor:
 class P4ConvZ2(P4Conv):
     """First layer: (batch, in, h, w) -> (batch, out, 4, h', w'); weight (out, in, 1, k, k)."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
-        super().__init__(in_channels, 1, out_channels, kernel_size)
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        padding: int = 0,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(in_channels, 1, out_channels, kernel_size, padding, bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """Lift planar images to maps over the group."""
         if images.shape[1] > 1:
             return self.convolve(images).unflatten(1, (-1, 4))
-        weight, bias = self.filters()
-        return convolve_image(images, weight, bias).unflatten(1, (-1, 4))
+        maps = convolve_image(images, *self.weight_and_bias(), self.padding)
+        return maps.unflatten(1, (-1, 4))
 
 
 class P4ConvP4(P4Conv):
     """(batch, in, 4, h, w) -> (batch, out, 4, h', w'); weight (out, in, 4, k, k)."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
-        super().__init__(in_channels, 4, out_channels, kernel_size)
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        padding: int = 0,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(in_channels, 4, out_channels, kernel_size, padding, bias)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Convolve maps over the group."""
@@ -116,29 +152,29 @@ def over_orientations(maps: Tensor) -> Tensor:
 
 
 class GCNN(nn.Module):
-    """(batch, 1, 28, 28) in [0, 1] -> (batch, 10) logits."""
+    """(batch, channels, size, size) in [0, 1] -> (batch, classes) logits."""
 
     invariants: ClassVar[Invariants] = {f"conv{layer}": over_orientations for layer in range(1, 5)}
 
-    def __init__(self, first: int, second: int, orbit: bool = False) -> None:
+    def __init__(self, first: int, second: int, shape: Shape, orbit: bool = False) -> None:
         super().__init__()
-        self.normalize = Normalize()
-        self.conv1 = P4ConvZ2(1, first, 3)
+        self.normalize = Normalize(shape)
+        self.conv1 = P4ConvZ2(shape.channels, first, 3)
         self.conv2 = P4ConvP4(first, first, 3)
         self.conv3 = P4ConvP4(first, second, 3)
         self.conv4 = P4ConvP4(second, second, 3)
         self.orbit = orbit
         self.head = nn.Sequential(
-            nn.Linear(second * 16 * (1 if orbit else 4), 50),
+            nn.Linear(second * (1 if orbit else 4) * last_size(shape) ** 2, 50),
             nn.ReLU(),
             nn.Dropout(0.5),
-            nn.Linear(50, 10),
+            nn.Linear(50, shape.classes),
         )
 
     def features(self, images: Tensor) -> Tensor:
-        """(batch, channels, 4, 4, 4): the pooled maps, which rotate exactly with the image."""
+        """(batch, channels, 4, h, w): the pooled maps, which rotate exactly with the image."""
         maps = self.normalize(images).contiguous(memory_format=torch.channels_last)
-        maps = F.relu(self.conv1(maps))  # 26 x 26
+        maps = F.relu(self.conv1(maps))  # of MNIST: 26 x 26
         maps = self.conv2(maps)  # 24 x 24
         maps = F.relu(spatial_max_pool(maps))  # 12 x 12; ReLU after it is the same, and less work
         maps = F.relu(self.conv3(maps))  # 10 x 10
@@ -151,10 +187,10 @@ class GCNN(nn.Module):
         return self.head((over_orientations(maps) if self.orbit else maps).flatten(1))
 
 
-def build(variant: str = "table1") -> GCNN:
+def build(variant: str = "table1", shape: Shape = MNIST_SHAPE) -> GCNN:
     """A GCNN of the widths of a variant.
 
     Raises:
         KeyError: there is no such variant.
     """
-    return GCNN(*WIDTHS[variant], orbit=variant == "orbit")
+    return GCNN(*WIDTHS[variant], shape, orbit=variant == "orbit")

@@ -2,7 +2,7 @@
 
 Worrall et al. 2017, "Harmonic Networks: Deep Translation and Rotation Equivariance", section 5.1
 (MNIST-rot): rotation orders 0 and 1 everywhere, 5 x 5 filters on 4 rings, three blocks of two
-convolutions, a last convolution to 10 channels and the mean of its magnitudes. Built as the
+convolutions, a last convolution to a channel a class and the mean of its magnitudes. Built as the
 authors' code, deworrall92/harmonicConvolutions 26fb490 (`MNIST-rot/mnist_model.py`,
 `harmonic_network_lite.py`, `harmonic_network_ops.py`), which takes pixels in [0, 1] as they are.
 
@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rotgrid.models.layers import Expanded, Invariants
+from rotgrid.spec.datasets import MNIST_SHAPE, Shape
 
 KERNEL, RINGS, ANGLES = 5, 4, 101
 """Width of a filter in pixels, radii it is defined at, and samples on each ring."""
@@ -208,11 +209,12 @@ def mean_pool(maps: Maps) -> Maps:
 
 
 class MagnitudeHead(nn.Module):
-    """(batch, 10): the magnitudes of ten channels, summed over orders, their mean over space."""
+    """(batch, classes): the magnitudes of a channel each, summed over orders, their mean over
+    space."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int) -> None:
         super().__init__()
-        self.bias = nn.Parameter(torch.full((10,), 0.01))
+        self.bias = nn.Parameter(torch.full((classes,), 0.01))
 
     def forward(self, maps: Maps) -> Tensor:
         """Logits of the images."""
@@ -220,17 +222,17 @@ class MagnitudeHead(nn.Module):
 
 
 class HNet(nn.Module):
-    """(batch, 1, 28, 28) in [0, 1] -> (batch, 10) logits."""
+    """(batch, channels, size, size) in [0, 1] -> (batch, classes) logits."""
 
     invariants: ClassVar[Invariants] = {
         **{f"conv{layer}": of_each_order for layer in range(1, 8)},
         "head": nn.Identity(),
     }
 
-    def __init__(self, fixed: bool) -> None:
+    def __init__(self, fixed: bool, shape: Shape) -> None:
         super().__init__()
         self.normalize = nn.Identity()
-        self.conv1 = HConv(1, 8, fixed=fixed, real_input=True)
+        self.conv1 = HConv(shape.channels, 8, fixed=fixed, real_input=True)
         self.relu1 = MagnitudeReLU(8)
         self.conv2 = HConv(8, 8, fixed=fixed)
         self.norm2 = MagnitudeNorm(8)
@@ -242,13 +244,13 @@ class HNet(nn.Module):
         self.relu5 = MagnitudeReLU(32)
         self.conv6 = HConv(32, 32, fixed=fixed)
         self.norm6 = MagnitudeNorm(32)
-        self.conv7 = HConv(32, 10, fixed=fixed, phased=False)
-        self.head = MagnitudeHead()
+        self.conv7 = HConv(32, shape.classes, fixed=fixed, phased=False)
+        self.head = MagnitudeHead(shape.classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of the images."""
         maps = self.normalize(images)[:, None, None]  # one order, real
-        maps = self.norm2(self.conv2(self.relu1(self.conv1(maps))))  # 28 x 28
+        maps = self.norm2(self.conv2(self.relu1(self.conv1(maps))))  # of MNIST: 28 x 28
         maps = mean_pool(maps)
         maps = self.norm4(self.conv4(self.relu3(self.conv3(maps))))  # 14 x 14
         maps = mean_pool(maps)
@@ -256,10 +258,10 @@ class HNet(nn.Module):
         return self.head(self.conv7(maps))
 
 
-def build(variant: str = "fixed") -> HNet:
+def build(variant: str = "fixed", shape: Shape = MNIST_SHAPE) -> HNet:
     """An HNet as the authors' code is, or as it was until April 2019.
 
     Raises:
         KeyError: there is no such variant.
     """
-    return HNet({"fixed": True, "2018": False}[variant])
+    return HNet({"fixed": True, "2018": False}[variant], shape)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rotgrid.spec import DEVIATION
+from rotgrid.spec.datasets import Shape
 
 Invariants = dict[str, Callable[[Tensor], Tensor]]
 """By module name: what to make of its output to see whether the layer rotates with images.
@@ -19,19 +19,26 @@ as `invariants`; `rotgrid.evaluation.equivariance` reads them.
 """
 
 
-MEAN, STD = 0.1307, DEVIATION
-"""Of the pixels of MNIST's training images."""
-
-
 class Normalize(nn.Module):
-    """Standardise pixels in [0, 1] with MNIST's training mean and deviation.
+    """Standardise pixels in [0, 1] by the mean and deviation of each channel in training images.
 
     The first layer of every model, so that eps keeps its unit: nothing outside ever normalises.
     """
 
+    mean: Tensor | float
+    std: Tensor | float
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        if shape.channels == 1:
+            (self.mean,), (self.std,) = shape.mean, shape.std
+            return
+        for name, numbers in {"mean": shape.mean, "std": shape.std}.items():
+            self.register_buffer(name, torch.tensor(numbers).view(-1, 1, 1), persistent=False)
+
     def forward(self, images: Tensor) -> Tensor:
-        """(images - MEAN) / STD."""
-        return (images - MEAN) / STD
+        """(batch, channels, h, w), the same shape."""
+        return (images - self.mean) / self.std
 
 
 class Expanded(nn.Module):
@@ -67,7 +74,7 @@ class _ConvolveImage(torch.autograd.Function):
         ctx: Any,  # noqa: ANN401
         images: Tensor,
         weight: Tensor,
-        bias: Tensor,
+        bias: Tensor | None,
         padding: int,
     ) -> Tensor:
         ctx.save_for_backward(images, weight)
@@ -104,7 +111,9 @@ def image_gradient(gradient: Tensor, weight: Tensor, padding: int) -> Tensor:
     return image[:, None, inner, inner]
 
 
-def convolve_image(images: Tensor, weight: Tensor, bias: Tensor, padding: int = 0) -> Tensor:
+def convolve_image(
+    images: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int = 0
+) -> Tensor:
     """`F.conv2d` of one-channel images, with a gradient for the images that attacks can afford.
 
     torch's, with respect to a single channel, takes as long as the rest of a small network: on a
@@ -113,7 +122,7 @@ def convolve_image(images: Tensor, weight: Tensor, bias: Tensor, padding: int = 
     Args:
         images: (batch, 1, height, width).
         weight: (channels, 1, size, size).
-        bias: (channels,).
+        bias: (channels,), or none.
         padding: of black pixels on each side.
     """
     result: Tensor = _ConvolveImage.apply(images, weight, bias, padding)
@@ -121,11 +130,12 @@ def convolve_image(images: Tensor, weight: Tensor, bias: Tensor, padding: int = 
 
 
 class ImageConv2d(nn.Conv2d):
-    """A first `nn.Conv2d`, of one channel with stride 1, whose images are to be attacked."""
+    """A first `nn.Conv2d`, of stride 1, whose images are to be attacked: fast for one channel."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """(batch, 1, h, w) -> (batch, channels, h', w')."""
-        assert self.bias is not None
+        """(batch, in, h, w) -> (batch, out, h', w')."""
+        if self.in_channels > 1:
+            return super().forward(images)
         return convolve_image(images, self.weight, self.bias, int(self.padding[0]))
 
 

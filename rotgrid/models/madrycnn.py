@@ -11,25 +11,29 @@ import torch
 from torch import Tensor, nn
 
 from rotgrid.models.layers import ImageConv2d, Invariants
+from rotgrid.spec.datasets import MNIST_SHAPE, Shape
 
 
 class MadryCNN(nn.Module):
-    """(batch, 1, 28, 28) in [0, 1] -> (batch, 10) logits."""
+    """(batch, channels, size, size) in [0, 1] -> (batch, classes) logits."""
 
     invariants: ClassVar[Invariants] = {f"features.{at}": nn.Identity() for at in (0, 3)}
 
-    def __init__(self) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.normalize = nn.Identity()
         self.features = nn.Sequential(
-            ImageConv2d(1, 32, 5, padding=2),
-            nn.MaxPool2d(2),  # 14 x 14
+            ImageConv2d(shape.channels, 32, 5, padding=2),
+            nn.MaxPool2d(2),  # of MNIST: 14 x 14
             nn.ReLU(),
             nn.Conv2d(32, 64, 5, padding=2),
             nn.MaxPool2d(2),  # 7 x 7
             nn.ReLU(),
         )
-        self.head = nn.Sequential(nn.Linear(64 * 49, 1024), nn.ReLU(), nn.Linear(1024, 10))
+        side = shape.size // 4
+        self.head = nn.Sequential(
+            nn.Linear(64 * side**2, 1024), nn.ReLU(), nn.Linear(1024, shape.classes)
+        )
         for parameter in self.parameters():
             if parameter.ndim > 1:
                 nn.init.trunc_normal_(parameter, std=0.1, a=-0.2, b=0.2)
@@ -43,10 +47,10 @@ class MadryCNN(nn.Module):
         return self.head(self.features(images).flatten(1))
 
 
-def build(variant: str = "base") -> MadryCNN:
+def build(variant: str = "base", shape: Shape = MNIST_SHAPE) -> MadryCNN:
     """The network.
 
     Raises:
         KeyError: there is no such variant.
     """
-    return {"base": MadryCNN}[variant]()
+    return {"base": MadryCNN}[variant](shape)

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from rotgrid.models.gcnn import P4Conv, P4ConvP4, P4ConvZ2, over_orientations, spatial_max_pool
 from rotgrid.models.layers import Invariants, Normalize
-from rotgrid.models.z2cnn import BN_EPS, ChainerLayer, start_as_chainer
+from rotgrid.models.z2cnn import BN_EPS, ChainerLayer, start_as_chainer, top_size
+from rotgrid.spec.datasets import MNIST_SHAPE, Shape
 
 WIDTHS: dict[str, int] = {
     "base": 10,  # 24,680 parameters
@@ -49,25 +50,25 @@ def rotating_part(maps: Tensor) -> Tensor:
 
 
 class P4CNN(nn.Module):
-    """(batch, 1, 28, 28) in [0, 1] -> (batch, 10) logits."""
+    """(batch, channels, size, size) in [0, 1] -> (batch, classes) logits."""
 
     invariants: ClassVar[Invariants] = dict.fromkeys(
         [*(f"layer{n}" for n in range(1, 7)), "top"], rotating_part
     )
 
-    def __init__(self, width: int, rotation_pooling: bool = False) -> None:
+    def __init__(self, width: int, shape: Shape, rotation_pooling: bool = False) -> None:
         super().__init__()
         self.rotation_pooling = rotation_pooling
         convolution = P4ConvZ2 if rotation_pooling else P4ConvP4
         layer = PooledP4Layer if rotation_pooling else P4Layer
-        self.normalize = Normalize()
-        self.layer1 = layer(P4ConvZ2(1, width, 3))  # 26 x 26
+        self.normalize = Normalize(shape)
+        self.layer1 = layer(P4ConvZ2(shape.channels, width, 3))  # of MNIST: 26 x 26
         self.layer2 = layer(convolution(width, width, 3))  # 24 x 24, pooled to 12 x 12
         self.layer3 = layer(convolution(width, width, 3))  # 10 x 10
         self.layer4 = layer(convolution(width, width, 3))  # 8 x 8
         self.layer5 = layer(convolution(width, width, 3))  # 6 x 6
         self.layer6 = layer(convolution(width, width, 3))  # 4 x 4
-        self.top = convolution(width, 10, 4)
+        self.top = convolution(width, shape.classes, top_size(shape))
         start_as_chainer(self.top)
         for module in self.modules():
             if isinstance(module, P4Conv):  # batch norm leaves maps over the group in this format
@@ -81,10 +82,10 @@ class P4CNN(nn.Module):
         return over_orientations(self.top(maps)).flatten(1)
 
 
-def build(variant: str = "base") -> P4CNN:
+def build(variant: str = "base", shape: Shape = MNIST_SHAPE) -> P4CNN:
     """A P4CNN.
 
     Raises:
         KeyError: there is no such variant.
     """
-    return P4CNN(WIDTHS[variant], rotation_pooling=variant == "rotation-pooling")
+    return P4CNN(WIDTHS[variant], shape, rotation_pooling=variant == "rotation-pooling")

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rotgrid.models.layers import Invariants, Normalize
+from rotgrid.spec.datasets import MNIST_SHAPE, Shape
 
 CLASSIFIERS: dict[str, tuple[tuple[int, int], ...]] = {
     "base": ((16, 1), (16, 1), (32, 2), (32, 1), (32, 1), (64, 2), (64, 1), (64, 1)),  # 131,959
@@ -33,8 +34,8 @@ CLASSIFIERS: dict[str, tuple[tuple[int, int], ...]] = {
 RADIUS = 0.7071
 """Greatest radius of the log-polar grid, as a fraction of the image's width."""
 
-SHIFT = 4 / 28
-"""Greatest random shift of the origin in training; 2 is the image's width."""
+SHIFT = 2
+"""Greatest random shift of the origin in training, in pixels."""
 
 LEAST_SUM = 1e-6
 """Heatmaps whose sum is closer to 0 than this have no centroid."""
@@ -76,17 +77,18 @@ def centroid(heatmap: Tensor) -> Tensor:
 
 
 class OriginPredictor(nn.Module):
-    """(batch, 1, 28, 28) -> (batch, 2): the centroid (x, y) of a learned heatmap.
+    """(batch, channels, size, size) -> (batch, 2): the centroid (x, y) of a learned heatmap.
 
     The heatmap starts as 1 everywhere (weights 0, bias 1), so every origin starts as (0, 0); in
     the very first step only the heatmap's weights have a gradient.
     """
 
-    def __init__(self, channels: int = 20) -> None:
+    def __init__(self, shape: Shape, channels: int = 20) -> None:
         super().__init__()
+        before = shape.size % 2
         self.features = nn.Sequential(
-            nn.ZeroPad2d((0, 1, 0, 1)),  # TensorFlow's SAME: nothing before, one after
-            block(nn.Conv2d(1, channels, 3, stride=2)),  # 14 x 14
+            nn.ZeroPad2d((before, 1, before, 1)),  # TensorFlow's SAME
+            block(nn.Conv2d(shape.channels, channels, 3, stride=2)),  # of MNIST: 14 x 14
             block(nn.Conv2d(channels, channels, 3, padding=1)),
             block(nn.Conv2d(channels, channels, 3, padding=1)),
         )
@@ -98,7 +100,8 @@ class OriginPredictor(nn.Module):
         """The origins, shifted at random in training."""
         origins = centroid(self.heatmap(self.features(images)))
         if self.training:
-            origins = origins + (2 * torch.rand_like(origins) - 1) * SHIFT
+            shift = 2 * SHIFT / images.shape[-1]  # 2 is the image's width
+            origins = origins + (2 * torch.rand_like(origins) - 1) * shift
         return origins
 
 
@@ -111,7 +114,7 @@ class LogPolar(nn.Module):
 
     offsets: Tensor
 
-    def __init__(self, size: int = 28, angles: int = 28, radii: int = 28) -> None:
+    def __init__(self, size: int, angles: int, radii: int) -> None:
         super().__init__()
         greatest = size * RADIUS
         steps = torch.linspace(0, 1, radii, dtype=torch.float64)
@@ -151,23 +154,23 @@ def over_angles(maps: Tensor) -> Tensor:
 
 
 class PTN(nn.Module):
-    """(batch, 1, 28, 28) in [0, 1] -> (batch, 10) logits."""
+    """(batch, channels, size, size) in [0, 1] -> (batch, classes) logits."""
 
     invariants: ClassVar[Invariants] = dict.fromkeys(
         ["polar", *(f"classifier.{at}" for at in range(5)), "classifier"], over_angles
     )
 
-    def __init__(self, classifier: tuple[tuple[int, int], ...]) -> None:
+    def __init__(self, classifier: tuple[tuple[int, int], ...], shape: Shape) -> None:
         super().__init__()
-        self.normalize = Normalize()
-        self.origin = OriginPredictor()
-        self.polar = LogPolar()
+        self.normalize = Normalize(shape)
+        self.origin = OriginPredictor(shape)
+        self.polar = LogPolar(*3 * [shape.size])
         self.classifier = nn.Sequential()
-        channels = 1
+        channels = shape.channels
         for width, stride in classifier:
             self.classifier.append(block(PolarConv(channels, width, stride)))
             channels = width
-        self.head = unbiased(PolarConv(channels, 10))
+        self.head = unbiased(PolarConv(channels, shape.classes))
         bound = math.sqrt(3 / self.head.weight[0].numel())  # tflearn's uniform scaling
         nn.init.uniform_(self.head.weight, -bound, bound)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a missing overload
@@ -179,10 +182,10 @@ class PTN(nn.Module):
         return self.head(self.classifier(polar)).mean((2, 3))
 
 
-def build(variant: str = "base") -> PTN:
+def build(variant: str = "base", shape: Shape = MNIST_SHAPE) -> PTN:
     """A PTN with the classifier of a variant.
 
     Raises:
         KeyError: there is no such variant.
     """
-    return PTN(CLASSIFIERS[variant])
+    return PTN(CLASSIFIERS[variant], shape)

@@ -4,13 +4,14 @@ Marcos, Volpi, Komodakis & Tuia 2017, "Rotation equivariant vector field network
 the MNIST-rot network, in the PyTorch version COGMAR/RotEqNet f61abd2 (`layers_2D.py`, `utils.py`,
 `mnist/mnist_test.py`), which is "the original" below; unlike the authors' MATLAB it has no biases
 on rotated filters. Modules and weights have its names, so that its state_dict loads. It divided
-each image by its maximum and standardised nothing: pixels stay in [0, 1].
+each image by its maximum and standardised nothing: pixels stay in [0, 1]. The last rotated filters
+have its 9 x 9 pixels on images of 28 x 28, and as many on others as leave one pixel.
 
-Variants, all of 104,774 parameters: `exact` samples rotated filters on their own pixels, as the
-original did until April 2018; `zoomed` on a grid 9/8 as wide, as it has since, by a slip of its
-port to Python 3. Neither is exactly equivariant, for two reasons: 17 angles contain no quarter
-turn; and where an image touches only the corners of a patch, outside the disc, all rotated
-filters respond alike (see `Rotations.masked`) and the first angle wins whatever the image does. So
+Variants, all of 104,774 parameters on MNIST: `exact` samples rotated filters on their own pixels,
+as the original did until April 2018; `zoomed` on a grid 9/8 as wide, as it has since, by a slip of
+its port to Python 3. Neither is exactly equivariant, for two reasons: 17 angles contain no quarter
+turn; and where an image touches only the corners of a patch, outside the disc, all rotated filters
+respond alike (see `Rotations.masked`) and the first angle wins whatever the image does. So
 `sixteen` has 16 angles and, as in the authors' MATLAB, no corners: quarter turns are exact.
 
 We differ where the original has no gradient (zero vectors), and in batch norm's initial scale,
@@ -25,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rotgrid.models.layers import Expanded, Invariants
+from rotgrid.spec.datasets import MNIST_SHAPE, Shape
 
 
 class Rotations(NamedTuple):
@@ -203,27 +205,27 @@ class Magnitude(nn.Module):
 
 
 class RotEqNet(nn.Module):
-    """(batch, 1, 28, 28) in [0, 1] -> (batch, 10) logits."""
+    """(batch, channels, size, size) in [0, 1] -> (batch, classes) logits."""
 
     invariants: ClassVar[Invariants] = {f"main.{at}": magnitude for at in (0, 1, 3, 4, 6)}
 
-    def __init__(self, rotations: Rotations) -> None:
+    def __init__(self, rotations: Rotations, shape: Shape) -> None:
         super().__init__()
         self.normalize = nn.Identity()
         self.main = nn.Sequential(
-            ScalarRotConv(1, 6, 9, 4, rotations),  # 28 x 28
+            ScalarRotConv(shape.channels, 6, 9, 4, rotations),  # of MNIST: 28 x 28
             VectorMaxPool(),  # 14 x 14
             VectorBatchNorm(6),
             VectorRotConv(6, 16, 9, 4, rotations),
             VectorMaxPool(),  # 7 x 7
             VectorBatchNorm(16),
-            VectorRotConv(16, 32, 9, 1, rotations),  # 1 x 1
+            VectorRotConv(16, 32, shape.size // 4 + 2, 1, rotations),  # 1 x 1
             Magnitude(),
             nn.Conv2d(32, 128, 1),
             nn.BatchNorm2d(128),
             nn.ReLU(),
             nn.Dropout2d(0.7),
-            nn.Conv2d(128, 10, 1),
+            nn.Conv2d(128, shape.classes, 1),
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -231,10 +233,10 @@ class RotEqNet(nn.Module):
         return self.main(self.normalize(images)).flatten(1)
 
 
-def build(variant: str = "exact") -> RotEqNet:
+def build(variant: str = "exact", shape: Shape = MNIST_SHAPE) -> RotEqNet:
     """A RotEqNet with the filters of a variant.
 
     Raises:
         KeyError: there is no such variant.
     """
-    return RotEqNet(ROTATIONS[variant])
+    return RotEqNet(ROTATIONS[variant], shape)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rotgrid.models.layers import ImageConv2d, Invariants, Normalize
+from rotgrid.spec.datasets import MNIST_SHAPE, Shape
 
 WIDTHS: dict[str, tuple[int, int]] = {
     "table1": (10, 20),  # 23,010 parameters
@@ -21,16 +22,21 @@ WIDTHS: dict[str, tuple[int, int]] = {
 """Channels before and after the first pooling, by variant."""
 
 
+def last_size(shape: Shape) -> int:
+    """Rows and columns of the last maps: 4 of MNIST's 28."""
+    return ((shape.size - 4) // 2 - 4) // 2
+
+
 class StdCNN(nn.Module):
-    """(batch, 1, 28, 28) in [0, 1] -> (batch, 10) logits."""
+    """(batch, channels, size, size) in [0, 1] -> (batch, classes) logits."""
 
     invariants: ClassVar[Invariants] = {f"features.{at}": nn.Identity() for at in (1, 3, 6, 8)}
 
-    def __init__(self, first: int, second: int) -> None:
+    def __init__(self, first: int, second: int, shape: Shape) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            Normalize(),
-            ImageConv2d(1, first, 3),  # 26 x 26
+            Normalize(shape),
+            ImageConv2d(shape.channels, first, 3),  # of MNIST: 26 x 26
             nn.ReLU(),
             nn.Conv2d(first, first, 3),  # 24 x 24
             nn.MaxPool2d(2),  # 12 x 12; before ReLU the same, on a quarter of the pixels
@@ -42,7 +48,10 @@ class StdCNN(nn.Module):
             nn.ReLU(),
         )
         self.head = nn.Sequential(
-            nn.Linear(second * 16, 50), nn.ReLU(), nn.Dropout(0.5), nn.Linear(50, 10)
+            nn.Linear(second * last_size(shape) ** 2, 50),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Linear(50, shape.classes),
         )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a missing overload
 
@@ -52,10 +61,10 @@ class StdCNN(nn.Module):
         return self.head(self.features(images).flatten(1))
 
 
-def build(variant: str = "table1") -> StdCNN:
+def build(variant: str = "table1", shape: Shape = MNIST_SHAPE) -> StdCNN:
     """A StdCNN of the widths of a variant.
 
     Raises:
         KeyError: there is no such variant.
     """
-    return StdCNN(*WIDTHS[variant])
+    return StdCNN(*WIDTHS[variant], shape)

@@ -7,7 +7,7 @@ filters are combinations of a basis of all filters that are equivariant (up to a
 
 c4, c8: regular fields (one number for each of 4 or 8 rotations) on the skeleton of `p4cnn`, the
     maximum over rotations being the logits. e2cnn's rings of a 4x4 kernel miss its pixels; here
-    they lie on them.
+    they lie on them, as in all kernels of an even size.
 so2: fields over all rotations, each a number that stays and a vector that rotates with the image
     (frequencies 0 and 1, as in `hnet`). Six 5x5 layers with mean pooling; the magnitudes, their
     mean over space, FC(10).
@@ -21,6 +21,7 @@ Departs from e2cnn: only its bases and first weights are used, so that filters a
 network copied like any other; the tensors hold the same numbers. Magnitudes have a gradient at 0.
 """
 
+import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -30,6 +31,8 @@ from torch import Tensor, nn
 from rotgrid.models.e2cnn_repair import e2cnn
 from rotgrid.models.gcnn import GCNN, over_orientations
 from rotgrid.models.layers import Expanded, Invariants, Normalize
+from rotgrid.models.z2cnn import top_size
+from rotgrid.spec.datasets import MNIST_SHAPE, Shape
 
 if TYPE_CHECKING:
     from e2cnn.nn import FieldType  # type: ignore[import-untyped]
@@ -44,26 +47,40 @@ WIDTHS: dict[str, tuple[int, ...]] = {
 
 
 def regular_fields(rotations: int, number: int) -> "FieldType":
-    """A number of fields with a number for each rotation; none: an image."""
+    """A number of fields with a number for each rotation."""
     with e2cnn() as package:
         space = package.gspaces.Rot2dOnR2(rotations)
-        kinds = [space.regular_repr] * number or [space.trivial_repr]
-        return package.nn.FieldType(space, kinds)
+        return package.nn.FieldType(space, [space.regular_repr] * number)
 
 
 def irrep_fields(number: int) -> "FieldType":
-    """A number of fields with a number and a vector; none: an image."""
+    """A number of fields with a number and a vector."""
     with e2cnn() as package:
         space = package.gspaces.Rot2dOnR2(-1, maximum_frequency=1)
         both = package.group.directsum([space.irrep(0), space.irrep(1)])
-        return package.nn.FieldType(space, [both] * number or [space.trivial_repr])
+        return package.nn.FieldType(space, [both] * number)
+
+
+def image_fields(fields: "FieldType", channels: int = 1) -> "FieldType":
+    """An image, whose numbers stay as they are, for a layer that makes such fields of it."""
+    space = fields.gspace
+    with e2cnn() as package:
+        return package.nn.FieldType(space, [space.trivial_repr] * channels)
+
+
+def rings_on_pixels(size: int) -> dict[str, Any]:
+    """Rings of a kernel of an even size, which e2cnn's miss the pixels of; others are e2cnn's."""
+    if size % 2:
+        return {}
+    rings = [math.hypot(0.5, column + 0.5) for column in range(size // 2)]
+    return {"rings": rings, "frequencies_cutoff": round}
 
 
 class SteerableConv(Expanded):
     """(batch, fields in, size in, h, w) -> (batch, fields out, size out, h', w').
 
-    Also reads images, (batch, 1, h, w). All fields of a map are of one kind. Weight (fields out,
-    fields in, basis filters) and bias (fields out,) are those of e2cnn's R2Conv.
+    Also reads images, (batch, channels, h, w). All fields of a map are of one kind. Weight (fields
+    out, fields in, basis filters) and bias (fields out,) are those of e2cnn's R2Conv.
     """
 
     basis: Tensor
@@ -112,29 +129,28 @@ class RegularLayer(nn.Sequential):
 
 
 class SteerableP4CNN(nn.Module):
-    """(batch, 1, 28, 28) in [0, 1] -> (batch, 10) logits, by fields over 4 or 8 rotations."""
+    """(batch, channels, size, size) in [0, 1] -> (batch, classes) logits.
+
+    By fields over 4 or 8 rotations.
+    """
 
     invariants: ClassVar[Invariants] = dict.fromkeys(
         [*(f"layer{n}" for n in range(1, 7)), "top"], over_orientations
     )
 
-    def __init__(self, width: int, rotations: int) -> None:
+    def __init__(self, shape: Shape, width: int, rotations: int) -> None:
         super().__init__()
-        image, fields = (regular_fields(rotations, number) for number in (0, width))
-        self.normalize = Normalize()
-        self.layer1 = RegularLayer(image, fields)  # 26 x 26
+        fields = regular_fields(rotations, width)
+        image, size = image_fields(fields, shape.channels), top_size(shape)
+        self.normalize = Normalize(shape)
+        self.layer1 = RegularLayer(image, fields)  # of MNIST: 26 x 26
         self.layer2 = RegularLayer(fields, fields)  # 24 x 24, pooled to 12 x 12
         self.layer3 = RegularLayer(fields, fields)  # 10 x 10
         self.layer4 = RegularLayer(fields, fields)  # 8 x 8
         self.layer5 = RegularLayer(fields, fields)  # 6 x 6
         self.layer6 = RegularLayer(fields, fields)  # 4 x 4
-        self.top = SteerableConv(
-            fields,
-            regular_fields(rotations, 10),
-            4,
-            rings=[0.5**0.5, 2.5**0.5],
-            frequencies_cutoff=lambda radius: 1 if radius < 1 else 2,
-        )
+        logits = regular_fields(rotations, shape.classes)
+        self.top = SteerableConv(fields, logits, size, **rings_on_pixels(size))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of the images."""
@@ -215,21 +231,25 @@ class IrrepLayer(nn.Module):
 
 
 class IrrepNet(nn.Module):
-    """(batch, 1, 28, 28) in [0, 1] -> (batch, 10) logits, by fields of all rotations."""
+    """(batch, channels, size, size) in [0, 1] -> (batch, classes) logits.
+
+    By fields over all rotations.
+    """
 
     invariants: ClassVar[Invariants] = {f"layer{n}": magnitudes for n in range(1, 7)}
 
-    def __init__(self, first: int, second: int, third: int) -> None:
+    def __init__(self, shape: Shape, first: int, second: int, third: int) -> None:
         super().__init__()
-        image, one, two, three = (irrep_fields(number) for number in (0, first, second, third))
-        self.normalize = Normalize()
-        self.layer1 = IrrepLayer(image, one, padding=0)  # 24 x 24
+        one, two, three = (irrep_fields(number) for number in (first, second, third))
+        image = image_fields(one, shape.channels)
+        self.normalize = Normalize(shape)
+        self.layer1 = IrrepLayer(image, one, padding=0)  # of MNIST: 24 x 24
         self.layer2 = IrrepLayer(one, one)  # pooled to 12 x 12
         self.layer3 = IrrepLayer(one, two)
         self.layer4 = IrrepLayer(two, two)  # pooled to 6 x 6
         self.layer5 = IrrepLayer(two, three)
         self.layer6 = IrrepLayer(three, three, padding=0)  # 2 x 2
-        self.head = nn.Linear(2 * third, 10)
+        self.head = nn.Linear(2 * third, shape.classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of the images."""
@@ -240,18 +260,23 @@ class IrrepNet(nn.Module):
 
 
 class SteerableGCNN(GCNN):
-    """(batch, 1, 28, 28) in [0, 1] -> (batch, 10) logits: GCNN with e2cnn's convolutions."""
+    """(batch, channels, size, size) in [0, 1] -> (batch, classes) logits.
 
-    def __init__(self, first: int, second: int) -> None:
-        super().__init__(first, second)
-        image, few, many = (regular_fields(4, number) for number in (0, first, second))
+    GCNN with e2cnn's convolutions."""
+
+    def __init__(self, shape: Shape, first: int, second: int) -> None:
+        super().__init__(first, second, shape)
+        few, many = (regular_fields(4, number) for number in (first, second))
+        image = image_fields(few, shape.channels)
         self.add_module("conv1", SteerableConv(image, few, 3))
         self.add_module("conv2", SteerableConv(few, few, 3))
         self.add_module("conv3", SteerableConv(few, many, 3))
         self.add_module("conv4", SteerableConv(many, many, 3))
 
 
-def build(variant: str = "c4") -> SteerableP4CNN | IrrepNet | SteerableGCNN:
+def build(
+    variant: str = "c4", shape: Shape = MNIST_SHAPE
+) -> SteerableP4CNN | IrrepNet | SteerableGCNN:
     """A network on e2cnn's bases.
 
     Raises:
@@ -259,7 +284,7 @@ def build(variant: str = "c4") -> SteerableP4CNN | IrrepNet | SteerableGCNN:
     """
     widths = WIDTHS[variant]
     if variant == "so2":
-        return IrrepNet(*widths)
+        return IrrepNet(shape, *widths)
     if variant == "gcnn":
-        return SteerableGCNN(*widths)
-    return SteerableP4CNN(widths[0], rotations=int(variant.removeprefix("c")))
+        return SteerableGCNN(shape, *widths)
+    return SteerableP4CNN(shape, widths[0], rotations=int(variant.removeprefix("c")))

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rotgrid.models.layers import Invariants
+from rotgrid.spec.datasets import MNIST_SHAPE, Shape
 
 WIDTHS: dict[str, int] = {
     "narrow": 8,  # 541,450 parameters
@@ -29,38 +30,42 @@ WIDTHS: dict[str, int] = {
 """Channels of the first convolution, by variant."""
 
 COPIES = 24
-SIZE = 32
-"""Images are padded to this size, so that a rotated digit is not cut off."""
+PADDING = 2
+"""Black pixels on each side of an image, so that a rotated digit is not cut off."""
 
 CHUNK = 384
 """Copies that are convolved at once: their maps stay in the cache, and few in memory."""
 
 
 class RotatedCopies(nn.Module):
-    """(batch, 1, size, size) -> (batch * 24, 1, 32, 32): copy k of 24 is rotated by 15 k degrees.
+    """(batch, channels, size, size) -> (batch * 24, channels, padded, padded).
 
-    Counter-clockwise about the centre, black outside. The copies of an image are neighbours.
+    Copy k of 24 is rotated by 15 k degrees, counter-clockwise about the centre, black outside. The
+    copies of an image are neighbours.
     """
 
     grid: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
         super().__init__()
+        padded = size + 2 * PADDING
         angles = torch.arange(1, COPIES // 4, dtype=torch.float64) * (2 * math.pi / COPIES)
         cos, sin, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
         theta = torch.stack([cos, -sin, zero, sin, cos, zero], 1).reshape(-1, 2, 3)
-        grid = F.affine_grid(theta, [len(theta), 1, SIZE, SIZE], align_corners=False)
-        grid = grid.reshape(1, -1, SIZE, 2).to(torch.get_default_dtype())
+        grid = F.affine_grid(theta, [len(theta), 1, padded, padded], align_corners=False)
+        grid = grid.reshape(1, -1, padded, 2).to(torch.get_default_dtype())
         self.register_buffer("grid", grid, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """The quarter turns of each padded image, each rotated on by 0, 15, ..., 75 degrees."""
-        padded = F.pad(images, 4 * [(SIZE - images.shape[-1]) // 2])
-        quarters = torch.cat([padded.rot90(quarters, (-2, -1)) for quarters in range(4)], 1)
+        padded = F.pad(images, 4 * [PADDING])
+        quarters = torch.stack([padded.rot90(quarters, (-2, -1)) for quarters in range(4)], 1)
         # As channels of one image they share the grid: its weights are worked out only once.
-        channels = quarters.flatten(0, 1)
+        channels = quarters.flatten(0, 2)
         between = F.grid_sample(channels[None], self.grid, align_corners=False)[0]
-        return torch.cat([channels, between], 1).reshape(-1, 1, SIZE, SIZE)
+        copies = torch.cat([channels, between], 1)  # (batch * 4 * channels, 6 * padded, padded)
+        copies = copies.unflatten(1, (-1, padded.shape[-1])).unflatten(0, quarters.shape[:3])
+        return copies.transpose(2, 3).flatten(0, 2)
 
 
 class ConvPool(nn.Conv2d):
@@ -92,26 +97,32 @@ def over_copies(maps: Tensor) -> Tensor:
 
 
 class TIPooling(nn.Module):
-    """(batch, 1, 28, 28) in [0, 1] -> (batch, 10) logits, the same for all quarter turns."""
+    """(batch, channels, size, size) in [0, 1] -> (batch, classes) logits.
+
+    They are the same for all quarter turns.
+    """
 
     invariants: ClassVar[Invariants] = {
         **{f"branch.{layer}": over_copies for layer in range(3)},
         "pool": nn.Identity(),
     }
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, shape: Shape) -> None:
         super().__init__()
+        side = (shape.size + 2 * PADDING) // 8
         self.normalize = nn.Identity()
-        self.copies = RotatedCopies()
+        self.copies = RotatedCopies(shape.size)
         self.branch = nn.Sequential(
-            ConvPool(1, width),  # 16 x 16
+            ConvPool(shape.channels, width),  # of MNIST: 16 x 16
             ConvPool(width, 2 * width),  # 8 x 8
             ConvPool(2 * width, 4 * width),  # 4 x 4
             nn.Flatten(),
-            nn.Linear(64 * width, 128 * width),
+            nn.Linear(4 * width * side**2, 128 * width),
         )
         self.pool = TIPool()
-        self.head = nn.Sequential(nn.ReLU(), nn.Dropout(0.5), nn.Linear(128 * width, 10))
+        self.head = nn.Sequential(
+            nn.ReLU(), nn.Dropout(0.5), nn.Linear(128 * width, shape.classes)
+        )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a missing overload
 
     def forward(self, images: Tensor) -> Tensor:
@@ -120,10 +131,10 @@ class TIPooling(nn.Module):
         return self.head(self.pool(self.branch(copies)))
 
 
-def build(variant: str = "narrow") -> TIPooling:
+def build(variant: str = "narrow", shape: Shape = MNIST_SHAPE) -> TIPooling:
     """A TI-Pooling network of the width of a variant.
 
     Raises:
         KeyError: there is no such variant.
     """
-    return TIPooling(WIDTHS[variant])
+    return TIPooling(WIDTHS[variant], shape)

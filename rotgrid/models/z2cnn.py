@@ -3,7 +3,8 @@
 Cohen & Welling 2016, "Group Equivariant Convolutional Networks", section 8.1; tscohen/
 gconv_experiments ca88c58, `MNIST_ROT/models/Z2CNN.py`. Seven layers without padding, 20 channels:
 six 3x3 convolutions, each with batch norm and ReLU, a 2x2 maximum after the second, and a 4x4
-convolution whose single pixel is the logits. Dropout 0.3 after layers 1, 3, 4, 5 and 6.
+convolution whose single pixel is the logits (on images of another size, it is as large as what is
+left of them). Dropout 0.3 after layers 1, 3, 4, 5 and 6.
 The original standardised its inputs by one mean and one deviation: `Normalize`.
 
 Departs from it in one way: the original estimated the statistics of batch norm anew by an extra
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rotgrid.models.layers import Invariants, Normalize
+from rotgrid.spec.datasets import MNIST_SHAPE, Shape
 
 BN_EPS = 2e-5
 """Chainer's default; its decay of 0.9 is torch's momentum of 0.1."""
@@ -44,21 +46,26 @@ def start_as_chainer(convolution: nn.Module) -> None:
     nn.init.zeros_(bias)
 
 
+def top_size(shape: Shape) -> int:
+    """Rows and columns of the last maps and of the kernel that reads them: 4 of MNIST's 28."""
+    return (shape.size - 4) // 2 - 8
+
+
 class Z2CNN(nn.Module):
-    """(batch, 1, 28, 28) in [0, 1] -> (batch, 10) logits."""
+    """(batch, channels, size, size) in [0, 1] -> (batch, classes) logits."""
 
     invariants: ClassVar[Invariants] = {f"layer{n}": nn.Identity() for n in range(1, 7)}
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, shape: Shape) -> None:
         super().__init__()
-        self.normalize = Normalize()
-        self.layer1 = self.layer(1, width)  # 26 x 26
+        self.normalize = Normalize(shape)
+        self.layer1 = self.layer(shape.channels, width)  # of MNIST: 26 x 26
         self.layer2 = self.layer(width, width)  # 24 x 24, pooled to 12 x 12
         self.layer3 = self.layer(width, width)  # 10 x 10
         self.layer4 = self.layer(width, width)  # 8 x 8
         self.layer5 = self.layer(width, width)  # 6 x 6
         self.layer6 = self.layer(width, width)  # 4 x 4
-        self.top = nn.Conv2d(width, 10, 4)
+        self.top = nn.Conv2d(width, shape.classes, top_size(shape))
         start_as_chainer(self.top)
         self.dropout = nn.Dropout(0.3)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a missing overload
@@ -79,10 +86,10 @@ class Z2CNN(nn.Module):
         return self.top(maps).flatten(1)
 
 
-def build(variant: str = "base") -> Z2CNN:
+def build(variant: str = "base", shape: Shape = MNIST_SHAPE) -> Z2CNN:
     """A Z2CNN (21,750 parameters).
 
     Raises:
         KeyError: there is no such variant.
     """
-    return Z2CNN({"base": 20}[variant])
+    return Z2CNN({"base": 20}[variant], shape)

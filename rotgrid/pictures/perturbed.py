@@ -1,5 +1,6 @@
 """What an attack does to test images: the perturbed images, how far they are, which to show."""
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,9 +9,13 @@ import torch
 from torch import Tensor
 
 from rotgrid import attacks
+from rotgrid.attacks import own_attack
 from rotgrid.attacks.linf import Model, distances
 from rotgrid.pictures.png import encode, strip
+from rotgrid.spec import extensions
 from rotgrid.spec.attacks import ATTACKS
+from rotgrid.spec.entries import is_own
+from rotgrid.spec.loading import load
 
 EPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
 """Of an attack that does not find the distance by itself; in pixel units."""
@@ -36,11 +41,14 @@ class Attacked(NamedTuple):
 
 
 def attack_named(name: str) -> Attack:
-    """The function of an attack that needs no more than an eps.
+    """The function of an attack that needs no more than an eps; of an own one as it is now.
 
     Raises:
         ValueError: there is none of that name.
     """
+    if is_own(name):
+        attack = load(name, extensions.read(name).digest)
+        return functools.partial(own_attack.perturbed, name, attack)
     if name not in choices():
         raise ValueError(f"no attack {name!r} to draw; choose from {', '.join(choices())}")
     return getattr(attacks, function_name(name))

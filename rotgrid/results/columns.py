@@ -4,13 +4,13 @@
 """
 
 from collections.abc import Iterable
-from typing import Literal, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Literal, NamedTuple, Union, get_args, get_origin
 
 import pyarrow as pa
 
 from rotgrid.spec import Probe, Record, Trial
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Later versions added columns to earlier ones and dropped `rotgrid.spec.REMOVED_FIELDS`; earlier
 parts are read all the same."""
 TableName = Literal["evaluations", "training", "equivariance", "diagnostics"]
@@ -28,6 +28,7 @@ class Column(NamedTuple):
 UNITS = {
     "train_size": "images",
     "train_rotation": "degrees",
+    "train_translation": "pixels",
     "adversary_eps": "pixel units",
     "test_rotation": "degrees",
     "test_translation": "pixels",
@@ -41,7 +42,8 @@ def columns_of(record: type[Record]) -> list[Column]:
 
     def arrow_type(annotation: object) -> pa.DataType:
         kinds = get_args(annotation) if get_origin(annotation) is Union else (annotation,)
-        if all(get_origin(kind) is Literal or kind is str for kind in kinds):
+        plain = [get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds]
+        if all(get_origin(kind) is Literal or kind is str for kind in plain):
             return pa.string()
         return pa.int64() if annotation is int else pa.float64()
 

@@ -70,6 +70,12 @@ class Page(BaseModel):
     pictures: list[Picture]
 
 
+def stem(trial: str, what: str) -> str:
+    """How the names of all files of a page begin; `what` is an attack, maybe an own one, or
+    `sixes`."""
+    return f"{trial}-{what.replace(':', '-')}"
+
+
 def write(out: Root, page: Page, pngs: Iterable[bytes]) -> str:
     """Write the pictures of a page and, last, the page; its name.
 
@@ -78,7 +84,7 @@ def write(out: Root, page: Page, pngs: Iterable[bytes]) -> str:
     """
     for picture, png in zip(page.pictures, pngs, strict=True):
         storage.put(out, picture.file, png)
-    name = f"{page.trial}-{page.attack or page.kind}.json"
+    name = f"{stem(page.trial, page.attack or page.kind)}.json"
     storage.put(out, name, page.model_dump_json(indent=1).encode())
     return name
 

@@ -14,7 +14,7 @@ from rotgrid.grid import Plan
 from rotgrid.results import failures, storage
 from rotgrid.results.failures import Failure
 from rotgrid.results.storage import Root
-from rotgrid.spec import Probe, Trial
+from rotgrid.spec import Probe, Trial, grid_fields
 
 State = Literal["done", "failed", "in training", "trained", "to do"]
 STATES: dict[State, str] = {
@@ -113,7 +113,8 @@ def trials_table(plan: Plan, stock: Inventory) -> Group:
     """The trials of a plan by key: state, rows, and the fields in which they differ."""
     left = lacking(plan, stock)
     specs = {trial: trial.model_dump() for trial in plan.trials}
-    varied = [field for field in Trial.model_fields if differ(field, specs)]
+    fields_shown = grid_fields(Trial)
+    varied = [field for field in fields_shown if differ(field, specs)]
     table = Table("trial", "state", "rows", *varied, box=None, pad_edge=False)
     for trial, fields in specs.items():
         count = len(plan.trials[trial])
@@ -121,9 +122,7 @@ def trials_table(plan: Plan, stock: Inventory) -> Group:
         values = [shown(fields[field]) for field in varied]
         table.add_row(trial.key(), stock.state(trial, left), rows, *values)
     alike = next(iter(specs.values()))
-    same = [
-        f"{field} {shown(alike[field])}" for field in Trial.model_fields if field not in varied
-    ]
+    same = [f"{field} {shown(alike[field])}" for field in fields_shown if field not in varied]
     return Group(table, "the same for all: " + ", ".join(same))
 
 

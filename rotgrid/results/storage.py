@@ -228,14 +228,14 @@ def _files(root: Root, folder: str) -> list[str]:
             return []
 
 
-def infos(root: Root, folder: str) -> list[pafs.FileInfo]:
+def infos(root: Root, folder: str, recursive: bool = False) -> list[pafs.FileInfo]:
     """Name, size and time of each file in a folder, hidden ones too; no such folder has none.
 
     Raises:
         StoreError: they could not be listed.
     """
     filesystem, path = locate(root)
-    selector = pafs.FileSelector(f"{path}/{folder}", allow_not_found=True)
+    selector = pafs.FileSelector(f"{path}/{folder}", allow_not_found=True, recursive=recursive)
     with as_store_error("list", f"{root}/{folder}"):
         found = filesystem.get_file_info(selector)
     return [info for info in found if info.type == pafs.FileType.File]

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from rotgrid.spec.entries import Entries, OwnFunction
+
 
 class Adversary(NamedTuple):
     """All that is known of an adversary where nothing is trained."""
@@ -11,7 +13,7 @@ class Adversary(NamedTuple):
     """What readers are shown."""
     run: str
     """`module:function` in `rotgrid.training`: (model, images, labels, *, ...) -> images, with
-    those of eps, steps, step_size and generator that its signature names."""
+    those of eps, steps, step_size and generator that its signature names. Empty for an own one."""
     passes_per_image: Callable[[int], tuple[int, int, int]]
     """For each image and the recipe's `adversary_steps`: how often it is trained on, how many
     gradients and how many forward passes the adversary takes."""
@@ -20,7 +22,7 @@ class Adversary(NamedTuple):
     CPU, or look at what they find."""
 
 
-ADVERSARIES: dict[str, Adversary] = {
+OURS: dict[str, Adversary] = {
     "none": Adversary(
         "No adversarial training",
         "adversarial:unperturbed",
@@ -55,7 +57,15 @@ ADVERSARIES: dict[str, Adversary] = {
     ),
 }
 
+
+def own_adversary(name: str) -> Adversary:
+    """What holds for every own adversary."""
+    return Adversary(f"Trained with {name}", "", lambda steps: (1, steps, 1))
+
+
+ADVERSARIES = Entries(OURS, own_adversary)
+
 if TYPE_CHECKING:
     AdversaryName: TypeAlias = str
 else:
-    AdversaryName = Literal[tuple(ADVERSARIES)]
+    AdversaryName = Literal[tuple(ADVERSARIES)] | OwnFunction

@@ -2,9 +2,10 @@
 need to know of it. What an attack does is in the module of `rotgrid.attacks` that its entry names.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from rotgrid.spec.entries import Entries, OwnFunction
 from rotgrid.spec.vocabulary import AttackLoss, LabelRule
 
 UNREAD: dict[str, object] = {
@@ -17,6 +18,8 @@ UNREAD: dict[str, object] = {
     "loss": "ce",
     "label_rule": "true",
     "source": "",
+    "clip": "pixel",
+    "mode": "eval",
 }
 """The fields of a probe that not every attack reads, and what they are set to elsewhere."""
 
@@ -89,11 +92,13 @@ MOVED = ("test_rotation", "test_translation")
 RADIUS = (*MOVED, "eps", "eps_unit")
 STEPS = (*RADIUS, "steps", "label_rule")
 CLIMBS = (*STEPS, "restarts", "loss")
+CONVENTIONS = ("clip", "mode")
+"""Read where `rotgrid.attacks.conventions` has a plain loop of the attack."""
 FMN_STEPS = 50
 """Of the search that goes before PGD in `fmn-pgd`: those of `fmn`, which it is no weaker than."""
 
-ATTACKS: dict[str, Attack] = {
-    "none": Attack("no attack", MOVED, lambda e: (0, 0), run="case:no_attack"),
+OURS: dict[str, Attack] = {
+    "none": Attack("no attack", (*MOVED, "mode"), lambda e: (0, 0), run="case:no_attack"),
     "noise": Attack(
         label="random noise",
         reads=(*RADIUS, "restarts"),
@@ -118,7 +123,7 @@ ATTACKS: dict[str, Attack] = {
     ),
     "fgsm": Attack(
         label="FGSM",
-        reads=(*RADIUS, "label_rule"),
+        reads=(*RADIUS, "label_rule", *CONVENTIONS),
         passes_per_image=lambda e: (1, len(e.eps)),
         run="fgsm:survival",
         settings="1 step",
@@ -135,7 +140,7 @@ ATTACKS: dict[str, Attack] = {
     ),
     "pgd": Attack(
         label="PGD",
-        reads=CLIMBS,
+        reads=(*CLIMBS, *CONVENTIONS),
         passes_per_image=lambda e: (e.failed + e.succeeded, e.starts),
         run="pgd:survival",
         settings="{steps}, {starts}",
@@ -267,6 +272,32 @@ ATTACKS: dict[str, Attack] = {
 """In the order in which they are measured and shown."""
 
 
+OWN_DEFAULTS = ("eps", "steps", "restarts", "loss")
+"""Fields of a probe of an own attack whose defaults are those of its `def`."""
+
+
+def unread_by_own(settings: Collection[str]) -> dict[str, object]:
+    """The fields that make no difference to an own attack whose `def` names these settings, and
+    what they are set to."""
+    read = {*MOVED, *(field for field in OWN_DEFAULTS if field in settings)}
+    read |= {"eps_unit"} if "eps" in settings else set()
+    return {field: value for field, value in UNREAD.items() if field not in read}
+
+
+def own_attack(name: str) -> Attack:
+    """What holds for every own attack: it is made at each eps by itself."""
+    return Attack(
+        label=name,
+        reads=CLIMBS,
+        passes_per_image=lambda e: (len(e.eps) * max(1, e.steps) * e.starts, len(e.eps)),
+        run="own:survival_of",
+        losses=("ce", "margin", "dlr"),
+    )
+
+
+ATTACKS = Entries(OURS, own_attack)
+
+
 def bim_steps(eps: float) -> float:
     """Steps of the iterative method, see `rotgrid.attacks.bim`."""
     levels = 255 * eps
@@ -276,4 +307,4 @@ def bim_steps(eps: float) -> float:
 if TYPE_CHECKING:
     AttackName: TypeAlias = str
 else:
-    AttackName = Literal[tuple(ATTACKS)]
+    AttackName = Literal[tuple(ATTACKS)] | OwnFunction

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from rotgrid.spec.entries import OwnData
+
 
 class Shape(NamedTuple):
     """What a network has to know of its images."""
@@ -27,15 +29,21 @@ class DataSet(NamedTuple):
 
 
 MNIST_SHAPE = Shape(1, 28, 10, (0.1307,), (0.3081,))
+FASHION_SHAPE = Shape(1, 28, 10, (0.2860,), (0.3530,))
+ROTATED_SHAPE = Shape(1, 28, 10, (0.130,), (0.297,))
+CIFAR_SHAPE = Shape(3, 32, 10, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 
 DATA: dict[str, DataSet] = {
     "mnist5k": DataSet(
         3_500, 500, 1_000, MNIST_SHAPE, "MNIST-5k subset (not MNIST test accuracy)"
     ),
     "mnist": DataSet(55_000, 5_000, 10_000, MNIST_SHAPE, "MNIST"),
+    "fashion-mnist": DataSet(55_000, 5_000, 10_000, FASHION_SHAPE, "Fashion-MNIST"),
+    "mnist-rot": DataSet(10_000, 2_000, 50_000, ROTATED_SHAPE, "MNIST-rot"),
+    "cifar10": DataSet(45_000, 5_000, 10_000, CIFAR_SHAPE, "CIFAR-10"),
 }
 
 if TYPE_CHECKING:
     DataName: TypeAlias = str
 else:
-    DataName = Literal[tuple(DATA)]
+    DataName = Literal[tuple(DATA)] | OwnData

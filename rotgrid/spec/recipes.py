@@ -3,9 +3,11 @@
 The contents of a recipe are part of the key of every trial.
 """
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Recipe(BaseModel):
@@ -14,28 +16,28 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     optimizer: Literal["sgd", "adam", "adamw"]
-    momentum: float
+    momentum: float = Field(ge=0, lt=1)
     """Of SGD; the first beta of Adam, whose second is 0.999."""
-    weight_decay: float
+    weight_decay: float = Field(ge=0, le=1e6)
     """Added to the gradient by `sgd` and `adam`; decoupled in `adamw`."""
     schedule: Literal["constant", "one-cycle", "milestones", "exponential"]
-    learning_rate: float
-    batch_size: int
-    epochs: int
-    adversary_steps: int = 40
+    learning_rate: float = Field(gt=0, le=1e12)
+    batch_size: int = Field(gt=0, le=1_000_000)
+    epochs: int = Field(gt=0, le=10_000)
+    adversary_steps: int = Field(default=40, ge=0, le=100_000)
     """Steps of the iterative adversaries: `pgd`, `trades` and `cusp`."""
-    adversary_step_size: float = 1 / 30
+    adversary_step_size: float = Field(default=1 / 30, gt=0, le=1e6)
     """Step size of the iterative adversaries in units of eps."""
-    adversary_warmup: float = 0.0
+    adversary_warmup: float = Field(default=0.0, ge=0, le=1)
     """Share of the training over which the adversary's eps grows from 0, so that small networks
     do not collapse to one class (Gowal et al. 2018 and others). Not for `cusp`, which has its own
     curriculum."""
-    milestones: tuple[float, ...] = ()
+    milestones: tuple[Share, ...] = ()
     """Of schedule `milestones`: shares of the training after each of which the learning rate is
     divided by 10."""
-    decay: float = 1.0
+    decay: float = Field(default=1.0, gt=0, le=1)
     """Of schedule `exponential`: what the learning rate is multiplied by after each step."""
-    trades_beta: float = 1.0
+    trades_beta: float = Field(default=1.0, ge=0, le=1e6)
     """Of the `trades` adversary: weight of the divergence (1 for MNIST in Zhang et al. 2019)."""
 
     def contents(self) -> dict[str, object]:
@@ -105,4 +107,4 @@ RECIPE_NAMES = (*RECIPES, "original")
 if TYPE_CHECKING:
     RecipeName: TypeAlias = str
 else:
-    RecipeName = Literal[RECIPE_NAMES]
+    RecipeName = Literal[RECIPE_NAMES] | Annotated[str, StringConstraints(pattern=r"^\w[\w.-]*$")]

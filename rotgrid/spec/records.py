@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, field_validator
 from pydantic_core import PydanticCustomError
 
+from rotgrid.spec.entries import is_own
+
 T = TypeVar("T")
 
 REVISION = 1
@@ -23,8 +25,20 @@ ADDED_FIELDS = {
     "label_rule": "true",
     "eps_unit": "pixel",
     "source": "",
+    "clip": "pixel",
+    "mode": "eval",
+    "train_translation": 0.0,
+    "model_digest": "",
+    "data_digest": "",
+    "adversary_digest": "",
+    "recipe_settings": "",
+    "attack_digest": "",
+    "source_digest": "",
 }
 """Fields that came later: in the key only where they are not these."""
+
+DERIVED_FIELDS = tuple(ADDED_FIELDS)[-6:]
+"""Fields that no grid gives: they follow from own names and own recipes."""
 
 REMOVED_FIELDS = {"attack_precision": "float32"}
 """Fields that there are no more. Stored rows count where they were these; others are left out."""
@@ -69,14 +83,19 @@ class Keyed(Record):
         return known
 
 
+def grid_fields(record: type[Record]) -> tuple[str, ...]:
+    """The fields of a record that a grid may give."""
+    return tuple(field for field in record.model_fields if field not in DERIVED_FIELDS)
+
+
 def without_added_defaults(record: Record) -> dict[str, object]:
     """The fields of a record, less those of `ADDED_FIELDS` that are as before they came."""
     return {k: v for k, v in vars(record).items() if v != ADDED_FIELDS.get(k, NotImplemented)}
 
 
 def entry_named(name: object, table: Mapping[Any, T]) -> T | None:
-    """The entry of that name, or None; unlike `table.get` for a name of any type."""
-    return table.get(name) if isinstance(name, str) else None
+    """The entry of that name, own names included, or None; `name` may be of any type."""
+    return table[name] if isinstance(name, str) and (name in table or is_own(name)) else None
 
 
 def field_error(field: str, problem: str, choices: tuple[str, ...] = ()) -> PydanticCustomError:

@@ -44,5 +44,5 @@ def order(probe: Probe) -> tuple[Any, ...]:
     """Sorts resolved probes: by test images, then by sweep, then by eps."""
     unrotated = ATTACKS[probe.attack].transforms
     moved = (0.0, 0.0) if unrotated else (probe.test_rotation, probe.test_translation)
-    rank = RANKS[probe.attack]
+    rank = RANKS.get(probe.attack, len(RANKS))
     return (unrotated, probe.n_images, *moved, rank, *same_sweep(probe), probe.eps)

@@ -1,4 +1,4 @@
-"""`fit`, the only training loop: rotate, attack, step; and a watch on adversarial training.
+"""`fit`, the only training loop: rotate, shift, attack, step; and a watch on adversaries.
 
 Everything random in an epoch is drawn from generators keyed by (trial.seed, epoch), so a
 checkpoint after an epoch is all that the next one needs: a resumed training is bit-identical on
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from rotgrid import deadline
 from rotgrid.data import Dataset, pixels, subset
 from rotgrid.results import checkpoints, storage
-from rotgrid.rotation import draw_angles, rotate
+from rotgrid.rotation import draw_angles, draw_shifts, transform
 from rotgrid.spec import Trial, batch_sizes
 from rotgrid.spec.overfitting import first_overfitted_epoch
 from rotgrid.training import optimizers
@@ -30,9 +30,9 @@ from rotgrid.training.validation import Row, rotated_validation, validate
 
 LOG = logging.getLogger(__name__)
 
-LARGEST_LOSS = 10 * math.log(10)
-"""Ten times the cross-entropy of guessing: a training above it has diverged. In the first epoch
-ten times as much is allowed: first logits may be large (H-Net's are) and take time to settle."""
+LARGEST_LOSS = 10.0
+"""Times the cross-entropy of guessing: a training above it has diverged. In the first epoch ten
+times as much is allowed: first logits may be large (H-Net's are) and take time to settle."""
 
 ROTATION_CHUNK = {"cpu": 256, "cuda": 16_384}
 """Images that are rotated at once: on a CPU as many as stay in its cache."""
@@ -90,7 +90,7 @@ def fit(
     for epoch in range(done + 1, last + 1):
         progress(f"epoch {epoch} of {last}")
         loss = train_epoch(step, scheduler, images, labels, trial, epoch, until)
-        require_convergence(loss, epoch)
+        require_convergence(loss, epoch, dataset.shape.classes)
         if has_row(trial, epoch):
             found = validate(model, *val, trial)
             seconds, start = time.perf_counter() - start, time.perf_counter()
@@ -99,7 +99,8 @@ def fit(
                 LOG.warning("%s: catastrophic overfitting in epoch %d", trial.key(), epoch)
         if checkpoint_in is not None and time.monotonic() - written >= every and epoch < last:
             state = {**training.state_dict(), "rows": rows, "epoch": epoch}
-            storage.put(checkpoint_in, name, checkpoints.serialize(state, {"key": trial.key()}))
+            notes = {"key": trial.key(), "trial": trial.model_dump(), "rows": rows}
+            storage.put(checkpoint_in, name, checkpoints.serialize(state, notes))
             written = time.monotonic()
     require_finite(model)
     model.eval()
@@ -112,13 +113,14 @@ def training_images(dataset: Dataset, trial: Trial) -> tuple[Tensor, Tensor]:
     return dataset.train_images[chosen], dataset.train_labels[chosen]
 
 
-def require_convergence(loss: float, epoch: int) -> None:
+def require_convergence(loss: float, epoch: int, classes: int) -> None:
     """Refuse to go on after an epoch of such a mean loss.
 
     Raises:
         DivergedError: it is not finite, or above `LARGEST_LOSS`.
     """
-    if not loss <= LARGEST_LOSS * (10 if epoch == 1 else 1):  # NaN is not <= anything
+    most = LARGEST_LOSS * math.log(classes) * (10 if epoch == 1 else 1)
+    if not loss <= most:  # NaN is not <= anything
         raise DivergedError(f"mean training loss {loss:.4g} in epoch {epoch}")
 
 
@@ -222,7 +224,8 @@ def train_epoch(
 def batches(
     images: Tensor, labels: Tensor, trial: Trial, epoch: int
 ) -> Iterator[tuple[Tensor, Tensor, float]]:
-    """The rotated images of an epoch, their labels, and the adversary's eps, batch by batch."""
+    """The moved images of an epoch, their labels, and the adversary's eps, batch by batch: each is
+    rotated and shifted by its own draws, in one resampling."""
     n, size = len(labels), trial.batch_size
     shuffle = torch.Generator().manual_seed(epoch_seed(trial, epoch, "order"))
     order = torch.randperm(n, generator=shuffle)
@@ -231,13 +234,16 @@ def batches(
     stages = [stage(trial, epoch - 1 + at / n) for at in range(0, n, size)][: len(sizes)]
     rotations = torch.tensor([now.rotation for now in stages], dtype=unit_angles.dtype)
     angles = unit_angles * rotations.repeat_interleave(torch.tensor(sizes))
+    shifts = draw_shifts(n, trial.train_translation, "train", seed=trial.seed, epoch=epoch)[order]
     order, eps = order.to(images.device), iter(stages)
     chunk = batches_per_chunk(size, images.device)
     for first in range(0, len(sizes), chunk):
         some = sizes[first : first + chunk]
         part = slice(first * size, first * size + sum(some))
-        rotated = rotate(pixels(images[order[part]]), angles[part], trial.interpolation)
-        for batch, truth in zip(rotated.split(some), labels[order[part]].split(some), strict=True):
+        moved = transform(
+            pixels(images[order[part]]), angles[part], shifts[part], trial.interpolation
+        )
+        for batch, truth in zip(moved.split(some), labels[order[part]].split(some), strict=True):
             yield batch, truth, next(eps).eps
 
 

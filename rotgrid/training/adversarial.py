@@ -5,12 +5,13 @@ Every adversary attacks in evaluation mode, with the true label, images that are
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rotgrid.attacks import own_attack
 from rotgrid.attacks.checks import require_pixels
 from rotgrid.attacks.fgsm import ascent_direction, step_along
 from rotgrid.attacks.linf import frozen, input_gradient, project, unchecked_gradient
@@ -18,8 +19,8 @@ from rotgrid.attacks.pgd import pgd_from
 from rotgrid.attacks.starts import draw_starts, uniform_offsets
 from rotgrid.spec import Trial
 from rotgrid.spec.adversaries import ADVERSARIES, AdversaryName
-from rotgrid.spec.entries import function_at, settings_named
-from rotgrid.spec.models import recipe_of
+from rotgrid.spec.entries import function_at, is_own, settings_named
+from rotgrid.spec.loading import load
 
 RANDOM_STEP = 1.25
 """Step of `fgsm-rs` in units of eps (Wong et al. 2020, section 4.2; 0.375 for eps 0.3)."""
@@ -49,12 +50,13 @@ def stage(trial: Trial, epochs_done: float) -> Stage:
 
     `cusp` raises both together (Kamath et al. 2021): the recipe's `adversary_warmup` does not
     apply to it. For the others the rotation stays, and eps grows linearly if the recipe says so.
+    Shifts stay for all.
     """
     if trial.adversary == "cusp":
         done = epochs_done / trial.passes()
         rotation, share = next(shares for until, *shares in CURRICULUM if done < until)
         return Stage(rotation * trial.train_rotation, share * trial.adversary_eps)
-    warmup = recipe_of(trial.recipe, trial.model).adversary_warmup * trial.passes()
+    warmup = trial.recipe_used().adversary_warmup * trial.passes()
     grown = min(1.0, epochs_done / warmup if warmup else 1.0)
     return Stage(trial.train_rotation, trial.adversary_eps * grown)
 
@@ -68,21 +70,29 @@ def perturbed(
     generator: torch.Generator,
 ) -> Tensor:
     """The images as the trial's adversary makes them; random starts come from the generator."""
-    recipe = recipe_of(trial.recipe, trial.model)
-    settings = {
+    recipe = trial.recipe_used()
+    settings: dict[str, Any] = {
         "eps": eps,
         "steps": recipe.adversary_steps,
         "step_size": eps * recipe.adversary_step_size,
         "generator": generator,
     }
-    perturb = adversary_of(trial.adversary)
+    perturb = adversary_of(trial.adversary, trial.adversary_digest)
     named = settings_named(perturb)
-    return perturb(model, images, labels, **{k: v for k, v in settings.items() if k in named})
+    told = {k: v for k, v in settings.items() if k in named}
+    if is_own(trial.adversary):
+        with frozen(model):
+            return own_attack.perturbed(trial.adversary, perturb, model, images, labels, **told)
+    return perturb(model, images, labels, **told)
 
 
-def adversary_of(name: AdversaryName) -> Callable[..., Tensor]:
+def adversary_of(name: AdversaryName, digest: str = "") -> Callable[..., Tensor]:
     """What makes the images of an adversary, by the settings that its signature names."""
-    return function_at("rotgrid.training", ADVERSARIES[name].run)
+    return (
+        load(name, digest)
+        if is_own(name)
+        else function_at("rotgrid.training", ADVERSARIES[name].run)
+    )
 
 
 def unperturbed(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

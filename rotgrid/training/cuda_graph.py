@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rotgrid.spec import Trial
 from rotgrid.spec.adversaries import ADVERSARIES
+from rotgrid.spec.entries import is_own
 from rotgrid.training.losses import adversarial_loss
 
 Step = Callable[[Tensor, Tensor, float, torch.Generator], Tensor]
@@ -32,9 +33,17 @@ def stepper(model: nn.Module, optimizer: torch.optim.Optimizer, trial: Trial) ->
         return loss.detach()
 
     device = next(model.parameters()).device
-    if device.type == "cuda" and ADVERSARIES[trial.adversary].captured:
+    if device.type == "cuda" and can_capture(model, trial):
         return CapturedStep(step, trial.batch_size)
     return step
+
+
+def can_capture(model: nn.Module, trial: Trial) -> bool:
+    """Whether a step can be captured: an own network says so by a true attribute `cuda_graph`. A
+    capture repeats kernels and no Python: branches, prints and random numbers of the CPU are
+    those of the first time."""
+    willing = bool(getattr(model, "cuda_graph", False)) or not is_own(trial.model)
+    return willing and ADVERSARIES[trial.adversary].captured
 
 
 class CapturedStep:

@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rotgrid.spec import Trial
-from rotgrid.spec.models import recipe_of
 from rotgrid.spec.vocabulary import Precision
 from rotgrid.training.adversarial import divergence, perturbed
 
@@ -33,7 +32,7 @@ def adversarial_loss(
             both = torch.cat([images, adversarial])
             return training_loss(model, both, labels.repeat(2), trial.precision)
         case "trades":
-            beta = recipe_of(trial.recipe, trial.model).trades_beta
+            beta = trial.recipe_used().trades_beta
             return trades_loss(model, images, labels, adversarial, beta, trial.precision)
         case _:
             return training_loss(model, adversarial, labels, trial.precision)

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from rotgrid.spec import Trial
-from rotgrid.spec.models import recipe_of
 from rotgrid.spec.recipes import Recipe
 
 
@@ -16,7 +15,7 @@ def build(
     model: nn.Module, trial: Trial
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     """The optimizer of the trial's recipe, and the schedule of its learning rate per step."""
-    recipe = recipe_of(trial.recipe, trial.model)
+    recipe = trial.recipe_used()
     weights = list(model.parameters())
     device = weights[0].device
     on_gpu = device.type == "cuda"

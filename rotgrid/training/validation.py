@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rotgrid import attacks
 from rotgrid.data import Dataset, pixels, subset
-from rotgrid.rotation import draw_angles, rotate
+from rotgrid.rotation import draw_angles, draw_shifts, transform
 from rotgrid.spec import Trial
 from rotgrid.spec.overfitting import WATCH_STEPS, watched_images
 
@@ -16,10 +16,13 @@ Row = dict[str, Any]
 
 
 def rotated_validation(dataset: Dataset, trial: Trial) -> tuple[Tensor, Tensor]:
-    """Validation images rotated like the training images (of the last stage), and their labels."""
-    angles = draw_angles(len(dataset.val_labels), trial.train_rotation, "val")
-    rotated = rotate(pixels(dataset.val_images), angles, trial.interpolation)
-    return rotated, dataset.val_labels
+    """Validation images rotated and shifted like the training images (of the last stage), and
+    their labels."""
+    n = len(dataset.val_labels)
+    angles = draw_angles(n, trial.train_rotation, "val")
+    shifts = draw_shifts(n, trial.train_translation, "val")
+    moved = transform(pixels(dataset.val_images), angles, shifts, trial.interpolation)
+    return moved, dataset.val_labels
 
 
 def validate(model: nn.Module, images: Tensor, labels: Tensor, trial: Trial) -> Row:

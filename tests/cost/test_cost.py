@@ -16,6 +16,7 @@ FIELDS = [
     {"attack": "none", "test_rotation": 30.0},
     {"attack": "fgsm"},
     {"attack": "fgsm", "label_rule": "predicted", "test_rotation": 30.0},
+    {"attack": "fgsm", "clip": "normalised", "mode": "train"},
     {"attack": "pgd", "n_images": 500},
     {"attack": "pgd", "n_images": 500, "test_translation": 1.0},
     {"attack": "pgd", "loss": "margin", "restarts": 10, "n_images": 2_000},

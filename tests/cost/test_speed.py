@@ -7,10 +7,12 @@ import pytest
 
 from rotgrid import grid, results
 from rotgrid.cost import shipped, speed
+from rotgrid.cost.speed import Speed
 from rotgrid.cost.work import Work
 from rotgrid.grid import Resources
 from rotgrid.results import inventory
 from rotgrid.spec import Probe, Trial
+from rotgrid.spec.datasets import DATA
 
 WHEN = datetime.datetime.now(datetime.UTC)
 STDCNN, GCNN = ("stdcnn", "table1"), ("gcnn", "table1")
@@ -133,3 +135,14 @@ def test_rows_of_another_kind_of_device_do_not_count(tmp_path):
 def test_rows_of_trials_that_the_plan_lacks_do_not_count(tmp_path):
     write(tmp_path, trial_of(STDCNN, 99), training=7.0)
     assert learned(tmp_path) == speed.Speed()
+
+
+def test_seconds_grow_with_the_pixels_of_an_image(monkeypatch):
+    trial = Trial(model="stdcnn", data="mnist5k")
+    probes = [Probe(attack="fgsm", eps=0.1).resolve(trial)]
+    before = Speed().training(trial), Speed().measuring(trial, probes)
+    entry = DATA["mnist5k"]
+    doubled = entry.shape._replace(size=2 * entry.shape.size)
+    monkeypatch.setitem(DATA, "mnist5k", entry._replace(shape=doubled))
+    after = Speed().training(trial), Speed().measuring(trial, probes)
+    assert after == pytest.approx([4 * seconds for seconds in before])

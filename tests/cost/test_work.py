@@ -2,12 +2,12 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from rotgrid import evaluation, models, spec
+from rotgrid import evaluation, models
 from rotgrid.attacks.linf import frozen
 from rotgrid.cost import work
 from rotgrid.cost.work import Work
-from rotgrid.models.layers import STD
 from rotgrid.spec import Probe, Trial
+from rotgrid.spec.datasets import MNIST_SHAPE
 from rotgrid.spec.models import MODELS
 
 import trained
@@ -28,8 +28,17 @@ def test_multiply_adds_are_those_of_the_model(model, variant):
     assert MODELS[model].variants[variant] == pytest.approx(expected, rel=0.01)
 
 
-def test_a_deviation_is_that_of_the_models():
-    assert spec.DEVIATION == STD
+@pytest.mark.parametrize(("model", "variant"), [("stdcnn", "doubled"), ("p4cnn", "base")])
+def test_a_larger_image_costs_about_as_many_times_more_as_it_has_pixels(model, variant):
+    """Layers without padding take less off a larger image: it costs more, not twice as much."""
+    shape = MNIST_SHAPE._replace(size=56)
+    net, image = models.build(model, variant, shape=shape), torch.rand(1, 1, 56, 56)
+    with frozen(net), torch.no_grad():
+        net(image)  # builds the filters
+        with FlopCounterMode(display=False) as counter:
+            net(image)
+    adds = MODELS[model].variants[variant] * work.relative_size(shape)
+    assert adds < counter.get_total_flops() / 2 < 2 * adds
 
 
 def test_training_is_counted_by_kind():
@@ -79,8 +88,12 @@ def net(digits):
         {"attack": "worst-of-10", "test_rotation": 20.0, "test_translation": 1.0},
         {"attack": "spatial-pgd", "test_rotation": 10.0, "steps": 10},
         {"attack": "equivariance", "test_rotation": 45.0},
+        {"attack": "none", "mode": "train"},
+        {"attack": "fgsm", "clip": "none"},
+        {"attack": "pgd", "steps": 10, "restarts": 3, "clip": "normalised"},
+        {"attack": "pgd", "steps": 10, "restarts": 0, "mode": "train"},
     ],
-    ids=lambda fields: f"{fields['attack']}-{fields.get('restarts', 1)}",
+    ids=lambda fields: "-".join(map(str, [*fields.values(), fields.get("restarts", 1)])),
 )
 @pytest.mark.parametrize("grid", [[0.1], [0.02, 0.05, 0.08, 0.11, 0.15, 0.2]], ids=len)
 def test_a_sweep_takes_what_the_plan_says(fields, grid, net, digits):

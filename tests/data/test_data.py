@@ -1,17 +1,13 @@
-import gzip
-import hashlib
-import http.server
-import threading
-
 import numpy as np
 import pytest
 import torch
 
 from rotgrid import data, experiment
-from rotgrid.data import DataError
+from rotgrid.data.parts import KEYS
 from rotgrid.spec import Probe, Trial
 from rotgrid.spec.adversaries import ADVERSARIES
 from rotgrid.spec.attacks import ATTACKS
+from rotgrid.spec.datasets import DATA
 
 
 def test_embedded_digits_are_split_and_balanced(digits):
@@ -34,124 +30,23 @@ def test_embedded_digits_are_images_of_digits(digits):
     assert (found == digits.test_labels).float().mean() > 0.75
 
 
-def test_damage_to_the_embedded_digits_is_an_error(tmp_path, monkeypatch):
-    broken = tmp_path / "mnist5k.npz"
-    broken.write_bytes(data.EMBEDDED.read_bytes()[:-1])
-    monkeypatch.setattr(data, "EMBEDDED", broken)
-    with pytest.raises(DataError, match=r"mnist5k.npz: corrupt: .* reinstall"):
-        data.load("mnist5k")
-
-
 def test_unknown_data_are_refused_with_the_choices():
     with pytest.raises(ValueError, match="no data set 'cifar'; choose from mnist5k, mnist"):
         data.load("cifar")
 
 
-def idx(array):
-    header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes()
-    return header + array.astype(np.uint8).tobytes()
+def test_every_entry_has_a_reader_and_one_number_a_channel():
+    assert data.READERS.keys() == DATA.keys()
+    for entry in DATA.values():
+        assert len(entry.shape.mean) == len(entry.shape.std) == entry.shape.channels
+        assert entry.label
 
 
-@pytest.fixture
-def mnist_files(tmp_path, monkeypatch):
-    """Four small files of MNIST's form, each image filled by its index, with their own hashes."""
-    monkeypatch.setitem(data.DATA, "mnist", data.DATA["mnist"]._replace(train=20, val=5, test=10))
-    files = {}
-    for part, n, first in (("train", 25, 0), ("t10k", 10, 100)):
-        values = np.arange(first, first + n)
-        files[f"{part}-images-idx3-ubyte"] = idx(np.tile(values[:, None, None], (1, 28, 28)))
-        files[f"{part}-labels-idx1-ubyte"] = idx(values % 10)
-    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    monkeypatch.setattr(data, "SHA256", hashes)
-    packed = {name: gzip.compress(content) for name, content in files.items()}
-    md5 = {name: hashlib.md5(content).hexdigest() for name, content in packed.items()}
-    monkeypatch.setattr(data, "GZIP_MD5", md5)
-    folder = tmp_path / "mnist"
-    folder.mkdir()
-    for name, content in packed.items():
-        (folder / f"{name}.gz").write_bytes(content)
-    return folder
-
-
-def assert_split(dataset):
-    assert dataset.val_images[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
-    assert dataset.train_images[:, 0, 0, 0].tolist() == list(range(5, 25))
-    assert dataset.test_images[:, 0, 0, 0].tolist() == list(range(100, 110))
-    assert dataset.test_labels.tolist() == list(range(10))
-
-
-def test_mnist_from_a_folder_is_split_by_index(mnist_files, monkeypatch):
-    monkeypatch.setenv("ROTGRID_DATA", str(mnist_files))
-    assert_split(data.load("mnist"))
-
-
-def test_plain_files_serve_as_well(mnist_files, monkeypatch):
-    for path in list(mnist_files.iterdir()):
-        path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
-        path.unlink()
-    monkeypatch.setenv("ROTGRID_DATA", str(mnist_files))
-    assert_split(data.load("mnist"))
-
-
-DAMAGE = {
-    "truncated": lambda content: content[: len(content) // 2],
-    "corrupt": lambda content: gzip.compress(gzip.decompress(content)[:-1] + b"x"),
-    "empty": lambda content: b"",
-    "not gzip": lambda content: b"<html>404</html>",
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_damaged_files_are_errors_that_name_them(mnist_files, monkeypatch, damage):
-    path = mnist_files / "train-images-idx3-ubyte.gz"
-    path.write_bytes(DAMAGE[damage](path.read_bytes()))
-    monkeypatch.setenv("ROTGRID_DATA", str(mnist_files))
-    with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz: (truncated|corrupt)"):
-        data.load("mnist")
-
-
-def test_missing_files_are_errors_that_name_them(mnist_files, monkeypatch):
-    (mnist_files / "t10k-labels-idx1-ubyte.gz").unlink()
-    monkeypatch.setenv("ROTGRID_DATA", str(mnist_files))
-    with pytest.raises(DataError, match="t10k-labels-idx1-ubyte: not found"):
-        data.load("mnist")
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def mirror(mnist_files, tmp_path, monkeypatch):
-    """A mirror on this machine, and an empty cache."""
-    import functools
-
-    handler = functools.partial(Quiet, directory=str(mnist_files))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.delenv("ROTGRID_DATA", raising=False)
-    monkeypatch.setattr(data.pooch, "os_cache", lambda name: tmp_path / "cache" / name)
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
-
-
-def test_download_goes_on_to_the_second_mirror_and_is_cached(mirror, monkeypatch):
-    monkeypatch.setattr(data, "MIRRORS", (f"{mirror}absent/", mirror))
-    assert_split(data.load("mnist"))
-    monkeypatch.setattr(data, "MIRRORS", ())
-    with pytest.raises(DataError):
-        data.load("mnist")
-    monkeypatch.setattr(data, "MIRRORS", (f"{mirror}absent/",))
-    assert_split(data.load("mnist"))
-
-
-def test_a_mirror_that_serves_damage_is_refused(mirror, mnist_files, monkeypatch):
-    (mnist_files / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"no digits"))
-    monkeypatch.setattr(data, "MIRRORS", (mirror,))
-    with pytest.raises(DataError, match=r"train-images-idx3-ubyte: cannot be downloaded; set ROT"):
-        data.load("mnist")
+def test_what_is_provided_needs_no_file_here(provided):
+    """Workers have own files only as the driver hands them over."""
+    data.provide("mine.npz", {**provided, "shape": DATA["cifar10"].shape})
+    assert data.load("mine.npz").shape == DATA["cifar10"].shape
+    assert data.load("mine.npz").name == "mine.npz"
 
 
 @pytest.mark.parametrize("n", [10, 37, 500, 3_499])
@@ -189,9 +84,10 @@ def test_data_move_to_a_device_together(digits):
 @pytest.fixture
 def provided():
     """The digits as another process shares them: read-only, which torch does not know."""
-    arrays = {name: array.copy() for name, array in data.arrays(data.load("mnist5k")).items()}
-    for array in arrays.values():
-        array.flags.writeable = False
+    arrays = data.arrays(data.load("mnist5k"))
+    for key in KEYS:
+        arrays[key] = arrays[key].copy()
+        arrays[key].flags.writeable = False
     experiment.dataset_on.cache_clear()
     data.provide("mnist5k", arrays)
     yield arrays
@@ -201,9 +97,10 @@ def provided():
 
 def test_what_is_provided_is_not_copied(provided):
     loaded = data.arrays(experiment.dataset_on("mnist5k", torch.device("cpu")))
-    assert loaded.keys() == provided.keys()
-    for name, array in provided.items():
-        assert loaded[name].ctypes.data == array.ctypes.data
+    assert loaded.keys() == provided.keys() == {"shape", *KEYS}
+    assert loaded["shape"] == DATA["mnist5k"].shape
+    for key in KEYS:
+        assert loaded[key].ctypes.data == provided[key].ctypes.data
 
 
 def test_a_process_holds_one_data_set(provided):
@@ -232,8 +129,9 @@ def test_nothing_writes_into_a_data_set(provided, tmp_path, how):
     digits = data.load("mnist5k")
     assert digits.train_images.data_ptr() == provided["train_images"].ctypes.data
     data._provided.clear()
-    for name, array in data.arrays(data.load("mnist5k")).items():
-        assert np.array_equal(array, provided[name]), name
+    original = data.arrays(data.load("mnist5k"))
+    for key in KEYS:
+        assert np.array_equal(original[key], provided[key]), key
 
 
 def probe_of(attack):

@@ -3,12 +3,14 @@ import pytest
 import torch
 
 from rotgrid import attacks, data, evaluation, models
+from rotgrid.attacks import conventions
 from rotgrid.attacks.class_means import means_of
 from rotgrid.data import pixels
-from rotgrid.evaluation import gradient_masking
+from rotgrid.evaluation import gradient_masking, settings
 from rotgrid.rotation import draw_angles, rotate
 from rotgrid.spec import Probe, Trial
 from rotgrid.spec.attacks import ATTACKS
+from rotgrid.spec.datasets import MNIST_SHAPE
 
 TRIAL = Trial(model="stdcnn", data="mnist5k", train_rotation=60)
 
@@ -198,6 +200,38 @@ def test_normalised_eps_is_a_third_of_pixel_eps(net, digits):
     assert unit["eps"] == 0.3
 
 
+@pytest.mark.parametrize("attack", ["none", "fgsm", "pgd"])
+def test_conventions_are_measured_by_plain_loops(net, digits, attack):
+    """As `rotgrid.attacks.conventions` does on the same images from the same starts."""
+    trial = TRIAL.model_copy(update={"train_translation": 2.0})
+    common = {"attack": attack, "steps": 2, "restarts": 2, "n_images": 60}
+    ways = [{"mode": "train"}, {"clip": "normalised"}, {"clip": "none", "mode": "train"}]
+    probes = [
+        Probe(**common, **way, eps=eps).resolve(trial) for way in ways for eps in (0.02, 0.1)
+    ]
+    found = {row["probe"]: row for row in rows(net, digits, *probes, trial=trial)}
+    for probe in probes:
+        images, labels = evaluation.test_images(digits, trial, probe)
+        starts = {"generator": torch.Generator().manual_seed(settings.ATTACK_SEED)}
+        run = {"steps": 2, "restarts": 2, **starts} if attack == "pgd" else {}
+        expected = conventions.sweep(
+            net, images, labels, attack=attack, eps_grid=[probe.eps], shape=MNIST_SHAPE,
+            clip=probe.clip, mode=probe.mode, **run,
+        )[0]  # fmt: skip
+        row = found[probe.key()]
+        assert (bits(row) == expected.numpy()).all()
+        assert row["n_correct"] == expected.sum()
+        assert (row["clip"], row["mode"]) == (probe.clip, probe.mode)
+
+
+def test_without_a_convention_none_of_it_runs(net, digits, monkeypatch):
+    monkeypatch.setattr(conventions, "sweep", None)
+    probes = [Probe(attack=attack, **SHORT) for attack in ("none", "fgsm", "pgd")]
+    assert len(rows(net, digits, *probes)) == 3
+    with pytest.raises(TypeError):
+        rows(net, digits, Probe(mode="train", **SHORT))
+
+
 def test_no_random_start_means_the_image_itself(net, digits):
     probe = Probe(attack="pgd", eps=0.05, steps=3, restarts=0, n_images=50, test_rotation=0)
     (row,) = rows(net, digits, probe)
@@ -220,7 +254,7 @@ class NearestMean(torch.nn.Module):
 
     def __init__(self, digits):
         super().__init__()
-        self.means = means_of(pixels(digits.train_images), digits.train_labels).flatten(1)
+        self.means = means_of(pixels(digits.train_images), digits.train_labels, 10).flatten(1)
 
     def forward(self, images):
         return -torch.cdist(images.flatten(1), self.means)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from rotgrid import launch
 from rotgrid.results import failures
 
 from launched import (
@@ -24,6 +25,7 @@ from launched import (
     in_training,
     wait_for,
 )
+from own_files import write_all, write_npz
 from stored_rows import stored
 
 RAY = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
@@ -134,3 +136,20 @@ def test_what_nodes_cannot_do_is_said_before_the_start(nodes, start, tmp_path):
     assert [*root.glob(".launch*")] == []
     assert f"{root} is another folder there than here" in errors
     assert not (root / "evaluations").exists()
+
+
+@pytest.mark.slow
+def test_own_code_and_data_reach_nodes_that_lack_them(nodes, start, tmp_path):
+    """A node that does not see the folder of the grid and of its files runs the trials, too."""
+    place, root = tmp_path / "place", tmp_path / "r"
+    place.mkdir()
+    grid_file = write_all(place)
+    write_npz(place / "mine.npz")
+    text = grid_file.read_text().replace("mnist5k", "mine.npz").replace("train_size: 100, ", "")
+    grid_file.write_text(text.replace("[stdcnn, ", "[").replace("n_images: 20", "n_images: 9"))
+    hidden = f'mount -t tmpfs tmpfs {place} && exec "$@"'
+    nodes.add("unshare", "--map-root-user", "--mount", "sh", "-c", hidden, "sh")
+    finish(start(grid_file, root, "--address", nodes.address), 0)
+    assert failures.read(root) == {}
+    assert len(stored(root)) == 6
+    assert launch.main([str(grid_file), "--results", str(root), "--no-report"]) == 0

@@ -6,6 +6,7 @@ from torch import nn
 from rotgrid.attacks import fgsm
 from rotgrid.models import emcaps
 from rotgrid.models.emcaps import EMCaps, build, em_routing, spread_loss, votes
+from rotgrid.spec.datasets import MNIST_SHAPE
 
 from golden import Golden, relative
 
@@ -39,7 +40,7 @@ def test_iterations_differ():
 
 
 def golden_network():
-    net = EMCaps(8, 3, 4, 5).eval()
+    net = EMCaps(8, 3, 4, 5, MNIST_SHAPE).eval()
     net.normalize = nn.Identity()
     state = {"steps": net.steps}
     for name in net.state_dict().keys() - {"steps"}:
@@ -142,7 +143,7 @@ def outputs_and_gradients(net, images):
 
 @pytest.mark.parametrize(("name", "value"), [("AT_ONCE", 20_000), ("KEPT", 1)])
 def test_parts_of_a_batch_and_votes_made_again_change_nothing(monkeypatch, name, value):
-    net = EMCaps(8, 3, 4, 5).eval().double()
+    net = EMCaps(8, 3, 4, 5, MNIST_SHAPE).eval().double()
     images = torch.rand(3, 1, 28, 28, dtype=torch.float64)
     expected = outputs_and_gradients(net, images)
     monkeypatch.setattr(emcaps, name, value)
@@ -152,14 +153,14 @@ def test_parts_of_a_batch_and_votes_made_again_change_nothing(monkeypatch, name,
 
 
 def test_margin_grows_with_the_steps_of_training():
-    net = EMCaps(8, 3, 4, 5)
+    net = EMCaps(8, 3, 4, 5, MNIST_SHAPE)
     images, labels = torch.rand(2, 1, 28, 28), torch.tensor([1, 2])
     torch.testing.assert_close(net.margin(), torch.tensor(0.2))
     net.training_loss(images, labels)
     net.training_loss(images, labels)
     net.eval().training_loss(images, labels)
     assert net.steps == 2
-    other = EMCaps(8, 3, 4, 5)
+    other = EMCaps(8, 3, 4, 5, MNIST_SHAPE)
     other.load_state_dict(net.state_dict())
     assert other.steps == 2
     for steps, margin in (emcaps.GROWTH // 2, 0.55), (emcaps.GROWTH, 0.9), (10**6, 0.9):
@@ -172,7 +173,7 @@ def test_margin_grows_with_the_steps_of_training():
 @pytest.fixture
 def confident():
     """A network that calls every image a 3, by more than the margin."""
-    net = EMCaps(8, 3, 4, 5).eval()
+    net = EMCaps(8, 3, 4, 5, MNIST_SHAPE).eval()
     net.class_caps.beta_a.data.fill_(-3000.0)
     net.class_caps.beta_a.data[3] = 3000.0
     return net, torch.rand(4, 1, 28, 28), torch.full((4,), 3)

@@ -42,12 +42,15 @@ PARAMETERS = {
     ("dren", "max-x4"): 24_560,
     ("emcaps", "small"): 68_572,
     ("madrycnn", "base"): 3_274_634,
+    ("resnet", "base"): 269_434,
+    ("p4resnet", "base"): 1_071_226,
+    ("p4resnet", "matched-base"): 268_354,
 }
 """As published, or as counted in the original code."""
 INVARIANT = [
     *(
         (model, variant)
-        for model in ("p4cnn", "cyclic", "tipooling")
+        for model in ("p4cnn", "cyclic", "tipooling", "p4resnet")
         for variant in MODELS[model].variants
     ),
     ("dren", "x4"),
@@ -269,6 +272,7 @@ def test_unknown_names_are_refused_with_the_choices():
         (("stdcnn", "matched-halved"), ("gcnn", "halved")),
         (("gcnn", "matched-table1"), ("stdcnn", "table1")),
         (("gcnn", "matched-doubled"), ("stdcnn", "doubled")),
+        (("p4resnet", "matched-base"), ("resnet", "base")),
     ],
 )
 def test_matched_pairs_differ_by_less_than_five_percent(one, other):

@@ -80,7 +80,7 @@ def test_nonlinearities_equal_the_original():
 
 
 def test_the_head_sums_orders_and_averages_space():
-    found = hnet.MagnitudeHead()(torch.full((1, 2, 2, 10, 7, 7), 3.0))
+    found = hnet.MagnitudeHead(10)(torch.full((1, 2, 2, 10, 7, 7), 3.0))
     assert relative(found, torch.full((1, 10), 2 * 3 * 2**0.5 + 0.01)) < 1e-6
 
 

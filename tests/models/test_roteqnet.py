@@ -14,6 +14,7 @@ from rotgrid.models.roteqnet import (
     build,
     resampling,
 )
+from rotgrid.spec.datasets import MNIST_SHAPE
 
 from golden import Golden, relative
 
@@ -190,7 +191,7 @@ def test_vectors_that_turn_the_other_way_or_not_at_all_fail():
 
 def test_corners_break_the_tie_of_angles_on_images_with_empty_parts():
     """Unmasked, all angles respond alike where a patch holds nothing but its corners."""
-    unmasked = RotEqNet(Rotations(16))
+    unmasked = RotEqNet(Rotations(16), MNIST_SHAPE)
     assert max(turning_error(unmasked, dense_images(), 1)) < 1e-5
     assert turning_error(unmasked, sparse_images(), 1)[0] > 0.1
 

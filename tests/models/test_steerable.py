@@ -14,6 +14,7 @@ from rotgrid.models.steerable import (
     NormBatchNorm,
     NormReLU,
     SteerableConv,
+    image_fields,
     irrep_fields,
     magnitudes,
     regular_fields,
@@ -77,7 +78,12 @@ def test_gcnn_differs_from_ours_in_its_convolutions_only(nets):
 
 
 CONVOLUTIONS = [  # fields before, fields after, kernel size, padding
-    pytest.param(regular_fields(4, 0), regular_fields(4, 3), 3, 0, {}, id="c4-image"),
+    pytest.param(
+        image_fields(regular_fields(4, 1)), regular_fields(4, 3), 3, 0, {}, id="c4-image"
+    ),
+    pytest.param(
+        image_fields(regular_fields(4, 1), 3), regular_fields(4, 3), 3, 0, {}, id="c4-colours"
+    ),
     pytest.param(regular_fields(4, 2), regular_fields(4, 3), 3, 1, {}, id="c4"),
     pytest.param(
         regular_fields(8, 2),
@@ -87,7 +93,7 @@ CONVOLUTIONS = [  # fields before, fields after, kernel size, padding
         {"rings": [0.7, 1.6], "frequencies_cutoff": 1.5},
         id="c8-even",
     ),
-    pytest.param(irrep_fields(0), irrep_fields(3), 5, 0, {}, id="so2-image"),
+    pytest.param(image_fields(irrep_fields(1)), irrep_fields(3), 5, 0, {}, id="so2-image"),
     pytest.param(irrep_fields(2), irrep_fields(3), 5, 2, {}, id="so2"),
 ]
 
@@ -202,7 +208,8 @@ def test_fields_follow_the_image(nets, variant, action, quarter):
 def test_regular_fields_roll_by_one_at_45_degrees_if_there_are_8(rotations, rolls):
     across = torch.arange(26) - 12.5
     window = (-(across**2 + across[:, None] ** 2) / 18).exp()
-    layer = SteerableConv(regular_fields(rotations, 0), regular_fields(rotations, 4), 3)
+    after = regular_fields(rotations, 4)
+    layer = SteerableConv(image_fields(after), after, 3)
     with torch.no_grad():
         seen, turned = ((layer(blobs(8, d)) * window).sum((3, 4)) for d in (0, 45))
     seen, turned = (x - x.mean(2, keepdim=True) for x in (seen, turned))  # what has a direction
@@ -211,7 +218,8 @@ def test_regular_fields_roll_by_one_at_45_degrees_if_there_are_8(rotations, roll
 
 
 def test_magnitudes_stay_at_45_degrees():
-    layer = SteerableConv(irrep_fields(0), irrep_fields(4), 5)
+    after = irrep_fields(4)
+    layer = SteerableConv(image_fields(after), after, 5)
     with torch.no_grad():
         length, turned = (magnitudes(layer(blobs(8, d)))[:, 1::2].mean((2, 3)) for d in (0, 45))
     assert relative(turned, length) < 0.05

@@ -36,7 +36,7 @@ def test_an_unknown_variant_is_refused():
 def test_copies_are_the_padded_image_turned_by_15_degrees_each():
     images = torch.rand(3, 1, 28, 28)
     padded = F.pad(images, (2, 2, 2, 2))
-    copies = RotatedCopies()(images).unflatten(0, (3, 24))
+    copies = RotatedCopies(28)(images).unflatten(0, (3, 24))
     for copy in range(24):
         expected = rotate(padded, 15.0 * copy)
         torch.testing.assert_close(copies[:, copy], expected, rtol=0, atol=1e-5)
@@ -46,7 +46,7 @@ def test_copies_are_the_padded_image_turned_by_15_degrees_each():
 
 def test_gradients_go_back_through_the_turns():
     """Copies are linear in the image: the gradient of <copies(x), w> is the transpose, at w."""
-    copies = RotatedCopies().double()
+    copies = RotatedCopies(28).double()
     images = torch.rand(2, 1, 28, 28, dtype=torch.float64, requires_grad=True)
     weights = torch.rand(2, 24, 1, 32, 32, dtype=torch.float64)
     product = (copies(images) * weights.flatten(0, 1)).sum()

@@ -34,6 +34,7 @@ def test_equal_work_has_an_equal_key():
         ("data", "mnist5k"),
         ("train_size", 100),
         ("train_rotation", 1e-9),
+        ("train_translation", 1e-9),
         ("adversary", "fgsm"),
         ("recipe", "fast"),
         ("epochs", 3),
@@ -181,10 +182,12 @@ def test_what_an_attack_does_not_read_makes_no_other_probe(attack, eps, translat
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"model": "gcn"}, "'stdcnn', 'gcnn', .* or 'madrycnn'"),
+        ({"model": "gcn"}, "'stdcnn', 'gcnn', .* or 'p4resnet'"),
         ({"model": "gcnn", "variant": "doubled"}, "is not a variant of gcnn; choose from table1"),
         ({"model": "gcnn", "data": "mnist5k", "train_size": 5_000}, "more than the 3500"),
         ({"model": "gcnn", "train_rotation": 181}, "less than or equal to 180"),
+        ({"model": "gcnn", "train_translation": 14.5}, "less than or equal to 14"),
+        ({"model": "gcnn", "train_translation": -1}, "greater than or equal to 0"),
         ({"model": "gcnn", "epochs": True}, "valid integer"),
         ({"model": "gcnn", "epochs": "3"}, "valid integer"),
         ({"model": "gcnn", "sed": 3}, "Extra inputs"),
@@ -193,7 +196,7 @@ def test_what_an_attack_does_not_read_makes_no_other_probe(attack, eps, translat
         ({"model": "gcnn", "learning_rate": float("inf")}, "finite number"),
         ({"model": "gcnn", "train_rotation": float("nan")}, "finite number"),
         ({"model": "gcnn", "batch_size": 10**9}, "less than or equal to 1000000"),
-        ({"model": ["gcnn"]}, "'stdcnn', 'gcnn', .* or 'madrycnn'"),
+        ({"model": ["gcnn"]}, "'stdcnn', 'gcnn', .* or 'p4resnet'"),
         ({}, "Field required"),
     ],
 )
@@ -258,7 +261,13 @@ def test_fields_that_came_later_leave_old_keys_as_they_were():
     fields = probe.model_dump()
     old = {name: value for name, value in fields.items() if name not in spec.ADDED_FIELDS}
     assert probe.key() == spec.digest(old)
-    for name, value in (("loss", "margin"), ("label_rule", "predicted"), ("test_translation", 2)):
+    for name, value in (
+        ("loss", "margin"),
+        ("label_rule", "predicted"),
+        ("test_translation", 2),
+        ("clip", "normalised"),
+        ("mode", "train"),
+    ):
         other = Probe(**{**fields, name: value})
         assert other.key() != probe.key()
 
@@ -276,12 +285,13 @@ def test_an_attack_that_changed_has_new_keys_and_no_other_has(attack, monkeypatc
     assert (len({first, second, third}) == 3) is (attack == "bim")
 
 
-def test_a_precision_that_came_later_leaves_old_networks_as_they_were():
+def test_fields_that_came_later_leave_old_networks_as_they_were():
     trial = Trial(model="stdcnn")
     recipe = recipe_of(trial.recipe, trial.model).contents()
-    old = {**trial.model_dump(exclude={"precision", "train_steps"}), "recipe": recipe}
+    old = {**trial.model_dump(exclude={*spec.ADDED_FIELDS}), "recipe": recipe}
     assert trial.key() == spec.digest(old)
-    assert Trial(model="stdcnn", precision="bfloat16").key() != trial.key()
+    for later in ({"precision": "bfloat16"}, {"train_steps": 9}, {"train_translation": 2.0}):
+        assert Trial(model="stdcnn", **later).key() != trial.key()
 
 
 @pytest.mark.parametrize(
@@ -290,6 +300,9 @@ def test_a_precision_that_came_later_leaves_old_networks_as_they_were():
         ({"attack": "pgd", "loss": "dlr"}, "cannot be climbed by pgd; choose from ce, margin"),
         ({"attack": "apgd", "loss": "margin"}, "choose from ce, dlr"),
         ({"attack": "strong", "label_rule": "predicted"}, "not a choice of strong"),
+        ({"attack": "pgd", "clip": "normalized"}, "'pixel', 'none' or 'normalised'"),
+        ({"attack": "pgd", "mode": "training"}, "'eval' or 'train'"),
+        ({"mode": "train", "n_images": 1}, "should be 2 or more with mode: train"),
         ({"attack": "transfer"}, "needed by transfer; choose from stdcnn"),
         ({"attack": "fmn", "steps": 0}, "should be 1 or more for fmn"),
         ({"attack": "noise", "restarts": 0}, "should be 1 or more for noise"),
@@ -316,4 +329,7 @@ def test_fields_that_an_attack_does_not_have_do_not_make_another_probe():
     same = Probe(attack="fgsm", eps=0.1)
     assert Probe(attack="fgsm", eps=0.1, loss="ce", steps=7, restarts=3, source="gcnn") == same
     assert Probe(attack="rotation-grid", eps=0.2, steps=9) == Probe(attack="rotation-grid")
+    assert Probe(clip="none") == Probe()
+    assert Probe(mode="train") != Probe()
+    assert Probe(attack="strong", clip="none", mode="train") == Probe(attack="strong")
     assert Probe(attack="apgd").steps == 100

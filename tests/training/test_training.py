@@ -12,7 +12,7 @@ from rotgrid import attacks, models, spec, training
 from rotgrid.cost import work
 from rotgrid.data import pixels
 from rotgrid.results import checkpoints, storage
-from rotgrid.rotation import draw_angles, rotate
+from rotgrid.rotation import draw_angles, draw_shifts, rotate, transform
 from rotgrid.spec import Trial
 from rotgrid.spec.adversaries import ADVERSARIES
 from rotgrid.spec.models import MODELS
@@ -71,6 +71,7 @@ def test_the_same_trial_gives_the_same_weights(adversary, quick_trial, digits):
     [
         {"seed": 1},
         {"train_rotation": 31.0},
+        {"train_translation": 1.0},
         {"interpolation": "nearest"},
         {"train_size": 299},
         {"batch_size": 32},
@@ -482,6 +483,40 @@ def test_batches_are_the_same_however_many_are_turned_at_once(digits, monkeypatc
         assert torch.equal(truth, other[1])
         assert eps == other[2]
         torch.testing.assert_close(image, other[0])
+
+
+def test_images_are_rotated_and_shifted_by_one_resampling(digits):
+    """By draws that differ from epoch to epoch, and by image."""
+    trial = Trial(
+        model="stdcnn", data="mnist5k", train_rotation=90.0, train_translation=3.0, epochs=2
+    )
+    images, labels = digits.train_images[:100], digits.train_labels[:100]
+    for epoch in (1, 2):
+        found = torch.cat([batch for batch, *_ in training.batches(images, labels, trial, epoch)])
+        order = torch.randperm(
+            100,
+            generator=torch.Generator().manual_seed(training.epoch_seed(trial, epoch, "order")),
+        )
+        angles = draw_angles(100, 90.0, "train", epoch=epoch)[order]
+        shifts = draw_shifts(100, 3.0, "train", epoch=epoch)[order]
+        torch.testing.assert_close(found, transform(pixels(images[order]), angles, shifts))
+    assert shifts.abs().amax() > 2
+    assert len(shifts.unique()) == 200
+
+
+@pytest.mark.parametrize("rotation", [0.0, 90.0])
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+def test_without_shifts_images_are_rotated_bit_by_bit(rotation, interpolation, digits):
+    trial = Trial(
+        model="stdcnn", data="mnist5k", train_rotation=rotation, batch_size=50,
+        interpolation=interpolation,
+    )  # fmt: skip
+    images, labels = digits.train_images[:100], digits.train_labels[:100]
+    shuffle = torch.Generator().manual_seed(training.epoch_seed(trial, 1, "order"))
+    order = torch.randperm(100, generator=shuffle)
+    angles = draw_angles(100, rotation, "train", epoch=1)[order]
+    found = torch.cat([batch for batch, *_ in training.batches(images, labels, trial, 1)])
+    assert torch.equal(found, rotate(pixels(images[order]), angles, interpolation))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import torch
 
 from rotgrid import attacks, models
 from rotgrid.data import pixels
-from rotgrid.rotation import draw_angles, rotate
+from rotgrid.rotation import draw_angles, draw_shifts, rotate, transform
 from rotgrid.spec import Trial
 from rotgrid.training.validation import rotated_validation, validate
 
@@ -29,3 +29,6 @@ def test_validation_images_are_rotated_like_the_training_images(quick_trial, dig
     angles = draw_angles(500, 30.0, "val")
     assert torch.equal(images, rotate(pixels(digits.val_images), angles))
     assert labels is digits.val_labels
+    shifted, _ = rotated_validation(digits, trial.model_copy(update={"train_translation": 2.0}))
+    shifts = draw_shifts(500, 2.0, "val")
+    assert torch.equal(shifted, transform(pixels(digits.val_images), angles, shifts))

@@ -40,8 +40,9 @@ def test_what_any_pgd_breaks_is_not_held_against_it():
     assert len(transferred(*rows)) == 1
     stronger = PGD.model_copy(update={"restarts": 10, "loss": "margin"})
     assert transferred(*rows, surviving(stronger, 3, 4)) == []
-    repairing = PGD.model_copy(update={"restarts": 10, "label_rule": "predicted"})
-    assert len(transferred(*rows, surviving(repairing, 3, 4))) == 1
+    for other in ({"label_rule": "predicted"}, {"clip": "none"}, {"mode": "train"}):
+        unusual = PGD.model_copy(update={"restarts": 10, **other})
+        assert len(transferred(*rows, surviving(unusual, 3, 4))) == 1
 
 
 @pytest.mark.parametrize(

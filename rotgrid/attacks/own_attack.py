@@ -1,0 +1,89 @@
+"""Attacks of the user's own: called as written, and held to the threat model.
+
+An own attack is `attack(model, images, labels, *, eps, ...) -> images`. It is told those of eps,
+steps, restarts, loss and generator that its signature names, and returns images that lie in [0, 1]
+and within eps (L-inf, pixel units) of those it was given. The model is in evaluation mode, and its
+parameters want no gradient.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rotgrid.attacks.case import Case, survival_at_each_eps
+from rotgrid.attacks.linf import TOLERANCE, Model, distances
+from rotgrid.spec.loading import described, load, place_of
+
+Attack = Callable[..., Tensor]
+SEED = 20192
+"""Of torch's own random numbers, which an attack may draw: each batch begins with it."""
+
+
+class OwnAttackError(ValueError):
+    """An own attack raised, or returned what is no adversarial image; the message says where."""
+
+
+def survival_of(name: str, digest: str) -> Callable[..., Tensor]:
+    """What `rotgrid.attacks.dispatch` calls for an own attack: at each eps by itself."""
+    attack = load(name, digest)
+
+    def survival(case: Case, **settings: Any) -> Tensor:  # noqa: ANN401
+        def moves(at: Tensor) -> Callable[[float], Tensor]:
+            return lambda eps: perturbed(name, attack, *case.batch(at), eps=eps, **settings)
+
+        return survival_at_each_eps(case, moves)
+
+    survival.__signature__ = inspect.signature(attack)  # type: ignore[attr-defined]
+    return survival
+
+
+def perturbed(
+    name: str,
+    attack: Attack,
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float,
+    **settings: Any,  # noqa: ANN401
+) -> Tensor:
+    """The images as an own attack makes them.
+
+    Raises:
+        OwnAttackError: it raises, or returns anything but images in the ball and in [0, 1].
+    """
+    before = images.clone()
+    try:
+        with torch.enable_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(SEED)
+            found = attack(model, images, labels, eps=eps, **settings)
+    except Exception as error:
+        raise OwnAttackError(f"{name}: {described(error)}") from error
+    if wrong := fault(found, before, eps):
+        raise OwnAttackError(f"{place_of(attack)}: {name} at eps {eps:g} {wrong}")
+    if not torch.equal(images, before):
+        raise OwnAttackError(
+            f"{place_of(attack)}: {name} changes the images it is given: clone them"
+        )
+    return found.detach().to(before)
+
+
+def fault(found: object, images: Tensor, eps: float) -> str:
+    """What is wrong with adversarial images, or nothing."""
+    if not isinstance(found, Tensor):
+        return f"returns a {type(found).__name__}, not a tensor of images"
+    if found.shape != images.shape:
+        return f"returns {tuple(found.shape)} for images of {tuple(images.shape)}"
+    if not found.is_floating_point() or not torch.isfinite(found).all():
+        return "returns numbers that are not finite floats"
+    if not len(images):
+        return ""
+    low, high = found.amin().item(), found.amax().item()
+    if low < -TOLERANCE or high > 1 + TOLERANCE:
+        return f"returns pixels in [{low:.4g}, {high:.4g}], outside of [0, 1]: clamp(0, 1)"
+    if (most := distances(found.detach(), images).amax().item()) > eps + TOLERANCE:
+        return f"leaves the ball: a pixel moves by {most:.4g}, and eps is {eps:g} (L-inf)"
+    return ""

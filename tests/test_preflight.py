@@ -1,0 +1,62 @@
+import pytest
+
+from rotgrid import grid, preflight
+from rotgrid.data import DataError
+from rotgrid.models.own_network import ContractError
+from rotgrid.spec.sources import SourceError
+
+from own_files import NETWORK, write, write_all, write_npz
+
+DATA = "blocks: [{model: 'mynets.nets:build', data: mine.npz, probes: {n_images: 5}}]"
+
+
+def require(text):
+    preflight.require_own(grid.parse(text).trials, "results")
+
+
+def test_all_that_is_own_is_tried_and_its_source_stored(folder):
+    preflight.require_own(grid.read(write_all(folder)).trials, "results")
+    stored = {path.name for path in (folder / "results/code").rglob("*.py")}
+    assert stored == {"nets.py", "blocks.py", "attacks.py"}
+
+
+@pytest.mark.parametrize("model", ["stdcnn", "mynets.nets:build"])
+def test_an_attack_and_an_adversary_that_leave_the_ball_are_refused(folder, model):
+    write_all(folder)
+    write(folder, bad="def far(model, images, labels, *, eps): return 1 - images\n")
+    block = f"model: '{model}', data: mnist5k"
+    for more in ("adversary: 'bad:far'", "probes: {attack: 'bad:far', eps: 0.1}"):
+        with pytest.raises(ValueError, match=r"bad\.py:1: bad:far at eps .* leaves the ball"):
+            require(f"blocks: [{{{block}, {more}}}]")
+
+
+def test_a_network_that_breaks_the_contract_is_refused_with_its_line(folder):
+    write_all(folder)
+    more = "\n\ndef soft(v, shape):\n    return nn.Sequential(build(v, shape), nn.Softmax(1))\n"
+    write(folder, mynets__nets=NETWORK + more)
+    with pytest.raises(
+        ContractError, match=r"nets\.py:\d+: mynets\.nets:soft returns probabilities"
+    ):
+        require("blocks: [{model: 'mynets.nets:soft', data: mnist5k}]")
+
+
+def test_files_that_changed_since_the_plan_are_refused(folder):
+    write_all(folder)
+    write_npz(folder / "mine.npz")
+    stored = grid.dump(grid.parse(DATA))
+    require(stored)
+    write(folder, mynets__blocks=(folder / "mynets/blocks.py").read_text() + "# more\n")
+    with pytest.raises(SourceError, match="they were changed since"):
+        require(stored)
+
+
+def test_data_that_changed_since_the_plan_are_refused(folder):
+    write_all(folder)
+    write_npz(folder / "mine.npz")
+    stored = grid.dump(grid.parse(DATA))
+    write_npz(folder / "mine.npz", seed=1)
+    with pytest.raises(DataError, match=r"mine\.npz: has digest .* it is another file"):
+        require(stored)
+    (folder / "mine.npz").unlink()
+    with pytest.raises(DataError, match=r"mine\.npz: no such file"):
+        require(stored)
