@@ -95,7 +95,8 @@ def _(across, attack, models, rows):
 @app.cell
 def _(across, table):
     x = alt.X(f"{across.value}:Q", title=theme.title(across.value))
-    base = alt.Chart(table.sort("n").head(panels.MOST_ROWS)).encode(x, color="model:N")
+    colour = layers.model_encodings(table["model"])["color"]
+    base = alt.Chart(table.sort("n").head(panels.MOST_ROWS)).encode(x, color=colour)
     chart = base.mark_point(filled=True, size=60).encode(
         alt.Y("accuracy:Q", title=theme.title("accuracy"), scale=alt.Scale(domain=[0, 1])),
         shape="adversary:N",

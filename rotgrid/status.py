@@ -7,6 +7,7 @@ Exit codes: 0 done, 2 no results, 5 results not reachable.
 """
 
 import argparse
+import functools
 import sys
 from collections.abc import Sequence
 
@@ -18,6 +19,7 @@ from rotgrid.results import failures, inventory, storage
 from rotgrid.results.columns import TableName
 from rotgrid.results.grids import launched_plans
 from rotgrid.results.inventory import STATES, Inventory
+from rotgrid.watching import watch
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,8 +31,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("results", metavar="RESULTS", help="folder, s3:// or gs://")
     parser.add_argument("--trials", action="store_true", help="list all trials, with their keys")
+    parser.add_argument(
+        "--watch",
+        nargs="?",
+        type=float,
+        const=10.0,
+        metavar="SECONDS",
+        help="look again and again, and show the curves of trainings under way (default: 10)",
+    )
     args = parser.parse_args(arguments)
     try:
+        if args.watch is not None:
+            return watch(args.results, functools.partial(state_of, args.results), args.watch)
         return report(args.results, args.trials)
     except storage.StoreError as error:
         print(error, file=sys.stderr)
@@ -56,6 +68,24 @@ def report(root: str, with_trials: bool) -> int:
     for line in (*problems, *stock.damaged, *damaged_elsewhere(root)):
         print(line, file=sys.stderr)
     return 0
+
+
+def state_of(root: str) -> tuple[Table, bool]:
+    """The table of a results location, and whether anything is left to do.
+
+    Raises:
+        ValueError: there is nothing there.
+    """
+    stock = inventory.take(root)
+    plans, _ = launched_plans(root)
+    if not plans:
+        raise ValueError(f"{root}: no launched grid")
+    left = any(
+        not inventory.has_failed(trial, stock)
+        for plan in plans.values()
+        for trial in inventory.lacking(plan, stock)
+    )
+    return summary(plans, stock), left
 
 
 def damaged_elsewhere(root: str) -> list[str]:

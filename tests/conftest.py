@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
-from own_files import forgotten
 
 from rotgrid import data
 from rotgrid.spec import Trial
 
 from launched import Launches
+from own_files import forgotten
 
 settings.register_profile("rotgrid", deadline=None)  # a busy machine is no failure
 settings.load_profile("rotgrid")

@@ -1,7 +1,8 @@
 import pytest
-from own_files import NETWORK, write, write_all, write_npz
 
 from rotgrid import check
+
+from own_files import NETWORK, write, write_all, write_npz
 
 
 @pytest.fixture

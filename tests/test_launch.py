@@ -250,7 +250,10 @@ def test_trials_are_listed_with_their_keys_and_what_they_differ_in(grid_file, tm
     assert ["trial", "state", "rows", "model", "variant", "train_rotation"] in lines
     assert [first.key(), "done", "3/3", "stdcnn", "table1", "0"] in lines
     assert [second.key(), "to", "do", "0/3", "stdcnn", "table1", "60"] in lines
-    assert any("data mnist5k, train_size 100, adversary none" in " ".join(line) for line in lines)
+    assert any(
+        "data mnist5k, train_size 100, train_translation 0, adversary none" in " ".join(line)
+        for line in lines
+    )
 
 
 def test_trained_networks_without_rows_are_told_from_missing_ones(grid_file, tmp_path, capsys):
@@ -277,7 +280,7 @@ def test_missing_data_are_exit_4_before_any_work(tmp_path, monkeypatch, capsys):
     full.write_text("blocks: [{model: stdcnn, data: mnist}]")
     monkeypatch.setenv("ROTGRID_DATA", str(tmp_path))
     assert run(full, tmp_path / "r") == 4
-    assert "train-images-idx3-ubyte: not found" in capsys.readouterr().err
+    assert "train-images-idx3-ubyte (or .gz): not found" in capsys.readouterr().err
     assert not (tmp_path / "r").exists()
 
 
@@ -466,5 +469,5 @@ def test_the_six_architectures_go_the_whole_way(tmp_path, capsys):
     exact = quarter.filter(pl.col("model") == "hnet")
     assert exact["error"].max() < 1e-3 < quarter.filter(model="stdcnn")["error"].min()
     for figure in ("figure01", "figure12"):
-        assert (tmp_path / "report" / "figures" / f"{figure}.png").exists()
+        assert (tmp_path / "report" / "figures" / f"{figure}.svg").exists()
     assert "failed" not in capsys.readouterr().out

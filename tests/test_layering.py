@@ -25,6 +25,8 @@ ORDER = [
     "training",
     "evaluation",
     "experiment",
+    "pictures",
+    "gallery",
     "preflight",
     "check",
     "fanout",
@@ -33,6 +35,7 @@ ORDER = [
     "arguments",
     "plan_table",
     "launch",
+    "watching",
     "status",
     "__main__",
 ]

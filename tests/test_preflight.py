@@ -1,10 +1,11 @@
 import pytest
-from own_files import NETWORK, write, write_all, write_npz
 
 from rotgrid import grid, preflight
 from rotgrid.data import DataError
 from rotgrid.models.own_network import ContractError
 from rotgrid.spec.sources import SourceError
+
+from own_files import NETWORK, write, write_all, write_npz
 
 DATA = "blocks: [{model: 'mynets.nets:build', data: mine.npz, probes: {n_images: 5}}]"
 

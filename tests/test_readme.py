@@ -377,7 +377,7 @@ def prices(name):
     return rows
 
 
-@pytest.mark.parametrize("name", ["paper", "study", "full"])
+@pytest.mark.parametrize("name", ["paper", "study", "study-fashion", "full"])
 def test_prices_of_the_grids(name):
     """If this fails: the table in docs/grids.md should have these lines."""
     text = (ROOT / "docs/grids.md").read_text().partition(f"## `grids/{name}.yaml`")[2]

@@ -2,7 +2,7 @@ import pytest
 
 from rotgrid import experiment, grid, status
 from rotgrid.console import command
-from rotgrid.results import failures, inventory, storage
+from rotgrid.results import checkpoints, failures, inventory, storage
 from rotgrid.spec import Probe
 
 GRID = """
@@ -26,6 +26,39 @@ def results(tmp_path):
     storage.put(tmp_path, f"checkpoints/{trials[2].key()}.training.pt", b"")
     storage.put(tmp_path, f"checkpoints/{trials[4].key()}.pt", b"")
     return tmp_path
+
+
+def test_watching_shows_running_trainings_until_all_is_done(results, capsys, monkeypatch):
+    trials = list(grid.parse(GRID).trials)
+    rows = [{"train_loss": 0.5, "val_n": 4, "val_n_correct": n} for n in (1, 3, 2)]
+    notes = {"key": trials[2].key(), "trial": trials[2].model_dump(), "rows": rows}
+    checkpoint = checkpoints.serialize({"epoch": 3}, notes)
+    storage.put(results, checkpoints.training_of(trials[2].key()), checkpoint)
+
+    def go_on(seconds):
+        assert seconds == 7
+        for path in (results / "grids").glob("*.yaml"):
+            path.unlink()
+        done = GRID.replace("[0, 1, 2, 3, 4]", "[0, 1]")
+        storage.put(results, "grids/done.yaml", done.encode())
+
+    monkeypatch.setattr("rotgrid.watching.time.sleep", go_on)
+    assert status.main([str(results), "--watch", "7"]) == 0
+    first, second = capsys.readouterr().out.split("curve")[1:]
+    line = [trials[2].key(), "stdcnn", "table1", "3/1", "0.5", "50.00%", "▁█▅"]
+    assert line in lines(first)
+    assert "done" in first
+    assert trials[2].key() in second
+
+
+def test_a_checkpoint_that_is_no_archive_has_no_curve(results, capsys, monkeypatch):
+    def stop(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rotgrid.watching.time.sleep", stop)
+    assert status.main([str(results), "--watch"]) == 0
+    key = list(grid.parse(GRID).trials)[2].key()
+    assert [key, "?", "0/?"] in lines(capsys.readouterr().out)
 
 
 def lines(text):

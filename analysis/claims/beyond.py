@@ -92,7 +92,7 @@ def worst_turn(rows: pl.DataFrame) -> Evidence:
 
 
 def boundary_comes_nearer(rows: pl.DataFrame) -> Evidence:
-    """Mean distance of upright digits to the decision boundary: trained over the whole circle less
+    """Mean distance of upright images to the decision boundary: trained over the whole circle less
     trained upright."""
     needs = "attack fmn with distances, test_rotation 0, adversary none"
     which = pl.col("test_rotation") == 0, pl.col("adversary") == "none"
@@ -168,7 +168,7 @@ CLAIMS = (
         BEYOND,
         "beyond",
         "The decision boundary comes nearer: trained with rotations over the whole circle, StdCNN "
-        "and GCNN have a smaller mean distance of upright digits to it.",
+        "and GCNN have a smaller mean distance of upright images to it.",
         "Of one of the two the mean distance is larger.",
         boundary_comes_nearer,
         [["fmn"]],
@@ -178,7 +178,7 @@ CLAIMS = (
         "B9",
         BEYOND,
         "beyond",
-        "Adversarial training with PGD (0.3) costs accuracy on turned digits (no attack).",
+        "Adversarial training with PGD (0.3) costs accuracy on turned images (no attack).",
         "StdCNN or GCNN, trained upright with PGD, is more accurate over the whole circle.",
         adversaries_cost_rotations,
     ),

@@ -1,5 +1,6 @@
 """GCNN less StdCNN, both tested as they were trained: what claims on pixels ask of rows."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import polars as pl
@@ -13,6 +14,7 @@ from analysis.claims.evidence import (
     flagged,
     measured_by_all,
 )
+from analysis.rows import phrases
 from analysis.rows.conditions import LARGE, PAPER_EPS, SAME_RANGE, SMALL
 from analysis.rows.selection import NotMeasured, of_variants, where
 from analysis.rows.vocabulary import label
@@ -27,7 +29,7 @@ def pair_rows(
     rows: pl.DataFrame, pair: Mapping[str, str], eps: float, *which: pl.Expr
 ) -> pl.DataFrame:
     """Rows of a pair of networks at this eps."""
-    kinds = " and ".join(f"{model} {variant}" for model, variant in pair.items())
+    kinds = " and ".join(itertools.starmap(phrases.kind, pair.items()))
     needs = f"{kinds}, eps {eps:g}"
     chosen = where(rows, needs, of_variants(pair), pl.col("eps") == eps, *which)
     return where(chosen, needs, pl.col("model").n_unique() == len(pair))

@@ -47,7 +47,7 @@ def _failing(rows: pl.DataFrame, column: str) -> str:
 def _setting(rows: pl.DataFrame) -> str:
     """Data, training images, and variants other than the first."""
     kinds = rows.select("model", "variant").unique().sort("model", "variant").iter_rows()
-    others = [f"{model} {variant}" for model, variant in kinds if variant != FIRST.get(model)]
+    others = [phrases.kind(*kind) for kind in kinds if kind[1] != FIRST[kind[0]]]
     data = f"{phrases.listed(sorted(set(rows['data'])))}, {phrases.span(rows['train_size'])}"
     variants = f", {phrases.listed(others)}" if others else ""
     return f"{data} training images{variants}"

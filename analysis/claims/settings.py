@@ -7,9 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from analysis.rows.selection import OF_RECIPE, kind_as_of_first_model
-from rotgrid.spec import ADDED_FIELDS, Probe
-from rotgrid.spec.datasets import DATA
+from analysis.rows import recipes as own_recipes
+from analysis.rows.recipes import OF_RECIPE, kind_as_of_first_model
+from rotgrid.spec import ADDED_FIELDS, Probe, data_named, own_recipe
 from rotgrid.spec.models import MODELS, canonical_recipe, recipe_of
 from rotgrid.spec.recipes import RECIPE_NAMES
 
@@ -23,6 +23,8 @@ TRAINED = (
     "train_translation",
 )
 """How networks were trained, besides what claims vary or declare."""
+VERSIONS = ("data_digest", "recipe_settings")
+"""What else there is to know of own data and of an own recipe, each of one version."""
 ATTACKED = ("steps", "restarts", "loss", "label_rule", "source")
 """How an attack was run."""
 WORDS = {
@@ -48,7 +50,7 @@ def recipes(rows: pl.DataFrame, free: Sequence[str] = ()) -> dict[str, pl.DataFr
     A network that is trained as recipe `original` has it under another name belongs to both, once
     there are networks of that recipe.
     """
-    columns = ["model", *TRAINED]
+    columns = ["model", *TRAINED, *VERSIONS]
     kinds = rows.select(columns).unique()
     originals = "original" in set(kinds["recipe"])
     named = [
@@ -77,17 +79,20 @@ def recipe_name(kind: Mapping[str, Any], free: Sequence[str] = ()) -> str:
     that a recipe sets for a model by itself are those of the first model that follows it alike."""
     followed = kind_as_of_first_model(dict(kind))
     usual: dict[str, object] = {"data": "mnist", **ADDED_FIELDS}
-    if kind["recipe"] in RECIPE_NAMES:
-        recipe = recipe_of(kind["recipe"], next(iter(MODELS)))
-        usual |= {name: getattr(recipe, name) for name in OF_RECIPE}
-    if kind["data"] in DATA:
-        usual["train_size"] = DATA[kind["data"]].train
+    first, name = next(iter(MODELS)), str(kind["recipe"])
+    if settings := followed.get("recipe_settings"):
+        usual |= {field: getattr(own_recipe(settings), field) for field in OF_RECIPE}
+        name = f"{name} ({own_recipes.words(settings, first)})"
+    elif name in RECIPE_NAMES:
+        usual |= {field: getattr(recipe_of(name, first), field) for field in OF_RECIPE}
+    if data := data_named(kind["data"], kind.get("data_digest", "")):
+        usual["train_size"] = data.train
     differing = [
-        WORDS.get(name, "{}").format(followed[name])
-        for name in TRAINED
-        if name not in ("recipe", *free) and followed[name] != usual.get(name)
+        WORDS.get(field, "{}").format(followed[field])
+        for field in TRAINED
+        if field not in ("recipe", *free) and followed[field] != usual.get(field)
     ]
-    return ", ".join([kind["recipe"], *differing])
+    return ", ".join([name, *differing])
 
 
 def tiers(rows: pl.DataFrame, attacks: Sequence[str]) -> Iterator[tuple[str, str, pl.DataFrame]]:

@@ -18,6 +18,7 @@ from analysis.claims import beyond, pixels, rotations, settings, widening
 from analysis.claims.evidence import Claim, Evidence, Part
 from analysis.claims.scope import scope
 from analysis.rows.conditions import BY_PROTOCOL
+from analysis.rows.datasets import OF_PAPER
 from analysis.rows.scan import FIELDS
 from analysis.rows.selection import MixedRowsError, NotMeasured
 from analysis.stats.multiple_testing import holm
@@ -89,8 +90,9 @@ CLAIMS: tuple[Claim, ...] = (
 
 def judge(rows: pl.DataFrame, claims: Sequence[Claim] = CLAIMS) -> list[Outcome]:
     """The outcomes of every claim, in their order: one per setting that can say anything of it, or
-    one that says what is missing. `claims` are all that are declared. Rows that lack what a claim
-    needs, such as the outcomes of single images, count for the others only."""
+    one that says what is missing. The paper's sentences are judged on the paper's data sets only,
+    those beyond it on each data set by itself. `claims` are all that are declared. Rows that lack
+    what a claim needs, such as the outcomes of single images, count for the others only."""
     usable = rows.select(COLUMNS).filter(pl.col("test_translation") == 0, BY_PROTOCOL)
     trained = by_recipe(usable, claims)
     found = [list(measured(claim, trained[_rows_of(claim)])) for claim in claims]
@@ -103,23 +105,35 @@ def judge(rows: pl.DataFrame, claims: Sequence[Claim] = CLAIMS) -> list[Outcome]
     ]
 
 
-def _rows_of(claim: Claim) -> tuple[str, str, str, tuple[str, ...]]:
+class Seen(NamedTuple):
     """What decides which rows a claim may see, besides the attack."""
-    return claim.interpolation, claim.eps_unit, claim.needs, tuple(claim.free)
+
+    interpolation: str
+    eps_unit: str
+    needs: str
+    free: tuple[str, ...]
+    any_data: bool
+    """Whether of any data set; the paper's sentences are about handwritten digits."""
+
+
+def _rows_of(claim: Claim) -> Seen:
+    any_data = claim.family == "beyond"
+    return Seen(claim.interpolation, claim.eps_unit, claim.needs, tuple(claim.free), any_data)
 
 
 def by_recipe(
     rows: pl.DataFrame, claims: Sequence[Claim]
-) -> Mapping[tuple[str, str, str, tuple[str, ...]], Mapping[str, pl.DataFrame]]:
+) -> Mapping[Seen, Mapping[str, pl.DataFrame]]:
     """For each kind of claim the rows of every recipe."""
     found = {}
     for key in {_rows_of(claim) for claim in claims}:
-        interpolation, eps_unit, needs, free = key
         unattacked = pl.col("eps") == 0
-        usable = rows.drop_nulls(needs).filter(
-            pl.col("interpolation") == interpolation, unattacked | (pl.col("eps_unit") == eps_unit)
+        usable = rows.drop_nulls(key.needs).filter(
+            pl.col("interpolation") == key.interpolation,
+            unattacked | (pl.col("eps_unit") == key.eps_unit),
+            OF_PAPER | key.any_data,
         )
-        found[key] = settings.recipes(usable, free) or {"": usable}
+        found[key] = settings.recipes(usable, key.free) or {"": usable}
     return found
 
 

@@ -1,5 +1,5 @@
 """Does GCNN lose more than StdCNN as training turns, and is there another explanation? Strength of
-the attack, parameters, clean accuracy, blur, and test digits, one claim each (B1 to B6)."""
+the attack, parameters, clean accuracy, blur, and test images, one claim each (B1 to B6)."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -104,8 +104,8 @@ def where_both_are_right(rows: pl.DataFrame) -> Bits:
     return found
 
 
-def upright_digits(rows: pl.DataFrame) -> Evidence:
-    """GCNN trained over the whole circle less trained upright, both on upright test digits."""
+def upright_images(rows: pl.DataFrame) -> Evidence:
+    """GCNN trained over the whole circle less trained upright, both on upright test images."""
     needs = f"model gcnn, eps {SMALLER_EPS:g}, test_rotation 0, adversary none"
     under = pl.col("eps") == SMALLER_EPS, pl.col("adversary") == "none"
     gcnn = of_variants({"gcnn": TABLE1["gcnn"]})
@@ -171,9 +171,9 @@ CLAIMS = (
         BEYOND,
         "beyond",
         "Trained with rotations over the whole circle, GCNN is less robust to PGD (0.1) on "
-        "upright digits too: it is the network, not the turned digits.",
-        "On upright digits the GCNN trained over the whole circle is more robust.",
-        upright_digits,
+        "upright images too: it is the network, not the turned images.",
+        "On upright images the GCNN trained over the whole circle is more robust.",
+        upright_images,
         PGD,
     ),
 )

@@ -95,6 +95,6 @@ def panel(data: pl.DataFrame, degrees: float, look: Mapping[str, Any]) -> alt.La
         base.mark_line(strokeWidth=1.75, clip=True).encode(x.mean, order="share:Q"),
         points.transform_filter("round(40 * datum.share) % 5 === 0"),
     ]
-    digits = theme.rotation(degrees) if degrees else "upright digits"
-    name, only = f"Trained and tested on {digits}", {"train_rotation": degrees}
+    images = theme.rotation(degrees) if degrees else "upright images"
+    name, only = f"Trained and tested on {images}", {"train_rotation": degrees}
     return panels.panel(marks, name, only, width=250, height=190)

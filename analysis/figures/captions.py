@@ -1,18 +1,20 @@
 """What stands above a figure: data, seeds, n, attack and the meaning of every band, in words."""
 
-import textwrap
 from collections.abc import Collection, Iterable
+from textwrap import wrap
 
 import altair as alt
 import polars as pl
 
-from analysis.rows import vocabulary
+from analysis.rows import datasets, recipes, vocabulary
 from analysis.rows.notes import LeftOut, Note, OtherVariants
-from analysis.rows.phrases import listed, plural, span
+from analysis.rows.phrases import capitalised, kind, listed, plural, span
+from analysis.rows.recipes import OF_RECIPE
 from analysis.rows.selection import CONDITIONS
 from analysis.stats.summary import joined_flags
 from rotgrid.spec import ADDED_FIELDS
 from rotgrid.spec.attacks import ATTACKS
+from rotgrid.spec.entries import is_own
 
 LINES = (
     "Line: mean over seeds. Whisker: least to greatest seed. Band: 95% interval over seeds and "
@@ -36,7 +38,7 @@ KIND = ("attack", "loss", "label_rule", "clip", "mode", "source")
 """What makes an attack another one, in words."""
 SPECIAL = {
     "margin": "on the margin",
-    "dlr": "on the difference of logits ratio toward 9 targets",
+    "dlr": "on the difference of logits ratio toward up to 9 targets",
     "predicted": "on the predicted label: errors may be repaired",
     "none": "not clipped",
     "normalised": "clipped to [0, 1] of standardised images, which leaves the ball",
@@ -49,8 +51,9 @@ CHARACTER = 5.4
 
 def heading(question: str, lines: Iterable[str], width: int) -> alt.TitleParams:
     """The title of a figure that is `width` pixels wide, its subtitle broken to fit."""
-    upper = [line[:1].upper() + line[1:] for line in lines]
-    wrapped = [row for line in upper for row in textwrap.wrap(line, int(width / CHARACTER))]
+    wrapped = [
+        row for line in map(capitalised, lines) for row in wrap(line, int(width / CHARACTER))
+    ]
     return alt.TitleParams(text=question, subtitle=wrapped, fontSize=14, offset=16)
 
 
@@ -70,17 +73,27 @@ def training(rows: pl.DataFrame) -> str:
         if rows["train_size"].n_unique() == 1
         else ""
     )
-    recipes = listed(sorted(set(rows["recipe"])))
     settings = f"{length(rows)}{images}{train_shifts(rows)}"
-    return f"{vocabulary.DATA.get(data, data)}; recipe {recipes} ({settings})"
+    return f"{vocabulary.DATA[data]}; recipe {recipes_of(rows)} ({settings})"
+
+
+def recipes_of(rows: pl.DataFrame) -> str:
+    """The names of recipes; of own ones also what they are like, and what differs from that but is
+    said elsewhere."""
+    kinds = rows.select("recipe", "recipe_settings", "model").unique().sort(pl.all())
+    said = [
+        f"{name}, {recipes.words(settings, model, OF_RECIPE)}" if settings else name
+        for name, settings, model in kinds.iter_rows()
+    ]
+    return listed(list(dict.fromkeys(said)))
 
 
 def length(rows: pl.DataFrame) -> str:
     """How long networks were trained: in epochs, or in optimiser steps."""
     by_steps = rows.filter(pl.col("train_steps") > 0)
     epochs = rows.filter(pl.col("train_steps") == 0)
-    words = [f"{span(epochs['epochs'])} epochs"] if epochs.height else []
-    words += [f"{span(by_steps['train_steps'])} steps"] if by_steps.height else []
+    words = [plural(epochs["epochs"], "epoch")] if epochs.height else []
+    words += [plural(by_steps["train_steps"], "step")] if by_steps.height else []
     return " or ".join(words)
 
 
@@ -127,17 +140,26 @@ def attacks(rows: pl.DataFrame) -> str:
     attacked = rows.filter(pl.col("attack") != "none")
     if attacked.is_empty():
         return ""
-    units = listed([unit_of_eps(unit) for unit in attacked["eps_unit"].unique().sort()])
+    units = listed([unit_of_eps(u, attacked) for u in attacked["eps_unit"].unique().sort()])
     return (
         f"{attack_settings(attacked)}; eps {span(attacked['eps'])}, an L-inf radius in {units} "
         "around the rotated image."
     )
 
 
-def unit_of_eps(unit: str) -> str:
-    """The unit, explained."""
-    meaning = {"pixel": " (pixels in [0, 1])", "normalised": " (1 is 0.3081 pixel units)"}
+def unit_of_eps(unit: str, rows: pl.DataFrame) -> str:
+    """The unit, explained for the data sets of these rows."""
+    meaning = {"pixel": " (pixels in [0, 1])", "normalised": _deviations(rows)}
     return vocabulary.EPS_UNITS[unit] + meaning.get(unit, "")
+
+
+def _deviations(rows: pl.DataFrame) -> str:
+    """How many pixel units a deviation is, as far as that is known."""
+    known = datasets.deviations(rows)
+    if len(set(known.values())) == 1 and len(known) == rows["data"].n_unique():
+        return f" (1 is {next(iter(known.values())):.4g} pixel units)"
+    said = [f"{value:.4g} for {name}" for name, value in known.items()]
+    return f" (1 is, in pixel units, {listed(said)})" if said else ""
 
 
 def attack_settings(attacked: pl.DataFrame) -> str:
@@ -162,11 +184,14 @@ def _settings(rows: pl.DataFrame) -> str:
 
 
 def _effort(attack: str, rows: pl.DataFrame) -> list[str]:
-    """How much the attack tries."""
+    """How much the attack tries; of an own one what its rows say, where it reads it."""
+    restarts = rows["restarts"]
+    if is_own(attack):
+        read = ((rows["steps"], "step"), (restarts, "restart"))
+        return [plural(counts, word) for counts, word in read if (counts > 0).any()]
     entry = ATTACKS.get(attack)
     if entry is None or not entry.settings:
         return []
-    restarts = rows["restarts"]
     words = {
         "steps": plural(rows["steps"], "step"),
         "queries": f"{span(rows['steps'])} queries",
@@ -194,7 +219,9 @@ def flagged(rows: pl.DataFrame, *, outlined: bool) -> str:
     words = []
     for model, variant, degrees, adversary, flags in networks.iter_rows():
         trained = "" if adversary == "none" else f", adversary {adversary}"
-        words.append(f"{vocabulary.label(model)} {variant}, range {degrees:g}{trained} ({flags})")
+        words.append(
+            f"{kind(vocabulary.label(model), variant)}, range {degrees:g}{trained} ({flags})"
+        )
     more = [f"{len(words) - MOST_FLAGGED} more"] if len(words) > MOST_FLAGGED else []
     named = "; ".join([*words[:MOST_FLAGGED], *more])
     marks = " (dotted outlines)" if outlined else ""

@@ -90,8 +90,8 @@ def one_range(rows: pl.DataFrame) -> tuple[pl.DataFrame, str]:
     kinds = rows.select("train_rotation", "model", "variant", "adversary").unique()
     counts = kinds["train_rotation"].value_counts().sort("count", "train_rotation")
     most = counts["train_rotation"][-1]
-    digits = f"with rotations in [-{most:g}, {most:g}] degrees" if most else "on upright digits"
-    return rows.filter(pl.col("train_rotation") == most), f"Trained and tested {digits}."
+    images = f"with rotations in [-{most:g}, {most:g}] degrees" if most else "on upright images"
+    return rows.filter(pl.col("train_rotation") == most), f"Trained and tested {images}."
 
 
 def with_seconds(rows: pl.DataFrame, seconds: pl.DataFrame) -> pl.DataFrame:

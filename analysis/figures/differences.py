@@ -5,14 +5,10 @@ import polars as pl
 
 from analysis.figures import captions, labels, layers, panels, scales, theme, thinning
 from analysis.rows import phrases, selection, vocabulary
-from analysis.rows.conditions import BOTH_X, CLEAN, NO_ADVERSARY, SAME_RANGE, SPATIAL
+from analysis.rows.conditions import BOTH_X, CLEAN, NO_ADVERSARY, ON_PIXELS, SAME_RANGE
 from analysis.rows.selection import Comparable, NotMeasured, comparable, where
 from analysis.stats import paired
 
-TIERS = [
-    name for name in vocabulary.ATTACKS if name not in (*SPATIAL, "equivariance", "diagnostics")
-]
-"""Attacks that are compared, one panel for each."""
 LEGEND = (
     "Line: mean over the seeds that both have, of the difference on the same images. Whisker: "
     "least to greatest seed. Band: 95% interval over seeds and images; below three "
@@ -30,7 +26,7 @@ GCNN, STDCNN = (pl.col("model") == name for name in ("gcnn", "stdcnn"))
 def difference(rows: pl.DataFrame) -> alt.ConcatChart:
     """D(x): robust accuracy of GCNN minus that of StdCNN against the range, for every attack."""
     needs = "model gcnn and stdcnn, train_rotation = test_rotation, adversary none"
-    compared = pl.col("attack").is_in(TIERS), (pl.col("eps") > 0) | CLEAN
+    compared = ON_PIXELS, (pl.col("eps") > 0) | CLEAN
     chosen = where(rows, needs, GCNN | STDCNN, *compared, SAME_RANGE, NO_ADVERSARY)
     rows, notes = comparable(chosen)
     rows, ranges = thinning.thinned_to_fit(rows, "train_rotation", ["attack"], MOST_EPS + 1)
@@ -44,7 +40,8 @@ def difference(rows: pl.DataFrame) -> alt.ConcatChart:
     text = pl.when(pl.col("eps") > 0).then(pl.col("eps").cast(pl.String))
     ends = domain_of(data)[:2]
     data = labels.end_labels(data, "test_rotation", "difference", "eps", text, ends)
-    variants = [f"{model} {name}" for model, name in selection.main_variants(rows).items()]
+    attacks = vocabulary.in_order(data["attack"], vocabulary.ATTACKS)
+    variants = [phrases.kind(*each) for each in selection.main_variants(rows).items()]
     words = [
         "Above 0 GCNN is more accurate, below 0 StdCNN.",
         f"Variants: {phrases.listed(variants)}.",
@@ -54,7 +51,7 @@ def difference(rows: pl.DataFrame) -> alt.ConcatChart:
         "By how much is GCNN more accurate than StdCNN?",
         rows,
         [*words, *notes, *ranges, *strengths],
-        [panel(data, attack) for attack in TIERS if attack in set(data["attack"])],
+        [panel(data, attack) for attack in attacks],
         data.with_columns(_zero=pl.lit(0.0)),
         legend=LEGEND,
         selectable=False,

@@ -131,10 +131,10 @@ def panel(data: pl.DataFrame, train_rotation: float, look: Mapping[str, Any]) ->
     title = "Equivariance error of the logits (deviations)"
     y = layers.ranged(scales.amount, alt.Y, "error", domain, title)
     tips = [*NETWORK, "degrees", "error", "error_min", "error_max", "seeds", "n"]
-    digits = theme.rotation(train_rotation) if train_rotation else "upright digits"
+    images = theme.rotation(train_rotation) if train_rotation else "upright images"
     only = {"train_rotation": train_rotation}
     marks = layers.lines(x, y, look, tips)
-    chart = panels.panel(marks, f"Trained on {digits}", only, width=WIDTH)
+    chart = panels.panel(marks, f"Trained on {images}", only, width=WIDTH)
     return chart.transform_filter("datum.degrees !== null")
 
 
@@ -146,5 +146,5 @@ def scatter(data: pl.DataFrame, eps: float, look: Mapping[str, Any]) -> alt.Laye
     y = layers.ranged(scales.share, alt.Y, "accuracy", accuracy, "Accuracy under PGD")
     tips = [column for column in data.columns if column != "degrees"]
     marks = layers.scatter(data, x, y, look, tips)
-    name = f"PGD at eps {eps:g}, digits turned as in training"
+    name = f"PGD at eps {eps:g}, images turned as in training"
     return panels.panel(marks, name, {"_scatter": True}, width=WIDTH)

@@ -144,13 +144,15 @@ def rotation(form: Callable[[float], str] = theme.rotation) -> pl.Expr:
 
 def thinned(data: pl.DataFrame, panel: str, *path: str) -> pl.DataFrame:
     """Of many labels in a panel keeps those at the ends of each path over training ranges, of very
-    many those at the widest range."""
+    many those at the widest range, and of still more none."""
     degrees, has_label = pl.col("train_rotation"), pl.col("_label").is_not_null()
     last = degrees == degrees.max().over(panel, *path)
     ends = last | (degrees == degrees.min().over(panel, *path))
     all_fit = has_label.sum().over(panel) <= MOST_LABELS
     ends_fit = (has_label & ends).sum().over(panel) <= MOST_END_LABELS
-    return data.with_columns(_label=pl.when(all_fit | (ends_fit & ends) | last).then("_label"))
+    last_fit = (has_label & last).sum().over(panel) <= MOST_END_LABELS
+    kept = all_fit | (ends_fit & ends) | (last_fit & last)
+    return data.with_columns(_label=pl.when(kept).then("_label"))
 
 
 def placed(data: pl.DataFrame, across: Axis, up: Axis, panel: str) -> pl.DataFrame:

@@ -15,6 +15,10 @@ LEGEND = "leg"
 """The name of the selection that the legend makes; the report's buttons set it."""
 
 
+LABEL_WIDTH = 320
+"""Pixels of a label in a legend, beyond which it is cut: names of the user's own may be long."""
+
+
 class Ranged(NamedTuple):
     """The encodings of a mean and of both ends of its whisker, on one axis."""
 
@@ -57,6 +61,7 @@ def model_encodings(models: Iterable[str], *selections: alt.Parameter) -> dict[s
         labelExpr=theme.labels({m: look.label for m, look in zip(order, looks, strict=True)}),
         symbolOpacity=1,
         symbolStrokeWidth=2,
+        labelLimit=LABEL_WIDTH,
     )
     colour = dict(domain=order, range=[look.colour for look in looks])
     shape = dict(domain=order, range=[look.shape for look in looks])
@@ -80,7 +85,13 @@ def ordered(column: str, values: Iterable[float], title: str | None) -> alt.Colo
 
 def dash_encoding(column: str, labels: Mapping[str, str]) -> alt.StrokeDash:
     """Dashes for the values of a column, in this order: solid, dashed, dotted."""
-    legend = dict(title=None, labelExpr=theme.labels(labels), symbolOpacity=1, symbolSize=300)
+    legend = dict(
+        title=None,
+        labelExpr=theme.labels(labels),
+        symbolOpacity=1,
+        symbolSize=300,
+        labelLimit=LABEL_WIDTH,
+    )
     dashes = dict(domain=list(labels), range=list(theme.DASHES[: len(labels)]))
     return alt.StrokeDash(f"{column}:N", scale=dashes, legend=legend)
 

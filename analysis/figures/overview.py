@@ -55,7 +55,7 @@ def linked(upright: pl.DataFrame, points: tradeoff.Points | None) -> list[alt.La
     look = layers.model_encodings(models, click)
     drawn = []
     if not upright.is_empty():
-        name = "Trained on upright digits, no attack"
+        name = "Trained on upright images, no attack"
         drawn.append(panels.against_rotation(name, upright, look))
         drawn[-1].data = upright
     if points:

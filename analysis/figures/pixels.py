@@ -103,8 +103,7 @@ def drawable(name: str, frame: pl.DataFrame) -> bool:
 def variants(pairs: Sequence[str] | Mapping[str, Any]) -> str:
     """`stdcnn doubled and gcnn halved`, or other pairs."""
     return ", or ".join(
-        phrases.listed([f"{model} {variant}" for model, variant in PAIRS[name].items()])
-        for name in pairs
+        phrases.listed([phrases.kind(*each) for each in PAIRS[name].items()]) for name in pairs
     )
 
 

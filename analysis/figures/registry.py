@@ -11,6 +11,7 @@ from typing import NamedTuple
 import altair as alt
 import polars as pl
 
+from analysis.figures.attacks import attacks
 from analysis.figures.boundaries import boundary
 from analysis.figures.costs import cost
 from analysis.figures.cubes import cube
@@ -29,7 +30,7 @@ from analysis.figures.pixels import (
 from analysis.figures.rotations import figure01, figure02, figure03, figure12
 from analysis.figures.strengths import figure09, figure10, figure11
 from analysis.figures.tradeoff import tradeoff
-from analysis.rows.conditions import CLEAN, NO_ADVERSARY, SAME_RANGE
+from analysis.rows.conditions import CLEAN, NO_ADVERSARY, ON_PIXELS, OWN_ATTACK, SAME_RANGE
 from analysis.rows.scan import FIELDS
 
 
@@ -71,6 +72,7 @@ COLUMNS = [
 """What figures read of a row."""
 PAIR = of("stdcnn", "gcnn")
 TURNED_ALIKE = SAME_RANGE, NO_ADVERSARY
+STRENGTHS = under("fgsm", "pgd") | OWN_ATTACK
 FIGURES = {
     "overview": Figure("Overview", overview, (under("pgd"), NO_ADVERSARY)),
     "tradeoff": Figure("Trade-off", tradeoff, (under("pgd"),)),
@@ -78,6 +80,7 @@ FIGURES = {
     "difference": Figure(
         "GCNN minus StdCNN", difference, (PAIR, *TURNED_ALIKE), images=("correct",)
     ),
+    "attacks": Figure("Attacks", attacks, (ON_PIXELS, *TURNED_ALIKE)),
     "figure01": Figure("Figure 1", figure01, (CLEAN, NO_ADVERSARY)),
     "figure02": Figure("Figure 2", figure02, (CLEAN, NO_ADVERSARY)),
     "figure03": Figure("Figure 3", figure03, (CLEAN, *TURNED_ALIKE)),
@@ -86,11 +89,9 @@ FIGURES = {
     "figure06": Figure("Figure 6", figure06, (PAIR, under("fgsm"), SAME_RANGE)),
     "figure07": Figure("Figure 7", figure07, (PAIR, under("fgsm", "pgd"), *TURNED_ALIKE)),
     "figure08": Figure("Figure 8", figure08, (PAIR, under("fgsm", "pgd"), *TURNED_ALIKE)),
-    "figure09": Figure(
-        "Figure 9", figure09, (of("roteqnet"), under("fgsm", "pgd"), *TURNED_ALIKE)
-    ),
-    "figure10": Figure("Figure 10", figure10, (of("stdcnn"), under("fgsm", "pgd"), *TURNED_ALIKE)),
-    "figure11": Figure("Figure 11", figure11, (of("gcnn"), under("fgsm", "pgd"), *TURNED_ALIKE)),
+    "figure09": Figure("Figure 9", figure09, (of("roteqnet"), STRENGTHS, *TURNED_ALIKE)),
+    "figure10": Figure("Figure 10", figure10, (of("stdcnn"), STRENGTHS, *TURNED_ALIKE)),
+    "figure11": Figure("Figure 11", figure11, (of("gcnn"), STRENGTHS, *TURNED_ALIKE)),
     "figure12": Figure("Figure 12", figure12, (CLEAN, NO_ADVERSARY)),
     "cube": Figure("Train range, test range and eps", cube, (under("fgsm", "pgd"), NO_ADVERSARY)),
     "boundary": Figure(

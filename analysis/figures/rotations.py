@@ -19,12 +19,12 @@ from analysis.rows.conditions import (
 from analysis.rows.selection import Comparable, comparable, where
 from analysis.stats.summary import summary
 
-SIZES = {0.0: "Upright digits", 180.0: "Trained and tested with rotations in [-180, 180]"}
+SIZES = {0.0: "Upright images", 180.0: "Trained and tested with rotations in [-180, 180]"}
 """The panels of Figure 3, by train and test rotation."""
 
 
 def figure01(rows: pl.DataFrame) -> alt.ConcatChart:
-    """Trained on upright digits, tested on turned ones: small rotations and the whole range."""
+    """Trained on upright images, tested on turned ones: small rotations and the whole range."""
     return upright_only(rows, "attack none, model other than capsnet and emcaps", ~CAPSULES)
 
 
@@ -49,7 +49,7 @@ def upright_only(rows: pl.DataFrame, other: str, models: pl.Expr) -> alt.ConcatC
         drawn.append(against_rotation("Small rotations", small, look, zoom=True))
     if not drawn or most != small["test_rotation"].max():
         drawn.append(against_rotation("All rotations", data, look))
-    question = "How do networks trained on upright digits cope with turned ones?"
+    question = "How do networks trained on upright images cope with turned ones?"
     words = ["No rotation and no adversary in training.", *notes, *more]
     return figure(question, rows, words, drawn, data)
 

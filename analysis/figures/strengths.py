@@ -1,4 +1,5 @@
-"""Figures 9 to 11 of the paper: accuracy under FGSM and PGD against eps."""
+"""Figures 9 to 11 of the paper: accuracy under FGSM and PGD against eps, and beside them under
+attacks of the user's own."""
 
 import altair as alt
 import polars as pl
@@ -11,6 +12,7 @@ from analysis.rows.conditions import (
     BOTH_X,
     CLEAN,
     NO_ADVERSARY,
+    OWN_ATTACK,
     PAPER_EPS,
     SAME_RANGE,
     eps_remark,
@@ -20,6 +22,8 @@ from analysis.rows.notes import Note
 from analysis.rows.selection import NotMeasured, comparable, where
 from analysis.stats.summary import SUMMARY, summary
 
+PAPERS = ("fgsm", "pgd")
+"""The attacks of the paper."""
 MOST_LINES, MOST_EPS = 12, 30
 """Of a panel over eps: ranges that have a line, and points of a line."""
 
@@ -29,7 +33,7 @@ def figure09(rows: pl.DataFrame) -> alt.ConcatChart:
     rows, data, notes = against_strength(rows, "roteqnet")
     _, eps = nearest_eps(rows, PAPER_EPS)
     data = data.with_columns(test_rotation="train_rotation")
-    attacks = [name for name in ("fgsm", "pgd") if name in set(data["attack"])]
+    attacks = vocabulary.in_order(data["attack"], vocabulary.ATTACKS)
     only = {"eps": eps, "attack": attacks}
     drawn = []
     shown = panels.within(data, only)
@@ -60,9 +64,10 @@ def figure11(rows: pl.DataFrame) -> alt.ConcatChart:
 
 
 def accuracy_against_eps(rows: pl.DataFrame, model: str) -> alt.ConcatChart:
-    """FGSM left, PGD right; one line per range that is both trained and tested."""
+    """FGSM left, PGD right, then own attacks; a line per range that is trained and tested."""
     rows, data, words = against_strength(rows, model)
-    drawn = [panel(data, attack) for attack in sorted(set(data["attack"]))]
+    attacks = vocabulary.in_order(data["attack"], vocabulary.ATTACKS)
+    drawn = [panel(data, attack) for attack in attacks]
     label = vocabulary.LABELS[model]
     question = f"How does the accuracy of {label} fall with the strength of the attack?"
     return figure(question, rows, words, drawn, data, selectable=False)
@@ -71,12 +76,13 @@ def accuracy_against_eps(rows: pl.DataFrame, model: str) -> alt.ConcatChart:
 def against_strength(
     rows: pl.DataFrame, model: str
 ) -> tuple[pl.DataFrame, pl.DataFrame, list[Note]]:
-    """The rows of one model under FGSM and PGD, what is drawn of them against eps, and words."""
+    """The rows of one model under FGSM, PGD and own attacks, what is drawn of them against eps,
+    and words."""
     needs = f"model {model}, adversary none, train_rotation = test_rotation"
-    shown = pl.col("attack").is_in(["none", "fgsm", "pgd"])
+    shown = pl.col("attack").is_in(["none", *PAPERS]) | OWN_ATTACK
     rows = where(rows, needs, pl.col("model") == model, SAME_RANGE, NO_ADVERSARY, shown)
     rows, notes = comparable(rows)
-    attacks = {"fgsm", "pgd"} & set(rows["attack"])
+    attacks = set(rows["attack"]) - {"none"}
     if not attacks:
         raise NotMeasured(f"needs rows with attack fgsm or pgd, {needs}")
     attacked = pl.concat(with_eps_zero(rows, attack) for attack in sorted(attacks))
@@ -87,7 +93,7 @@ def against_strength(
     data = summary(attacked, ["model", "variant", "train_rotation", *ATTACKED])
     text = labels.rotation("{0:g}/{0:g}".format)
     data = labels.end_labels(data, "eps", "accuracy", "train_rotation", text, (0.0, 1.0))
-    notes += [f"Not measured: {vocabulary.ATTACKS[a]}." for a in sorted({"fgsm", "pgd"} - attacks)]
+    notes += [f"Not measured: {vocabulary.ATTACKS[a]}." for a in PAPERS if a not in attacks]
     words = "Labels x/x: rotations in [-x, x] degrees in training / test. eps 0: no attack."
     return rows, data, [captions.NO_ADVERSARY, words, *lines, *points, *notes]
 
@@ -108,13 +114,7 @@ def with_eps_zero(rows: pl.DataFrame, attack: str) -> pl.DataFrame:
 
 def panel(data: pl.DataFrame, attack: str, width: int = theme.WIDTH) -> alt.LayerChart:
     """Accuracy against eps under one attack, a directly labelled line per range of rotations."""
-    measured = sorted(data.filter(pl.col("attack") == attack)["eps"].unique())
-    x = alt.X(
-        "eps:Q",
-        title=f"eps (L-inf, {vocabulary.EPS_UNITS[data['eps_unit'][0]]})",
-        scale=dict(domain=[0, measured[-1] * 1.2], nice=False),
-        axis=dict(values=scales.thinned(measured), format="~g", grid=False, labelFlush=False),
-    )
+    x = eps_axis(data.filter(pl.col("attack") == attack), room=1.2)
     colour = layers.ordered("train_rotation", data["train_rotation"], None)
     tips = ["model", "variant", "attack", "eps", "eps_unit", "train_rotation", *SUMMARY]
     label_y = scales.share(alt.Y, "_label_y", scales.FROM_0_TO_1, "Accuracy")
@@ -125,4 +125,15 @@ def panel(data: pl.DataFrame, attack: str, width: int = theme.WIDTH) -> alt.Laye
         {"attack": attack},
         subtitle=[scales.starts_at(scales.FROM_0_TO_1)],
         width=width,
+    )
+
+
+def eps_axis(data: pl.DataFrame, room: float = 1.0) -> alt.X:
+    """An axis from 0 to the largest eps, times `room` for labels; its ticks are measured ones."""
+    measured = sorted(data["eps"].unique())
+    return alt.X(
+        "eps:Q",
+        title=f"eps (L-inf, {vocabulary.EPS_UNITS[data['eps_unit'][0]]})",
+        scale=dict(domain=[0, measured[-1] * room], nice=False),
+        axis=dict(values=scales.thinned(measured), format="~g", grid=False, labelFlush=False),
     )

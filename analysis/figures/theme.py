@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from analysis.rows.phrases import capitalised
 from analysis.rows.vocabulary import ATTACKS, LABELS, in_order, label
 
 TEXT, MUTED, GRID, PAPER = "#1b1b1b", "#555555", "#e6e6e6", "#ffffff"
@@ -66,7 +67,16 @@ STYLES = {
 """Colour and shape of each model, the same in every figure: the paper's six in Okabe-Ito's colours
 without yellow."""
 LOOKS = {model: Look(LABELS[model], *style) for model, style in STYLES.items()}
-OTHERS = [Look("", "#AA4499", "triangle-right"), Look("", "#44AA99", "triangle-left")]
+OTHER_COLOURS = (
+    *("#AA4499", "#44AA99", "#EE3377", "#EE8866"),
+    *("#8C6BB1", "#4D9221", "#B2182B", "#5C7C8A"),
+)
+"""Of models outside the paper, in the order of their names."""
+OTHER_SHAPES = (
+    *("triangle-right", "triangle-left", "circle", "square"),
+    *("diamond", "cross", "triangle-up", "triangle-down"),
+)
+"""Taken in turn, so that colour and shape are a pair of their own for the first 64."""
 
 
 TITLES = {
@@ -150,7 +160,13 @@ def look(model: str, models: Iterable[str] = ()) -> Look:
     if model in LOOKS:
         return LOOKS[model]
     others = [m for m in in_order([*models, model]) if m not in LOOKS]
-    return OTHERS[others.index(model) % len(OTHERS)]._replace(label=label(model))
+    return Look(label(model), *other_style(others.index(model)))
+
+
+def other_style(place: int) -> tuple[str, str]:
+    """Colour and shape of the model in this place of those outside the paper, however many."""
+    rounds, colour = divmod(place, len(OTHER_COLOURS))
+    return OTHER_COLOURS[colour], OTHER_SHAPES[(colour + rounds) % len(OTHER_SHAPES)]
 
 
 def rotation(degrees: float) -> str:
@@ -160,8 +176,7 @@ def rotation(degrees: float) -> str:
 
 def attack(name: str) -> str:
     """The title of a panel of one attack."""
-    words = ATTACKS[name]
-    return words[:1].upper() + words[1:]
+    return capitalised(ATTACKS[name])
 
 
 def labels(names: Mapping[str, str]) -> str:

@@ -10,8 +10,8 @@ from analysis.figures import captions, labels, layers, panels, scales, theme, th
 from analysis.rows import phrases, vocabulary
 from analysis.rows.conditions import SMALLER_EPS, eps_remark, nearest_eps
 from analysis.rows.notes import Note
+from analysis.rows.recipes import OF_RECIPE
 from analysis.rows.selection import (
-    OF_RECIPE,
     SETTING,
     Comparable,
     NotMeasured,
@@ -32,7 +32,7 @@ MOST_LABELS = 5
 MOST_VARIANTS = 2
 """Other variants that are named in a panel; more are named in the tooltips only."""
 NETWORK = ["model", "variant", "adversary", "recipe", "train_rotation"]
-OF_TRAINING = ("recipe", *OF_RECIPE)
+OF_TRAINING = ("recipe", "recipe_settings", *OF_RECIPE)
 
 
 class Points(NamedTuple):
@@ -71,7 +71,7 @@ def all_recipes(rows: pl.DataFrame) -> Comparable:
     """Rows of networks of one variant per model, trained alike but for the recipe."""
     rows, notes = one_variant(rows)
     rows, more = most_frequent(rows, [name for name in SETTING if name not in OF_TRAINING])
-    rows, others = most_frequent(rows, OF_RECIPE, ["recipe"])
+    rows, others = most_frequent(rows, OF_TRAINING[1:], ["recipe"])
     rows, eps = most_frequent(rows, ["adversary_eps"], ["adversary"])
     rows, attacks = attacked_alike(rows)
     return Comparable(rows, [*notes, *more, *others, *eps, *attacks])
@@ -105,9 +105,10 @@ def points_of(
     lacking = rows.filter(attack="pgd").join(data, on=NETWORK, how="anti")
     if count := lacking.select(NETWORK).n_unique():
         notes.append(f"{count} more kinds of network lack rows at test_rotation {widest:g}.")
+    turned = f"turned by U[-{widest:g}, {widest:g}] degrees" if widest else "upright"
     words = [
-        f"Across: accuracy without attack, test digits turned by U[-{widest:g}, {widest:g}] "
-        f"degrees. Up: accuracy under PGD at eps {eps:g}, {robust_words}.",
+        f"Across: accuracy without attack, test images {turned}. "
+        f"Up: accuracy under PGD at eps {eps:g}, {robust_words}.",
         *networks_drawn(data, rows),
         *remarks,
     ]
@@ -117,9 +118,11 @@ def points_of(
 def networks_drawn(data: pl.DataFrame, rows: pl.DataFrame) -> list[str]:
     """Which variants are drawn, and with which eps the adversaries trained."""
     main = main_variants(data)
-    named = phrases.listed([f"{model} {variant}" for model, variant in main.items()])
     hollow = not data.filter(~of_variants(main)).is_empty()
-    words = [f"Filled: {named}; hollow: others (tooltips)." if hollow else f"Variants: {named}."]
+    several = {model: variant for model, variant in main.items() if variant or hollow}
+    named = phrases.listed([phrases.kind(model, variant) for model, variant in several.items()])
+    words = [f"Variants: {named}."] if named else []
+    words = [f"Filled: {named}; hollow: others (tooltips)."] if hollow else words
     adversaries = rows.filter(pl.col("adversary") != "none")
     strengths = adversaries.select("adversary", "adversary_eps").unique().sort(pl.all())
     words += [f"Adversary {name}: eps {eps:g} in training." for name, eps in strengths.iter_rows()]
@@ -146,8 +149,8 @@ def one_test_rotation(pgd: pl.DataFrame) -> tuple[pl.DataFrame, str]:
     if same.is_empty() and upright.is_empty():
         raise NotMeasured("needs rows with attack pgd at test_rotation 0 or = train_rotation")
     if same.select(NETWORK).n_unique() >= upright.select(NETWORK).n_unique():
-        return same, "test digits turned as in training"
-    return upright, "test digits upright"
+        return same, "test images turned as in training"
+    return upright, "test images upright"
 
 
 def joined(rows: pl.DataFrame) -> pl.DataFrame:
@@ -209,7 +212,7 @@ def both_axes(points: Points) -> tuple[layers.Ranged, layers.Ranged]:
     """The encodings of accuracy across and up."""
     widest = points.rows.filter(attack="none")["test_rotation"].to_list()[0]
     across, up = domains(points.data)
-    title = f"Accuracy, digits turned by up to ±{widest:g}°"
+    title = f"Accuracy, images {f'turned by up to ±{widest:g}°' if widest else 'upright'}"
     return (
         layers.ranged(scales.share, alt.X, "clean_accuracy", across, title),
         layers.ranged(scales.share, alt.Y, "robust_accuracy", up, "Accuracy under PGD"),

@@ -3,10 +3,11 @@
 import polars as pl
 
 from analysis.figures import captions
-from analysis.rows import phrases, vocabulary
+from analysis.rows import datasets, phrases, versions, vocabulary
 from analysis.rows.conditions import BY_PROTOCOL, SPATIAL
 from analysis.rows.loading import Loaded
 from analysis.rows.overview import Overview
+from rotgrid.spec import own_recipe
 from rotgrid.spec.attacks import ATTACKS
 from rotgrid.spec.models import MODELS
 from rotgrid.spec.recipes import RECIPES
@@ -40,10 +41,14 @@ def notes(whole: Overview) -> list[str]:
     """The protocol: data, networks, training, attacks, and how intervals are made."""
     attacks = [*captions.KIND, "eps_unit"]
     return [
-        *(_data(part) for part in whole.images.partition_by("data")),
+        *(_data(part, whole.networks) for part in whole.images.partition_by("data")),
         "Networks: " + "; ".join(_networks(whole.networks)) + ".",
+        *_versions(whole),
         *(_recipe(part) for part in whole.networks.sort("recipe").partition_by("recipe")),
-        *(_attack(part) for part in whole.probes.sort(attacks).partition_by(attacks)),
+        *(
+            _attack(part, whole.networks)
+            for part in whole.probes.sort(attacks).partition_by(attacks)
+        ),
         *ALWAYS,
     ]
 
@@ -111,12 +116,39 @@ def values(column: pl.Series, form: str = "{:g}") -> str:
     return f"{distinct[0]} to {distinct[-1]} ({len(distinct)} values)"
 
 
-def _data(rows: pl.DataFrame) -> str:
+def _data(rows: pl.DataFrame, networks: pl.DataFrame) -> str:
     name = rows["data"][0]
     return (
-        f"Data: {vocabulary.DATA.get(name, name)}; {phrases.span(rows['train_size'])} training "
-        f"images, n = {phrases.span(rows['n'])} test images per network."
+        f"Data: {vocabulary.DATA[name]}{_shape(networks.filter(data=name))}; "
+        f"{phrases.span(rows['train_size'])} training images, n = {phrases.span(rows['n'])} test "
+        "images per network."
     )
+
+
+def _shape(networks: pl.DataFrame) -> str:
+    """What images of own data are like, if that is known."""
+    name, digest = networks.select("data", "data_digest").row(0)
+    shape = datasets.shape_of(name, digest) if digest else None
+    if shape is None:
+        return ""
+    size = f"{shape.channels} x {shape.size} x {shape.size} pixels"
+    return f" ({size}, {shape.classes} classes)"
+
+
+def _versions(whole: Overview) -> list[str]:
+    """Which version of each own name the rows are of."""
+    named = dict(
+        kind
+        for table in (whole.networks, whole.probes)
+        for version in versions.columns_used(table)
+        if version != "recipe_settings"
+        for kind in table.filter(pl.col(version) != "")
+        .select(version.removesuffix("_digest"), version)
+        .unique()
+        .iter_rows()
+    )
+    words = [f"{name} (digest {digest})" for name, digest in sorted(named.items())]
+    return [f"Versions of own names: {', '.join(words)}."] if words else []
 
 
 def _networks(rows: pl.DataFrame) -> list[str]:
@@ -126,14 +158,15 @@ def _networks(rows: pl.DataFrame) -> list[str]:
     order = [kind for kind in known if kind in sizes]
     order += [kind for kind in sizes if kind not in known]
     return [
-        f"{vocabulary.label(model)} {variant} ({phrases.span(sizes[model, variant])} parameters)"
+        f"{phrases.kind(vocabulary.label(model), variant)} "
+        f"({phrases.span(sizes[model, variant])} parameters)"
         for model, variant in order
     ]
 
 
 def _recipe(rows: pl.DataFrame) -> str:
-    name = rows["recipe"][0]
-    known = RECIPES.get(name)
+    name, settings = rows.select("recipe", "recipe_settings").row(0)
+    known = own_recipe(settings) if settings else RECIPES.get(name)
     how = f"{known.optimizer}, {known.schedule} schedule" if known else "each model's authors'"
     attacked = rows.filter(pl.col("adversary") != "none").unique(["adversary", "adversary_eps"])
     adversaries = [
@@ -143,7 +176,8 @@ def _recipe(rows: pl.DataFrame) -> str:
         .iter_rows()
     ]
     return (
-        f"Training, recipe {name}: {how}, learning rate {phrases.span(rows['learning_rate'])}, "
+        f"Training, recipe {captions.recipes_of(rows)}: {how}, "
+        f"learning rate {phrases.span(rows['learning_rate'])}, "
         f"batch {phrases.span(rows['batch_size'])}, {captions.length(rows)}"
         f"{captions.train_shifts(rows)}; "
         f"seeds {values(rows['seed'], '{}')}; "
@@ -152,7 +186,7 @@ def _recipe(rows: pl.DataFrame) -> str:
     )
 
 
-def _attack(rows: pl.DataFrame) -> str:
+def _attack(rows: pl.DataFrame, networks: pl.DataFrame) -> str:
     name, unit = rows["attack"][0], rows["eps_unit"][0]
     images = f"n = {phrases.span(rows['n'])} test images per network"
     if name not in (*SPATIAL, "spatial-pgd", "equivariance"):
@@ -165,7 +199,9 @@ def _attack(rows: pl.DataFrame) -> str:
     settings = captions.attack_settings(rows)
     if name in SPATIAL:
         return f"{settings}: {images}."
-    eps = values(rows["eps"]) + ("" if unit == "pixel" else f" in {captions.unit_of_eps(unit)}")
+    eps = values(rows["eps"]) + (
+        "" if unit == "pixel" else f" in {captions.unit_of_eps(unit, networks)}"
+    )
     falls = "; what breaks at one eps counts as broken at all larger ones"
     return f"{settings}: eps {eps}; {images}{falls if _searched(rows) else ''}."
 

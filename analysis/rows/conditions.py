@@ -20,6 +20,9 @@ SPATIAL = ("rotation-grid", "translation-grid", "spatial-grid", "worst-of-10")
 CLEAN = pl.col("attack") == "none"
 BY_PROTOCOL = (pl.col("clip") == "pixel") & (pl.col("mode") == "eval")
 """Measured as all attacks are, by no convention of other code."""
+ON_PIXELS = ~pl.col("attack").is_in([*SPATIAL, "equivariance", "diagnostics"])
+"""Whether a row is of an attack on pixels, the user's own included, or of none."""
+OWN_ATTACK = pl.col("attack").str.contains(":", literal=True)
 NO_ADVERSARY = pl.col("adversary") == "none"
 CAPSULES = pl.col("model").is_in(["capsnet", "emcaps"])
 UPRIGHT = pl.col("train_rotation") == 0

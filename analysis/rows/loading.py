@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from analysis.rows import flags, missing, scan
+from analysis.rows import flags, missing, scan, versions
 from analysis.rows.overview import (
     IDENTITY,
     Overview,
@@ -71,8 +71,12 @@ class _Evaluations(NamedTuple):
     overview: Overview
     transferred: pl.DataFrame
     """What `flags.transferred` needs."""
+    begun: set[str]
+    """The trials that have rows,"""
     measured: pl.Series
-    """A number for each (trial, probe)."""
+    """and a number for each (trial, probe), both with those of earlier versions."""
+    older: pl.DataFrame
+    """The versions that were left out."""
     problems: list[str]
 
 
@@ -80,18 +84,23 @@ def load(*locations: Place) -> pl.DataFrame:
     """All valid evaluations of the locations, each (trial, probe) once, the newest, sorted by
     their fields.
 
+    Of own networks, data, attacks, adversaries and recipes the rows of *every* version are there,
+    told apart by `model_digest` and its like and by `recipe_settings`. `newest_versions` keeps
+    those that the report is made of; what would average several versions refuses them.
+
     Columns and types are those of `rotgrid.results`, also if there is no row or no such folder;
     and `flags` and `cautions`, see `Loaded`. Ask `problems` what was left out.
 
     Raises:
         OSError: a location or a file there cannot be reached; a damaged file is left out.
     """
-    return gather(*locations).rows.sort(*TRIAL, *PROBE)
+    return gather(*locations, every_version=True).rows.sort(*TRIAL, *PROBE)
 
 
 def problems(*locations: Place) -> list[str]:
     """Everything wrong or missing: skipped files, duplicates, impossible counts, failed trials,
-    planned trials and probes without rows, and networks that fail checks. Empty if all is well."""
+    planned trials and probes without rows, rows of earlier versions of own names, which the
+    report leaves out, and networks that fail checks. Empty if all is well."""
     return gather(*locations, wanted=NOTHING).problems
 
 
@@ -110,15 +119,18 @@ def diagnostics(*locations: Place) -> pl.DataFrame:
     return _table(_readable(locations), "diagnostics")[0]
 
 
-def gather(*locations: Place, wanted: Wanted = EVERYTHING) -> Loaded:
-    """The rows that are wanted, what all of them say, and what is wrong or missing.
+def gather(*locations: Place, wanted: Wanted = EVERYTHING, every_version: bool = False) -> Loaded:
+    """The rows that are wanted, what all of them say, and what is wrong or missing. Unless
+    `every_version`, rows of earlier versions of own names count as if they were not there.
 
     Raises:
         OSError: a location or a file there cannot be reached; a damaged file is left out.
     """
     places = _readable(locations)
     lines = [line for place in locations for line in missing.unreadable(place)]
-    found, of_files = scan.read(places, "evaluations", lambda rows: _evaluations(rows, wanted))
+    found, of_files = scan.read(
+        places, "evaluations", lambda rows: _evaluations(rows, wanted, every_version)
+    )
     lines += [*of_files.skipped, *(f"{os.fspath(p)}: no evaluations" for p in of_files.empty)]
     tables: dict[TableName, pl.DataFrame] = {}
     networks = found.overview.networks
@@ -129,12 +141,12 @@ def gather(*locations: Place, wanted: Wanted = EVERYTHING) -> Loaded:
     lines += [*found.problems, *missing.unknown_words(found.overview)]
     lines += [line for place in places for line in missing.failed(place)]
     grids: list[str] = []
-    begun = set(networks["trial"])
+    older = set(found.older.rows())
     for place in places:
         plans, unreadable = launched_plans(place)
         lines += [missing.unreadable_grid(place, problem) for problem in unreadable]
         for name, plan in plans.items():
-            lines += missing.unanswered(place, name, plan, begun, found.measured)
+            lines += missing.unanswered(place, name, plan, found.begun, found.measured, older)
         grids += plans
     failed = flags.failed(found.transferred, tables["diagnostics"], tables["training"])
     networks = flags.flagged(networks, failed, tables["diagnostics"])
@@ -162,7 +174,7 @@ def _table(places: Sequence[Place], table: TableName) -> tuple[pl.DataFrame, lis
     return newest(rows, key).sort(key).drop(ROW), found.skipped
 
 
-def _evaluations(stored: pl.LazyFrame, wanted: Wanted) -> _Evaluations:
+def _evaluations(stored: pl.LazyFrame, wanted: Wanted, every_version: bool) -> _Evaluations:
     """The valid rows; of repeated ones the newest counts.
 
     Raises:
@@ -179,12 +191,20 @@ def _evaluations(stored: pl.LazyFrame, wanted: Wanted) -> _Evaluations:
         *missing.repeated(every.height - once.height, once.height - current.height),
         *missing.impossible(rows_at(stored, wrong[ROW], missing.NAMED) if len(wrong) else wrong),
     ]
+    measured = valid.select(pl.col("trial") ^ pl.col("probe")).to_series()
+    begun = whole.networks.filter(of_trial().is_in(valid["trial"].unique().implode()))["trial"]
+    older = versions.earlier(versions.seen_in(valid, whole))
+    if every_version:
+        older = older.clear()
+    for part in versions.by_name(older):
+        lines.append(versions.line(part, int(versions.are_of(part, valid, whole).sum())))
+    if older.height:
+        valid = valid.filter(~versions.are_of(older, valid, whole))
     if valid.height < every.height:
         rows = _still(rows, valid)
         whole = summarised(stored, valid, rows)
-    measured = valid.select(pl.col("trial") ^ pl.col("probe")).to_series()
     transferred = _transferred(stored, valid, whole)
-    return _Evaluations(rows.drop(ROW), whole, transferred, measured, lines)
+    return _Evaluations(rows.drop(ROW), whole, transferred, set(begun), measured, older, lines)
 
 
 def _chosen(stored: pl.LazyFrame, wanted: Wanted) -> pl.DataFrame:

@@ -8,10 +8,13 @@ import polars as pl
 
 from analysis.rows.flags import attacks_not_believed
 from analysis.rows.overview import Overview, of_probe, of_trial
+from analysis.rows.phrases import kind
 from analysis.rows.scan import Place
+from analysis.rows.versions import named_by
 from rotgrid.grid import Plan, distinct_probes
 from rotgrid.results import failures, storage
 from rotgrid.spec import Probe, Trial
+from rotgrid.spec.entries import is_own
 
 NAMED_AT_MOST = 5
 """Trials named in one line, or flagged ones in lines of their own; the rest are counted."""
@@ -68,10 +71,12 @@ def impossible(rows: pl.DataFrame) -> Iterator[str]:
 
 
 def unknown_words(whole: Overview) -> Iterator[str]:
-    """The words of rows that another version wrote and this one does not know."""
+    """The words of rows that another version wrote and this one does not know; what is the user's
+    own is known."""
     for name, words in KNOWN.items():
         table = whole.networks if name in Trial.model_fields else whole.probes
-        found = sorted(set(table[name]) - words, key=str)
+        table = table.filter(pl.col("recipe_settings") == "") if name == "recipe" else table
+        found = sorted((w for w in set(table[name]) - words if not is_own(w)), key=str)
         if found:
             yield (
                 f"{name} {', '.join(map(str, found))}: not known to this version of rotgrid; such "
@@ -106,20 +111,28 @@ def unreadable_grid(place: Place, problem: str) -> str:
 
 
 def unanswered(
-    place: Place, name: str, plan: Plan, begun: Collection[str], measured: pl.Series
+    place: Place,
+    name: str,
+    plan: Plan,
+    begun: Collection[str],
+    measured: pl.Series,
+    older: Collection[tuple[str, str]] = (),
 ) -> Iterator[str]:
     """What the plan of a launched grid asks but no row answers. `begun` are the trials that have
-    rows, `measured` has the number of each (trial, probe) that has one."""
+    rows, `measured` has the number of each (trial, probe) that has one; what is of an `older`
+    version of an own name is not asked any more."""
     where = f"{os.fspath(place)}: grids/{name}.yaml"
-    trials = {trial.key(): trial for trial in plan.trials}
-    keys = {probe: probe.key() for probe in distinct_probes(plan)}
-    pairs = [(key, keys[probe]) for key, t in trials.items() for probe in plan.trials[t]]
+    wanted = {t: t.key() for t in plan.trials if not set(named_by(t)).intersection(older)}
+    trials = {key: trial for trial, key in wanted.items()}
+    probes = (p for p in distinct_probes(plan) if not set(named_by(p)).intersection(older))
+    keys = {probe: probe.key() for probe in probes}
+    pairs = [(key, keys[p]) for key, t in trials.items() for p in plan.trials[t] if p in keys]
     planned = pl.DataFrame(pairs, schema={"trial": pl.String, "probe": pl.String}, orient="row")
     lacking = planned.filter(~(of_trial() ^ of_probe()).is_in(measured.implode()))
     counts = dict(lacking.group_by("trial", maintain_order=True).len().iter_rows())
     absent = [trials[key] for key in counts if key not in begun]
     partial = {trials[key]: count for key, count in counts.items() if key in begun}
-    total = f"of {len(plan.trials)} trials"
+    total = f"of {len(trials)} trials"
     if absent:
         yield f"{where}: no rows of {len(absent)} {total}: {_names(absent)}"
     if partial:
@@ -135,7 +148,7 @@ def _names(trials: Sequence[Trial]) -> str:
 
 def _network(fields: Mapping[str, object]) -> str:
     """A trial in a few words."""
-    words = [f"{fields.get('model', '?')} {fields.get('variant', '?')}"]
+    words = [kind(str(fields.get("model", "?")), fields.get("variant", "?"))]
     words += [
         f"{name} {fields.get(name, '?')}" for name in ("train_rotation", "adversary", "seed")
     ]

@@ -3,7 +3,12 @@
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from analysis.rows.phrases import listed
+from analysis.rows import recipes
+from analysis.rows.phrases import kind, listed
+from rotgrid.spec.models import MODELS
+
+FIRST_MODEL = next(iter(MODELS))
+"""The model for which settings are said: selections compare recipes as they are for it."""
 
 
 class LeftOut(NamedTuple):
@@ -19,7 +24,7 @@ class LeftOut(NamedTuple):
     def __str__(self) -> str:
         group = "".join(f" ({name} {value})" for name, value in self.group.items())
         kept, left = (
-            ", ".join(f"{name} {_plain(value)}" for name, value in values.items())
+            ", ".join(_said(name, value) for name, value in values.items())
             for values in (self.kept, self.left)
         )
         count = f"{self.height} {'row' if self.height == 1 else 'rows'}"
@@ -39,11 +44,11 @@ class OtherVariants(NamedTuple):
         return OtherVariants(*chosen)
 
     def __str__(self) -> str:
-        sparse = [f"{model} {variant}" for model, variant in self.measured.items()]
+        sparse = [kind(model, variant) for model, variant in self.measured.items()]
         missing = self.variants.keys() - self.measured.keys()
         reasons = ["the first variants were not measured"] if missing else []
         reasons += [f"of {listed(sparse)} less than half as much was measured"] if sparse else []
-        shown = listed([f"{model} {variant}" for model, variant in self.variants.items()])
+        shown = listed([kind(model, variant) for model, variant in self.variants.items()])
         return f"Variants shown: {shown}; {listed(reasons)}."
 
 
@@ -51,5 +56,10 @@ Note = str | LeftOut | OtherVariants
 """What a reader is told about a choice of rows: `str(note)` is a sentence."""
 
 
-def _plain(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _said(name: str, value: object) -> str:
+    """A column and its value; of the settings of an own recipe what is particular to them."""
+    if name == "recipe_settings":
+        return (
+            f"settings {recipes.words(str(value), FIRST_MODEL)}" if value else "rotgrid's settings"
+        )
+    return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"

@@ -1,15 +1,18 @@
 """Which rows a figure shows: comparable ones only, with words for every choice that was made."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 
-from analysis.rows import vocabulary
+from analysis.rows import versions, vocabulary
 from analysis.rows.notes import LeftOut, Note, OtherVariants
+from analysis.rows.phrases import listed
+from analysis.rows.recipes import AS_OF, as_of_first_model
 from rotgrid.spec import ADDED_FIELDS
-from rotgrid.spec.models import MODELS, canonical_recipe, recipe_of
-from rotgrid.spec.recipes import RECIPE_NAMES
+from rotgrid.spec.entries import is_own
+from rotgrid.spec.models import MODELS
 
 SETTING = (
     "train_size",
@@ -22,14 +25,12 @@ SETTING = (
     "interpolation",
     "precision",
     "train_translation",
+    "recipe_settings",
 )
 """How networks were trained and tested, besides what figures vary: one combination per figure.
 
 What a recipe sets for each model separately counts as equal for all models that follow it.
 """
-OF_RECIPE = ("epochs", "batch_size", "learning_rate")
-AS_OF = ("model", "recipe", *OF_RECIPE)
-"""What decides whether a network follows its recipe."""
 PROTOCOL = (
     "n_images",
     "steps",
@@ -52,7 +53,10 @@ CONDITIONS = (
 )
 """How networks were trained and tested, however often: what a variant was measured under."""
 
-FIRST: dict[str, str] = {name: model.default for name, model in MODELS.items()}
+FIRST = vocabulary.Names(
+    {name: model.default for name, model in MODELS.items()}, lambda name: MODELS[name].default
+)
+"""The first variant of each model."""
 
 
 class NotMeasured(LookupError):
@@ -91,7 +95,7 @@ def main_variants(rows: pl.DataFrame) -> dict[str, str]:
 def _main(model: str, conditions: Mapping[str, int]) -> str:
     """The main variant of a model, of the conditions of each, in ascending order."""
     *_, (most, count) = conditions.items()
-    first = FIRST.get(model, "")
+    first = FIRST[model]
     return first if 2 * conditions.get(first, 0) >= count else most
 
 
@@ -106,11 +110,18 @@ def of_variants(variants: Mapping[str, str]) -> pl.Expr:
 def one_variant(rows: pl.DataFrame) -> Comparable:
     """The rows of the main variants, and a note if they are not those of Table 1."""
     main = main_variants(rows)
-    others = {model: variant for model, variant in main.items() if variant != FIRST.get(model)}
     kinds = set(rows.select("model", "variant").unique().iter_rows())
-    measured = {m: FIRST[m] for m in others if (m, FIRST.get(m)) in kinds}
+    several = Counter(model for model, _ in kinds)
+    others = {m: v for m, v in main.items() if v != FIRST[m] and (several[m] > 1 or not is_own(m))}
+    measured = {m: FIRST[m] for m in others if (m, FIRST[m]) in kinds}
     notes: list[Note] = [OtherVariants(others, measured)] if others else []
     return Comparable(rows.filter(of_variants(main)), notes)
+
+
+def several_versions(names: Sequence[str]) -> str:
+    """Why rows with several versions of these own names cannot be put together."""
+    which = f"rows are of several versions of {listed(names)}"
+    return f"{which}: choose one, as newest_versions(rows) does"
 
 
 def where(rows: pl.DataFrame, needs: str, *predicates: pl.Expr) -> pl.DataFrame:
@@ -139,9 +150,17 @@ def at_least_two(rows: pl.DataFrame, column: str, needs: str) -> pl.DataFrame:
 
 
 def comparable(rows: pl.DataFrame, *, all_variants: bool = False) -> Comparable:
-    """Keep rows that are trained, tested and attacked alike. Unless `all_variants`, keep one
-    variant per model."""
-    rows, notes = Comparable(rows, []) if all_variants else one_variant(rows)
+    """Keep rows that are trained, tested and attacked alike, of own names those of the newest
+    version. Unless `all_variants`, keep one variant per model."""
+    notes: list[Note] = []
+    if names := versions.mixed(rows):
+        if "finished_at" not in rows.columns:
+            raise MixedRowsError(several_versions(names))
+        rows, lines = versions.newest(rows)
+        notes += [f"{each}." for each in lines]
+    if not all_variants:
+        rows, variants = one_variant(rows)
+        notes += variants
     for choose in (trained_alike, tested_alike, attacked_alike):
         rows, left_out = choose(rows)
         notes += left_out
@@ -204,51 +223,3 @@ def most_frequent(
     at = compared.with_row_index("_row").join(kept, on=[*by, *columns], how="semi")["_row"]
     alike = kinds[at].drop("len")
     return Comparable(rows.join(alike, on=alike.columns, how="semi", maintain_order="left"), notes)
-
-
-def as_of_first_model(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with each value that a recipe sets for a model replaced by what the same recipe
-    sets for the first model: settings compare equal if they follow the recipe alike."""
-    keys, names = list(AS_OF), ["recipe", *OF_RECIPE]
-    kinds = rows.select(keys).unique()
-    replaced = list(map(kind_as_of_first_model, _as_originals(kinds.to_dicts())))
-    table = kinds.with_columns(
-        pl.Series(f"_{name}", [kind[name] for kind in replaced], rows.schema[name])
-        for name in names
-    )
-    joined = rows.join(table, on=keys, how="left", maintain_order="left")
-    return joined.drop(names).rename({f"_{name}": name for name in names})
-
-
-def _as_originals(kinds: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Recipe `original` is stored by the name of an equal one, for the models that have one.
-
-    Beside models trained as their authors did, such networks are called so again, unless other
-    models were trained by that other recipe, too.
-    """
-    named = [k for k in kinds if k["model"] in MODELS and k["recipe"] in RECIPE_NAMES]
-    others = {
-        k["recipe"] for k in named if k["recipe"] != canonical_recipe("original", k["model"])
-    }
-    if "original" not in {kind["recipe"] for kind in kinds}:
-        return kinds
-    return [
-        kind | {"recipe": "original"}
-        if kind in named and kind["recipe"] not in others | {"original"}
-        else kind
-        for kind in kinds
-    ]
-
-
-def kind_as_of_first_model(kind: dict[str, Any]) -> dict[str, Any]:
-    """A kind of training with what its recipe sets for the model as it is for the first model."""
-    if kind["recipe"] not in RECIPE_NAMES or kind["model"] not in MODELS:
-        return kind
-    own, first = (
-        recipe_of(kind["recipe"], model) for model in (kind["model"], next(iter(MODELS)))
-    )
-    followed = {n: getattr(first, n) for n in OF_RECIPE if kind[n] == getattr(own, n)}
-    times, rest = divmod(kind["epochs"], own.epochs)
-    if not rest:  # as many times the recipe's epochs
-        followed["epochs"] = times * first.epochs
-    return kind | followed

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from analysis.rows.selection import MixedRowsError
+from analysis.rows import versions
+from analysis.rows.selection import MixedRowsError, several_versions
 from analysis.stats import seeds
 from analysis.stats.seeds import Estimate
 
@@ -17,9 +18,12 @@ def bits(rows: pl.DataFrame) -> Bits:
     """Which images the network of each seed got right; rows without bits are left out.
 
     Raises:
-        MixedRowsError: there are two rows of one seed, so that unlike things would be mixed.
+        MixedRowsError: there are two rows of one seed, so that unlike things would be mixed, or
+            rows of several versions of an own name.
     """
     known = rows.drop_nulls("correct")
+    if names := versions.mixed(known):
+        raise MixedRowsError(several_versions(names))
     if known["seed"].is_duplicated().any():
         raise MixedRowsError("rows differ in more than the seed")
     return {

@@ -5,7 +5,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import polars as pl
 
-from analysis.rows.selection import MixedRowsError
+from analysis.rows import versions
+from analysis.rows.selection import MixedRowsError, several_versions
 from analysis.stats import seeds
 from analysis.stats.intervals import quantile, score
 
@@ -36,17 +37,22 @@ def joined_flags() -> pl.Expr:
 
 
 def of_classes(rows: pl.DataFrame, leave_out: Collection[int] = (6, 9)) -> pl.DataFrame:
-    """The rows with `n` and `n_correct` of the other classes only, and without bits.
+    """The rows with `n` and `n_correct` of the other classes only, however many there are, and
+    without bits.
 
     For ranges beyond 90 degrees, where a 6 turns into a 9: `summary(of_classes(rows), ...)`. Rows
     that do not know their counts per class are dropped.
     """
-    kept = [label for label in range(10) if label not in leave_out]
-    return rows.drop_nulls(["class_n", "class_n_correct"]).with_columns(
-        n=pl.col("class_n").list.gather(kept).list.sum(),
-        n_correct=pl.col("class_n_correct").list.gather(kept).list.sum(),
-        correct=pl.lit(None, pl.Binary),
-    )
+    others = {
+        count: pl.col(column).list.sum()
+        - pl.sum_horizontal(
+            0,
+            *(pl.col(column).list.get(label, null_on_oob=True) for label in set(leave_out)),
+        )
+        for count, column in (("n", "class_n"), ("n_correct", "class_n_correct"))
+    }
+    known = rows.drop_nulls(["class_n", "class_n_correct"])
+    return known.with_columns(**others, correct=pl.lit(None, pl.Binary))
 
 
 def summary(rows: pl.DataFrame, conditions: Sequence[str]) -> pl.DataFrame:
@@ -59,8 +65,11 @@ def summary(rows: pl.DataFrame, conditions: Sequence[str]) -> pl.DataFrame:
     network, whatever the number of seeds.
 
     Raises:
-        MixedRowsError: a condition has two rows of one seed, so that unlike things would be mixed.
+        MixedRowsError: a condition has two rows of one seed, so that unlike things would be mixed,
+            or rows of several versions of an own name.
     """
+    if names := versions.mixed(rows, conditions):
+        raise MixedRowsError(several_versions(names))
     cells = rows.group_by([*conditions, "seed"], maintain_order=True)
     if (cells.len()["len"] > 1).any():
         raise MixedRowsError(f"rows differ in more than seed and {', '.join(conditions)}")

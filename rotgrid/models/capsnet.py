@@ -139,7 +139,7 @@ class CapsNet(nn.Module):
     def __init__(self, channels: int, types: int, shape: Shape) -> None:
         super().__init__()
         self.image = shape.channels, shape.size, shape.size
-        side = (shape.size - 15) // 2
+        side = (shape.size - 15) // 2  # of the primary capsules
         self.normalize = nn.Identity()
         self.conv1 = nn.Conv2d(shape.channels, channels, 9)  # of MNIST: 20 x 20
         self.primary = PrimaryCapsules(channels, types, PRIMARY_ATOMS, 9, 2)  # 6 x 6

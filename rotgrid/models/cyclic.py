@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rotgrid.models.layers import Invariants, Normalize
-from rotgrid.models.stdcnn import WIDTHS
+from rotgrid.models.stdcnn import WIDTHS, last_size
 from rotgrid.spec.datasets import MNIST_SHAPE, Shape
 
 VIEWS = 4
@@ -68,7 +68,6 @@ class Cyclic(nn.Module):
 
     def __init__(self, first: int, second: int, shape: Shape, roll: bool = False) -> None:
         super().__init__()
-        side = ((shape.size - 4) // 2 - 4) // 2
         self.roll = roll
         seen = VIEWS if roll else 1
         self.normalize = Normalize(shape)
@@ -76,7 +75,7 @@ class Cyclic(nn.Module):
         self.conv2 = nn.Conv2d(first, first, 3)  # 24 x 24, pooled to 12 x 12
         self.conv3 = nn.Conv2d(seen * first, second, 3)  # 10 x 10
         self.conv4 = nn.Conv2d(second, second, 3)  # 8 x 8, pooled to 4 x 4
-        self.fc1 = nn.Linear(seen * second * side**2, 50)
+        self.fc1 = nn.Linear(seen * second * last_size(shape) ** 2, 50)
         self.dropout = nn.Dropout(0.5)
         self.fc2 = nn.Linear(50, shape.classes)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a missing overload

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rotgrid.models.layers import Expanded, Invariants, Normalize, convolve_image
+from rotgrid.models.stdcnn import last_size
 from rotgrid.spec.datasets import MNIST_SHAPE, Shape
 
 WIDTHS: dict[str, tuple[int, int]] = {
@@ -157,7 +158,6 @@ class GCNN(nn.Module):
 
     def __init__(self, first: int, second: int, shape: Shape, orbit: bool = False) -> None:
         super().__init__()
-        side = ((shape.size - 4) // 2 - 4) // 2
         self.normalize = Normalize(shape)
         self.conv1 = P4ConvZ2(shape.channels, first, 3)
         self.conv2 = P4ConvP4(first, first, 3)
@@ -165,7 +165,7 @@ class GCNN(nn.Module):
         self.conv4 = P4ConvP4(second, second, 3)
         self.orbit = orbit
         self.head = nn.Sequential(
-            nn.Linear(second * side**2 * (1 if orbit else 4), 50),
+            nn.Linear(second * (1 if orbit else 4) * last_size(shape) ** 2, 50),
             nn.ReLU(),
             nn.Dropout(0.5),
             nn.Linear(50, shape.classes),

@@ -1,18 +1,19 @@
 """ResNet: the 20-layer residual network for small colour images.
 
 He, Zhang, Ren & Sun 2016, "Deep Residual Learning for Image Recognition", section 4.2, with n = 3;
-after akamaster/pytorch_resnet_cifar10 d5489e8, `resnet.py`, which has the paper's 0.27M parameters
+after akamaster/pytorch_resnet_cifar10 4e4f8da, `resnet.py`, which has the paper's 0.27M parameters
 on CIFAR-10 (269,722). A 3 x 3 convolution, three stages of three blocks of two 3 x 3 convolutions
 with batch norm, the mean over space, a fully connected layer; shortcuts without parameters, zeros
 standing for the channels that a stage adds. All but batch norm starts by He's method.
 
-Departs from it in one way: the first block of the second and of the third stage means its maps
-over 2 x 2 pixels, where the original has a stride of 2 (and leaves three quarters of the pixels
-out of its shortcut). A stride on an even map takes other pixels of a rotated image: the
-equivariant `p4resnet` must not have one, and the two should differ in nothing else. Its inputs
-were standardised by channel: `Normalize`.
+Departs from it in one way: the second and the third stage begin with the mean over 2 x 2 pixels,
+where the original has strides of 2 (and leaves three quarters of the pixels out of the shortcut).
+Strides take other pixels of a rotated map if its size is even: the equivariant `p4resnet` must not
+have them, and the two should differ in nothing else. Inputs were standardised by channel:
+`Normalize`.
 """
 
+import itertools
 from typing import ClassVar
 
 import torch
@@ -86,7 +87,7 @@ class ResNet(nn.Module):
         self.conv1 = self.first(shape.channels, widths[0])
         self.bn1 = self.block.norm(widths[0])
         self.blocks = nn.Sequential()
-        for before, width in zip((widths[0], *widths), widths, strict=False):
+        for before, width in itertools.pairwise((widths[0], *widths)):
             for channels in (before, *(DEPTH - 1) * (width,)):
                 self.blocks.append(self.block(channels, width))
         self.head = nn.Linear(widths[-1], shape.classes)

@@ -22,6 +22,11 @@ WIDTHS: dict[str, tuple[int, int]] = {
 """Channels before and after the first pooling, by variant."""
 
 
+def last_size(shape: Shape) -> int:
+    """Rows and columns of the last maps: 4 of MNIST's 28."""
+    return ((shape.size - 4) // 2 - 4) // 2
+
+
 class StdCNN(nn.Module):
     """(batch, channels, size, size) in [0, 1] -> (batch, classes) logits."""
 
@@ -29,7 +34,6 @@ class StdCNN(nn.Module):
 
     def __init__(self, first: int, second: int, shape: Shape) -> None:
         super().__init__()
-        side = ((shape.size - 4) // 2 - 4) // 2
         self.features = nn.Sequential(
             Normalize(shape),
             ImageConv2d(shape.channels, first, 3),  # of MNIST: 26 x 26
@@ -44,7 +48,7 @@ class StdCNN(nn.Module):
             nn.ReLU(),
         )
         self.head = nn.Sequential(
-            nn.Linear(second * side**2, 50),
+            nn.Linear(second * last_size(shape) ** 2, 50),
             nn.ReLU(),
             nn.Dropout(0.5),
             nn.Linear(50, shape.classes),

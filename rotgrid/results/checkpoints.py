@@ -16,10 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from rotgrid.results import storage
+from rotgrid.results.unfinished import NOTES, SUFFIX
 
 LOG = logging.getLogger(__name__)
-NOTES = "archive/rotgrid.json"
-"""Beside the tensors in a checkpoint; torch passes over it."""
 
 
 class Checkpoint(NamedTuple):
@@ -37,7 +36,7 @@ def weights_of(key: str) -> str:
 
 def training_of(key: str) -> str:
     """The file of a trial's unfinished training."""
-    return f"checkpoints/{key}.training.pt"
+    return f"checkpoints/{key}{SUFFIX}"
 
 
 def serialize(state: object, notes: Mapping[str, Any] | None = None) -> bytes:

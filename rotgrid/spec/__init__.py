@@ -20,7 +20,7 @@ from rotgrid.spec.records import (
     grid_fields,
     without_added_defaults,
 )
-from rotgrid.spec.trial import Trial, batch_sizes, data_of
+from rotgrid.spec.trial import Trial, batch_sizes, data_named, data_of, own_recipe
 
 __all__ = [
     "ADDED_FIELDS",
@@ -30,11 +30,13 @@ __all__ = [
     "Record",
     "Trial",
     "batch_sizes",
+    "data_named",
     "data_of",
     "digest",
     "entry_named",
     "grid_fields",
     "own_functions",
+    "own_recipe",
     "without_added_defaults",
 ]
 

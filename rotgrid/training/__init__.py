@@ -99,7 +99,8 @@ def fit(
                 LOG.warning("%s: catastrophic overfitting in epoch %d", trial.key(), epoch)
         if checkpoint_in is not None and time.monotonic() - written >= every and epoch < last:
             state = {**training.state_dict(), "rows": rows, "epoch": epoch}
-            storage.put(checkpoint_in, name, checkpoints.serialize(state, {"key": trial.key()}))
+            notes = {"key": trial.key(), "trial": trial.model_dump(), "rows": rows}
+            storage.put(checkpoint_in, name, checkpoints.serialize(state, notes))
             written = time.monotonic()
     require_finite(model)
     with torch.no_grad():  # what is built of the weights in `eval` carries no gradient

@@ -1,8 +1,9 @@
 """Made-up rows: the shape of a study, with the trade-off built in, not measured."""
 
+import base64
 import itertools
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import altair as alt
 import numpy as np
@@ -12,8 +13,10 @@ from analysis.figures.registry import FIGURES
 from analysis.rows.conditions import SPATIAL
 from rotgrid import results
 from rotgrid.results.columns import SCHEMAS
-from rotgrid.spec import Probe, Trial
-from rotgrid.spec.datasets import DATA
+from rotgrid.results.galleries import Page, Panel, Picture
+from rotgrid.spec import Probe, Trial, data_of, extensions
+from rotgrid.spec.datasets import DataSet, Shape
+from rotgrid.spec.entries import is_own
 
 PROVENANCE = {
     "rotgrid_version": "0.1.0",
@@ -24,8 +27,22 @@ PROVENANCE = {
     "host": "here",
     "finished_at": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
 }
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAAAAADRSSBWAAAAC0lEQVR42mPQOAEAARsA8TGtiOcAAAAASUVORK5CYII="
+)
+"""Two grey pixels."""
 RANGES = (0, 20, 40, 60, 90, 180)
 EPS = (0.05, 0.1, 0.2, 0.3)
+OWN, OWN_ATTACK, OWN_DATA = "nets.mine:build", "nets.attacks:mine", "mine.npz"
+DIGEST = "{:016x}"
+"""Of a version of what is own."""
+for _version in (1, 2):
+    extensions.remember(
+        OWN_DATA,
+        extensions.Own(
+            DIGEST.format(_version), data=DataSet(600, 90, 300, Shape(3, 20, 3, (0.4,), (0.25,)))
+        ),
+    )
 LEVELS = {"hnet": -0.02, "ptn": 0.004, "roteqnet": 0.008}
 """By how much other models are more accurate than StdCNN."""
 
@@ -36,9 +53,7 @@ def accuracy(trial: Trial, probe: Probe) -> float:
     group = trial.model == "gcnn"
     beyond = max(float(probe.test_rotation) - trial.train_rotation - (25 if group else 12), 0)
     clean = (0.985 if group else 0.975) - (0.4 if group else 0.6) * (1 - math.exp(-beyond / 60))
-    clean += (
-        LEVELS.get(trial.model, 0.0) - (1 - trial.train_size / DATA[trial.data].train) ** 8 / 4
-    )
+    clean += LEVELS.get(trial.model, 0.0) - (1 - trial.train_size / data_of(trial).train) ** 8 / 4
     if probe.attack == "none":
         return clean
     if probe.attack in SPATIAL:
@@ -56,7 +71,8 @@ def row(trial: Trial, probe: Probe, **changes) -> dict:
     share = np.clip(accuracy(trial, probe) + rng.normal(0, 0.012), 0, 1)
     n_correct = round(float(share) * probe.n_images)
     bits = rng.permutation(np.arange(probe.n_images) < n_correct)
-    labels = np.arange(probe.n_images) % 10
+    classes = data_of(trial).shape.classes
+    labels = np.arange(probe.n_images) % classes
     return {
         "trial": trial.key(),
         "probe": probe.key(),
@@ -65,8 +81,8 @@ def row(trial: Trial, probe: Probe, **changes) -> dict:
         "n": probe.n_images,
         "n_correct": n_correct,
         "correct": np.packbits(bits).tobytes(),
-        "class_n": np.bincount(labels, minlength=10).tolist(),
-        "class_n_correct": np.bincount(labels[bits], minlength=10).tolist(),
+        "class_n": np.bincount(labels, minlength=classes).tolist(),
+        "class_n_correct": np.bincount(labels[bits], minlength=classes).tolist(),
         "distances": None,
         "parameters": 25_000,
         "seconds": 0.5,
@@ -84,9 +100,13 @@ def study(
     eps=EPS,
     data="mnist5k",
     n_images=0,
+    attacks=("fgsm", "pgd"),
+    version=1,
+    **training,
 ) -> list[dict]:
-    """Rows of every network: clean at all test ranges, FGSM and PGD at all eps at its own."""
-    rows = []
+    """Rows of every network: clean at all test ranges, FGSM and PGD at all eps at its own. What is
+    own is of one version, and finished as many days later."""
+    rows, later = [], PROVENANCE["finished_at"] + timedelta(days=version - 1)
     networks = itertools.product(models, train_rotations, adversaries, seeds)
     for (model, variant), turn, adversary, seed in networks:
         trial = Trial(
@@ -95,19 +115,31 @@ def study(
             data=data,
             train_rotation=float(turn),
             adversary=adversary,
-            recipe="fast",
             seed=seed,
+            **digests(version, model=model, data=data, adversary=adversary),
+            **{"recipe": "fast", **training},
         )
         probes = [
             Probe(test_rotation=float(x)) for x in {turn: 0, **dict.fromkeys(test_rotations)}
         ]
         probes += [
-            Probe(attack=attack, eps=e, steps=20, n_images=n_images)
-            for attack in ("fgsm", "pgd")
+            Probe(
+                attack=attack,
+                eps=e,
+                steps=20,
+                n_images=n_images,
+                **digests(version, attack=attack),
+            )
+            for attack in attacks
             for e in eps
         ]
-        rows += [row(trial, probe) for probe in probes]
+        rows += [row(trial, probe, finished_at=later) for probe in probes]
     return rows
+
+
+def digests(version: int, **names: str) -> dict[str, str]:
+    """The digests of own names of a version, as fields."""
+    return {f"{c}_digest": DIGEST.format(version) for c, name in names.items() if is_own(name)}
 
 
 def trials_of(rows: list[dict]) -> list[Trial]:
@@ -241,3 +273,21 @@ def store(root, rows: list[dict], table="evaluations") -> str:
     for trial, group in itertools.groupby(rows, lambda r: r["trial"]):
         results.write(root, table, trial, list(group), PROVENANCE)
     return str(root)
+
+
+def pictured(trial: Trial, attack: str = "fmn", pictures: int = 3, **changes) -> Page:
+    """A page of a gallery; every picture is the same."""
+    panels = [
+        Panel(shows="upright", predicted=6),
+        Panel(shows="rotated", degrees=-30.4, predicted=6),
+        Panel(shows="perturbed", degrees=-30.4, predicted=0),
+        Panel(shows="perturbation", degrees=-30.4),
+    ]
+    shown = [
+        Picture(file=f"{trial.key()}-{attack}-{at}.png", group="first", position=at, true=6,
+                panels=panels, distance=0.0871, enlarged=5.742)
+        for at in range(pictures)
+    ]  # fmt: skip
+    fields = {"trial": trial.key(), "network": trial, "kind": "attack", "attack": attack, "n": 50}
+    fields |= {"misclassified": 4, "reached": 46, "median": 0.0912, "pictures": shown}
+    return Page(**fields | changes)

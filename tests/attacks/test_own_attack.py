@@ -1,11 +1,11 @@
 import pytest
 import torch
-from own_files import write, write_all
 
 from rotgrid import attacks
 from rotgrid.attacks.own_attack import OwnAttackError
 
 from linear import Linear
+from own_files import write, write_all
 
 HEAD = "import torch\ndef mine(model, images, labels, *, eps, steps=1, generator=None):\n    "
 

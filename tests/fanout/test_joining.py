@@ -140,7 +140,7 @@ def test_what_nodes_cannot_do_is_said_before_the_start(nodes, start, tmp_path):
 
 @pytest.mark.slow
 def test_own_code_and_data_reach_nodes_that_lack_them(nodes, start, tmp_path):
-    """A node that sees neither the grid's folder nor the files in it runs the trials all the same."""
+    """A node that does not see the folder of the grid and of its files runs the trials, too."""
     place, root = tmp_path / "place", tmp_path / "r"
     place.mkdir()
     grid_file = write_all(place)

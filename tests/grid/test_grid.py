@@ -677,6 +677,7 @@ PINNED = {
     "calibration": (1, 7),
     "recipes": (78, 624),
     "study": (640, 35_696),
+    "study-fashion": (72, 5_952),
 }
 
 

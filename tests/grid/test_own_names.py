@@ -1,10 +1,11 @@
 import pytest
-from own_files import GRID, write, write_all, write_npz
 
 from rotgrid import grid
 from rotgrid.grid.problems import GridError
 from rotgrid.spec import extensions
 from rotgrid.spec.recipes import RECIPES
+
+from own_files import GRID, write, write_all, write_npz
 
 
 def problems(text, file="own.yaml"):

@@ -1,10 +1,11 @@
 import pytest
 import torch
-from own_files import write, write_all
 
 from rotgrid import models
 from rotgrid.models.own_network import ContractError
 from rotgrid.spec.datasets import Shape
+
+from own_files import write, write_all
 
 SHAPE = Shape(3, 8, 4, (0.5,) * 3, (0.2,) * 3)
 

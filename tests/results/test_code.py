@@ -1,11 +1,12 @@
 import shutil
 
 import pytest
-from own_files import write
 
 from rotgrid.results import code
 from rotgrid.spec import loading, sources
 from rotgrid.spec.sources import SourceError
+
+from own_files import write
 
 NAME = "nets.deep:f"
 

@@ -1,8 +1,9 @@
 import pytest
-from own_files import write, write_all, write_npz
 
 from rotgrid.spec import Probe, Trial, extensions
 from rotgrid.spec.extensions import Own
+
+from own_files import write, write_all, write_npz
 
 
 @pytest.mark.parametrize("name", ["mynets.nets:build", "mynets.attacks:mine", "mine.npz"])

@@ -1,10 +1,11 @@
 import sys
 
 import pytest
-from own_files import write
 
 from rotgrid.spec import loading, sources
 from rotgrid.spec.sources import SourceError
+
+from own_files import write
 
 
 def test_the_function_is_that_of_the_files_as_they_are_now(folder):

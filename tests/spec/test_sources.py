@@ -2,10 +2,11 @@ import subprocess
 import sys
 
 import pytest
-from own_files import write, write_all
 
 from rotgrid.spec import sources
 from rotgrid.spec.sources import SourceError
+
+from own_files import write, write_all
 
 NETS = "mynets.nets:build"
 

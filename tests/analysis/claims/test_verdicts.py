@@ -13,8 +13,9 @@ from analysis.claims import evidence, records, verdicts
 from analysis.rows import flags
 from rotgrid.spec import Probe, Trial
 from rotgrid.spec.models import MODELS
+from rotgrid.spec.recipes import PAPER as PAPER_RECIPE
 
-from made_up import frame, row
+from made_up import DIGEST, OWN_DATA, frame, row
 
 SEEDS = (0, 1, 2, 3, 4)
 IMAGES = 2_000
@@ -443,6 +444,38 @@ def test_every_recipe_is_judged_by_itself_and_where_they_disagree_it_is_said():
         "under fgsm, recipe fast, 1 epochs under fgsm, described by 2 seeds)."
     )
     assert records.disagreement(together[1:]) == ""
+
+
+def test_the_papers_sentences_are_about_its_data_and_others_about_each():
+    """C10a and B1 of the same rows, on MNIST and on data of the user's own."""
+    own = {"data": OWN_DATA, "data_digest": DIGEST.format(1)}
+
+    def cells(**trial):
+        probe = {"n_images": 300}
+        return [
+            cell
+            for eps in (0.1, 0.3)
+            for cell in attacked(TABLE1, RANGES, crossing(0.2), "pgd", eps, probe, **trial)
+        ]
+
+    outcomes = verdicts.judge(planted(cells() + cells(**own)))
+    found = {
+        name: [one.recipe for one in outcomes if one.id == name and one.verdict != UNKNOWN]
+        for name in ("C10a", "B1")
+    }
+    assert found == {"C10a": ["paper"], "B1": ["paper", "paper, mine.npz"]}
+    (alone,) = judged(planted(cells(**own)), "C10a")
+    assert alone.verdict == UNKNOWN
+
+
+def test_an_own_recipe_is_named_with_what_it_is_like():
+    settings = PAPER_RECIPE.model_copy(update={"weight_decay": 0.1, "epochs": 3}).model_dump_json()
+    mine = {"recipe": "mine", "recipe_settings": settings}
+    cells = attacked(TABLE1, RANGES, crossing(0.2), "pgd", **mine)
+    (found,) = judged(planted(cells), "C10a")
+    assert found.recipe == "mine (like paper but weight_decay 0.1, epochs 3)"
+    (found,) = judged(planted([(t | {"epochs": 6}, *rest) for t, *rest in cells]), "C10a")
+    assert found.recipe.endswith("epochs 3), 6 epochs")
 
 
 def test_a_setting_that_lacks_a_model_says_nothing():

@@ -4,8 +4,9 @@ import pytest
 from analysis.figures import captions
 from analysis.rows.notes import LeftOut, OtherVariants
 from rotgrid.spec import Probe, Trial
+from rotgrid.spec.recipes import FAST
 
-from made_up import frame, row
+from made_up import OWN, OWN_ATTACK, OWN_DATA, frame, row, study
 
 TRIAL = Trial(model="gcnn", data="mnist5k")
 
@@ -23,6 +24,46 @@ def test_attack_settings_name_steps_and_starts():
         "an L-inf radius in pixel units (pixels in [0, 1]) around the rotated image."
     )
     assert captions.attacks(rows.filter(pl.col("attack") == "none")) == ""
+
+
+def test_of_own_attacks_and_recipes_the_rows_say_what_the_name_leaves_open():
+    settings = FAST.model_copy(update={"weight_decay": 0.0005, "epochs": 1}).model_dump_json()
+    rows = frame(
+        study(
+            models=((OWN, ""), ("hnet", "fixed")),
+            attacks=("pgd", OWN_ATTACK),
+            adversaries=("none", OWN_ATTACK),
+            recipe="mine",
+            recipe_settings=settings,
+        )
+    )
+    assert captions.attack_settings(rows.filter(pl.col("eps") > 0)) == (
+        f"PGD (20 steps, 1 random start), {OWN_ATTACK} (20 steps, 1 restart)"
+    )
+    unread = rows.filter(attack=OWN_ATTACK).with_columns(steps=0, restarts=0)
+    assert captions.attack_settings(unread) == OWN_ATTACK
+    assert captions.training(rows.filter(model=OWN)) == (
+        "MNIST-5k subset (not MNIST test accuracy); recipe mine, like fast but weight_decay "
+        "0.0005 (1 epoch, 3,500 training images)"
+    )
+
+
+def test_a_line_that_begins_with_an_own_name_keeps_it():
+    title = captions.heading("Q", [f"{OWN_ATTACK} (1 step)", "eps 0.1"], 600)
+    assert title.subtitle == [f"{OWN_ATTACK} (1 step)", "Eps 0.1"]
+
+
+def test_deviations_are_those_of_the_data_sets_of_the_rows():
+    small = {"train_rotations": (0,), "seeds": (0,), "eps": (), "adversaries": ("none",)}
+    own = frame(study(data=OWN_DATA, **small))
+    words = "deviations of the data's pixels"
+    assert captions.unit_of_eps("normalised", own) == f"{words} (1 is 0.25 pixel units)"
+    both = pl.concat([own, frame(study(**small))])
+    assert captions.unit_of_eps("normalised", both) == (
+        f"{words} (1 is, in pixel units, 0.25 for {OWN_DATA} and 0.3081 for mnist5k)"
+    )
+    unknown = own.with_columns(data_digest=pl.lit("f" * 16))
+    assert captions.unit_of_eps("normalised", unknown) == words
 
 
 TURNED = {"test_rotation": 30.0, "test_translation": 3.0}
@@ -56,8 +97,8 @@ TURNED = {"test_rotation": 30.0, "test_translation": 3.0}
         ({"attack": "apgd"}, "Auto-PGD (100 steps, 1 random start)"),
         (
             {"attack": "apgd", "loss": "dlr"},
-            "Auto-PGD (100 steps, 1 random start, on the difference of logits ratio toward 9 "
-            "targets)",
+            "Auto-PGD (100 steps, 1 random start, on the difference of logits ratio toward up to "
+            "9 targets)",
         ),
         ({"attack": "square", "steps": 5_000}, "Square (5,000 queries, 1 random start)"),
         ({"attack": "fmn"}, "Fast minimum norm (50 steps)"),
@@ -120,7 +161,7 @@ def test_the_unit_of_eps_and_shifts_are_explained():
     probe = Probe(attack="fgsm", eps=0.5, eps_unit="normalised", test_translation=2.0)
     rows = frame([row(TRIAL, probe)])
     assert captions.attacks(rows) == (
-        "FGSM (1 step); eps 0.5, an L-inf radius in deviations of MNIST's pixels (1 is 0.3081 "
+        "FGSM (1 step); eps 0.5, an L-inf radius in deviations of the data's pixels (1 is 0.3081 "
         "pixel units) around the rotated image."
     )
     assert "test images per network, shifted by U[-t, t] pixels, t = 2." in captions.sample(rows)

@@ -332,7 +332,7 @@ def test_tradeoff_needs_both_robustnesses(full):
 
 def test_overview_links_its_panels(specs):
     spec = specs["full"]["overview"]
-    assert titles(spec) == ["Trained on upright digits, no attack", "No adversarial training"]
+    assert titles(spec) == ["Trained on upright images, no attack", "No adversarial training"]
     leg, click = sorted(spec["params"], key=lambda param: param["name"])
     assert (leg["name"], leg["bind"], leg["select"]) == (
         "leg",
@@ -364,7 +364,7 @@ def test_overview_without_rotated_tests_draws_the_scatter_and_says_so(full):
 
 def test_overview_without_attacks_draws_the_rotations_and_says_so(full):
     spec = drawn("overview", full.filter(pl.col("attack") == "none"))
-    assert titles(spec) == ["Trained on upright digits, no attack"]
+    assert titles(spec) == ["Trained on upright images, no attack"]
     assert "not shown: it needs rows with attack pgd, eps > 0." in subtitle(spec)
     assert {param["name"] for param in spec["params"]} == {"leg", "mrk"}
 
@@ -466,9 +466,9 @@ def test_normalised_eps_are_called_so(small):
     spec = drawn("figure11", frame(small).with_columns(eps_unit=unit))
     assert titles(spec) == ["FGSM", "PGD"]
     assert encoding(spec["concat"][0], "line", "x")["title"] == (
-        "eps (L-inf, deviations of MNIST's pixels)"
+        "eps (L-inf, deviations of the data's pixels)"
     )
-    assert "an L-inf radius in deviations of MNIST's pixels (1 is 0.3081" in subtitle(spec)
+    assert "an L-inf radius in deviations of the data's pixels (1 is 0.3081" in subtitle(spec)
     assert values(spec, "eps_unit") == ["normalised"]
 
 

@@ -160,7 +160,7 @@ def test_boundary_counts_each_network_once_and_says_what_is_missing(everything):
 
 def test_equivariance_shows_the_logits_beside_robustness(everything):
     found = chart("equivariance", **everything)
-    assert titles(found)[:2] == ["Trained on upright digits", "Trained on ±180°"]
+    assert titles(found)[:2] == ["Trained on upright images", "Trained on ±180°"]
     table = everything["equivariance"].filter(layer="logits", model="gcnn", train_rotation=60.0)
     shown = found.data.filter(model="gcnn", train_rotation=60.0)
     assert shown.filter(degrees=90.0)["error"][0] == pytest.approx(

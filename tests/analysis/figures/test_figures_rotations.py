@@ -15,7 +15,7 @@ def test_figure03_has_a_line_over_the_sizes_for_each_range(rows):
     found = chart("figure03", rows)
     spec = found.to_dict()
     assert [panel["title"]["text"] for panel in spec["concat"]] == [
-        "Upright digits",
+        "Upright images",
         "Trained and tested with rotations in [-180, 180]",
     ]
     sizes = found.data.group_by("model", "train_rotation").agg(pl.col("train_size"))

@@ -102,7 +102,7 @@ def test_pixels_and_values_of_an_axis_are_inverse(axis):
     assert axis.pixels(axis.upper) == pytest.approx(axis.size)
 
 
-def test_of_many_labels_the_ends_of_the_paths_stay_and_of_very_many_the_widest():
+def test_of_many_labels_the_ends_of_the_paths_stay_then_the_widest_then_none():
     def labelled(models):
         rows = itertools.product(range(models), (0.0, 60.0, 180.0))
         data = pl.DataFrame(list(rows), schema=["model", "train_rotation"], orient="row")
@@ -113,6 +113,7 @@ def test_of_many_labels_the_ends_of_the_paths_stay_and_of_very_many_the_widest()
     assert labelled(4) == [0, 60, 180]
     assert labelled(6) == [0, 180]
     assert labelled(12) == [180]
+    assert labelled(20) == []
 
 
 def test_no_line_crosses_a_label_or_a_point_where_there_is_room():

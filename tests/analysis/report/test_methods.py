@@ -5,8 +5,9 @@ from analysis.rows import flags
 from analysis.rows.loading import Loaded
 from analysis.rows.overview import overview
 from rotgrid.spec import Probe, Trial
+from rotgrid.spec.recipes import FAST
 
-from made_up import checks, frame, row, study, table_of
+from made_up import DIGEST, OWN, OWN_ATTACK, OWN_DATA, checks, frame, row, study, table_of
 
 TRIAL = Trial(model="gcnn", data="mnist5k")
 
@@ -25,6 +26,31 @@ def test_notes_come_from_the_rows(sparse):
         "upper bound",
     ):
         assert fact in notes
+
+
+def test_own_data_names_and_recipes_are_described():
+    settings = FAST.model_copy(update={"weight_decay": 0.0005}).model_dump_json()
+    rows = study(
+        models=((OWN, ""),),
+        data=OWN_DATA,
+        adversaries=("none", OWN_ATTACK),
+        attacks=(OWN_ATTACK,),
+        recipe="mine",
+        recipe_settings=settings,
+    )
+    notes = "\n".join(methods.notes(overview(frame(rows))))
+    digest = DIGEST.format(1)
+    for line in (
+        "Data: mine.npz (3 x 20 x 20 pixels, 3 classes); 600 training images, n = 300 test",
+        f"Networks: {OWN} (25,000 parameters).",
+        f"Versions of own names: {OWN_DATA} (digest {digest}), {OWN_ATTACK} (digest {digest}), "
+        f"{OWN} (digest {digest}).",
+        "Training, recipe mine, like fast but weight_decay 0.0005: adamw, one-cycle schedule,",
+        f"adversaries: {OWN_ATTACK} (eps 0.3).",
+        f"{OWN_ATTACK} (20 steps, 1 restart): eps 0.05, 0.1, 0.2, 0.3; n = 300 test images",
+    ):
+        assert line in notes
+    assert methods.notices(overview(frame(rows))) == []
 
 
 def notes_of(*probes, **changes):
@@ -47,7 +73,7 @@ def test_each_kind_of_attack_has_a_line_of_its_own():
     for line in (
         "PGD (40 steps, 1 random start): eps 0.1; n = 1,000 test images per network; what breaks",
         "PGD (40 steps, 1 random start, on the margin): eps 0.2; n",
-        "PGD (40 steps, 1 random start): eps 0.3 in deviations of MNIST's pixels (1 is 0.3081 "
+        "PGD (40 steps, 1 random start): eps 0.3 in deviations of the data's pixels (1 is 0.3081 "
         "pixel units); n",
         "worst rotation (over all whole degrees in [-x, x] degrees, x = 30): n = 1,000 test "
         "images",

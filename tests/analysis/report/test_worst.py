@@ -6,7 +6,7 @@ from analysis.report.worst import worst_case
 from analysis.rows.selection import NotMeasured
 from rotgrid.spec import Probe, Trial
 
-from made_up import frame, row
+from made_up import DIGEST, OWN_DATA, frame, row
 
 TRIAL = Trial(model="gcnn", data="mnist5k", train_rotation=180.0)
 TURNED = {"test_rotation": 120.0}
@@ -48,6 +48,13 @@ def test_average_worst_and_eight_classes_stand_side_by_side():
         "worst_n": 1_000,
         "eight_accuracy": pytest.approx(0.8),
     }
+
+
+def test_of_data_that_are_no_digits_no_class_is_left_out():
+    trial = Trial(model="gcnn", data=OWN_DATA, data_digest=DIGEST.format(1))
+    found = table(Probe(attack="rotation-grid", **TURNED), trial=trial)
+    assert found["worst_n"].to_list() == [300]
+    assert found["eight_accuracy"].to_list() == [None]
 
 
 def test_the_average_is_of_the_same_range_and_network_or_empty():

@@ -13,8 +13,20 @@ from rotgrid import compact, results
 from rotgrid.results import failures, storage
 from rotgrid.results.columns import TABLES
 from rotgrid.spec import Probe, Trial
+from rotgrid.spec.recipes import FAST
 
-from made_up import PROVENANCE, checks, epochs, frame, row, store
+from made_up import (
+    OWN,
+    OWN_ATTACK,
+    OWN_DATA,
+    PROVENANCE,
+    checks,
+    epochs,
+    frame,
+    row,
+    store,
+    study,
+)
 
 TRIAL = Trial(model="gcnn", data="mnist5k", recipe="fast")
 ADDED_FIELDS = {**PROVENANCE, "finished_at": PROVENANCE["finished_at"].replace(year=2027)}
@@ -105,6 +117,26 @@ def test_words_of_another_version_are_a_problem_and_their_rows_stay(tmp_path):
     attack, loss = analysis.problems(tmp_path)
     assert attack.startswith("attack carlini: not known to this version")
     assert loss.startswith("loss cw: not known to this version")
+
+
+def test_own_names_and_own_recipes_are_no_unknown_words(tmp_path):
+    settings = FAST.model_copy(update={"weight_decay": 0.1}).model_dump_json()
+    rows = study(
+        models=((OWN, "wide"),),
+        data=OWN_DATA,
+        adversaries=("none", OWN_ATTACK),
+        attacks=(OWN_ATTACK,),
+        recipe="mine",
+        recipe_settings=settings,
+    )
+    store(tmp_path, rows)
+    assert analysis.problems(tmp_path) == []
+    other = [
+        one | {"trial": "0" * 16, "recipe": "theirs", "recipe_settings": ""} for one in rows[:1]
+    ]
+    store(tmp_path, other)
+    (line,) = analysis.problems(tmp_path)
+    assert line.startswith("recipe theirs: not known to this version of rotgrid")
 
 
 def test_missing_trials_and_probes_of_the_launched_grid_are_reported(tmp_path):

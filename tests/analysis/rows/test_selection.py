@@ -1,9 +1,10 @@
 import polars as pl
 import pytest
 
-from analysis.rows import selection
+from analysis.rows import selection, versions
 from analysis.rows.notes import LeftOut, OtherVariants
 from rotgrid.spec import Probe, Trial
+from rotgrid.spec.recipes import FAST
 
 from made_up import frame, row, study
 
@@ -29,6 +30,29 @@ def test_main_variants_are_those_of_table_1_or_else_the_most_frequent():
     kept, notes = selection.one_variant(rows)
     assert set(kept.iter_rows()) == set(main.items())
     assert notes == [OtherVariants({"stdcnn": "doubled", "hnet": "2018"}, {})]
+
+
+def test_of_an_own_model_the_unnamed_variant_is_the_first_and_a_single_other_needs_no_note():
+    kinds = [("a:one", "wide"), ("b:two", ""), ("b:two", "wide"), ("b:two", "wide")]
+    kinds += [("c:three", "deep"), ("c:three", "wide"), ("c:three", "wide")]
+    rows = pl.DataFrame(kinds, schema=["model", "variant"], orient="row")
+    kept, notes = selection.one_variant(rows)
+    assert set(kept.iter_rows()) == {("a:one", "wide"), ("b:two", ""), ("c:three", "wide")}
+    assert notes == [OtherVariants({"c:three": "wide"}, {})]
+
+
+def test_own_recipes_of_other_contents_are_not_put_together():
+    texts = [FAST.model_copy(update={"weight_decay": w}).model_dump_json() for w in (0.1, 0.2)]
+    trials = [
+        Trial(model="gcnn", recipe="mine", recipe_settings=texts[0], seed=seed) for seed in (0, 1)
+    ]
+    trials.append(Trial(model="stdcnn", recipe="mine", recipe_settings=texts[1]))
+    rows, notes = selection.comparable(frame([row(t, Probe(test_rotation=0.0)) for t in trials]))
+    assert set(rows["model"]) == {"gcnn"}
+    assert str(notes[0]) == (
+        "Shown: settings like fast but weight_decay 0.1. Left out: 1 row with settings like fast "
+        "but weight_decay 0.2."
+    )
 
 
 def test_one_row_of_the_first_variant_does_not_hide_another():
@@ -105,6 +129,7 @@ def test_comparable_prefers_more_images_among_equally_frequent_protocols():
 
 def test_every_field_of_a_probe_is_shown_or_shared():
     shared = {*selection.PROTOCOL, "test_translation", "eps_unit", "clip", "mode"}
+    shared |= {*versions.VERSION}.intersection(Probe.model_fields)
     assert shared | {"attack", "eps", "test_rotation"} == set(Probe.model_fields)
 
 

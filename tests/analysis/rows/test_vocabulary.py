@@ -19,5 +19,13 @@ def test_every_word_of_the_grid_language_has_a_label():
     assert set(EpsUnit.__args__) <= set(vocabulary.EPS_UNITS)
 
 
+def test_own_names_are_their_own_labels_and_adversaries_say_what_they_are():
+    own = "nets.a:mine"
+    assert vocabulary.label(own) == vocabulary.ATTACKS[own] == own
+    assert vocabulary.DATA["mine.npz"] == "mine.npz"
+    assert vocabulary.ADVERSARIES[own] == f"Trained with {own}"
+    assert vocabulary.ADVERSARIES["of-another-version"] == "of-another-version"
+
+
 def test_the_quickstart_data_are_never_called_mnist():
     assert vocabulary.DATA["mnist5k"] == "MNIST-5k subset (not MNIST test accuracy)"

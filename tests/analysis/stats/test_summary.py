@@ -99,3 +99,13 @@ def test_of_classes_counts_the_other_classes_only():
     assert rows.select("n", "n_correct").rows() == [(800, 90 + sum(range(80, 89)) - 85 - 88)]
     assert rows.columns == frame([]).columns
     assert of_classes(frame([known]), ())["n"].to_list() == [1_000]
+
+
+def test_of_classes_takes_as_many_classes_as_there_are():
+    trial = Trial(model="gcnn", data="mnist5k")
+    three = {"class_n": [40, 30, 30], "class_n_correct": [9, 8, 7]}
+    known = row(trial, Probe(), n=100, n_correct=24, **three)
+    counts = [
+        of_classes(frame([known]), left).select("n", "n_correct").row(0) for left in ((1,), (6, 9))
+    ]
+    assert counts == [(70, 16), (100, 24)]
