@@ -4,10 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
-from own_files import ATTACK, BLOCKS, NETWORK, write, write_npz
 
 from rotgrid import check, grid
 from rotgrid.evaluation.settings import SETTINGS_OF_PROBE
+
+from own_files import ATTACK, BLOCKS, NETWORK, write, write_npz
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text()
