@@ -22,10 +22,10 @@ from rotgrid.evaluation import contract, equivariance
 from rotgrid.evaluation.settings import SETTINGS_OF_PROBE
 from rotgrid.experiment import untrained_network
 from rotgrid.models import count_parameters
+from rotgrid.models.own_network import load_own
 from rotgrid.spec import Probe, Trial
 from rotgrid.spec.datasets import Shape
 from rotgrid.spec.entries import settings_named
-from rotgrid.spec.loading import load as load_function
 from rotgrid.spec.loading import place_of
 from rotgrid.training.losses import training_loss
 
@@ -64,7 +64,7 @@ def report(name: str, variant: str, data: str) -> int:
         ValueError: the function cannot be imported or called at all.
         DataError: there are no such data.
     """
-    function = load_function(name)
+    function = load_own(name)
     print(f"{name}, {place_of(function)}")
     dataset = load(data)
     first = next(iter(inspect.signature(function).parameters), "")
@@ -135,7 +135,7 @@ def rotating(model: nn.Module, dataset: Dataset) -> str:
 
 def attack_findings(name: str, variant: str, dataset: Dataset) -> Iterator[Finding]:
     """The checks of an attack, on a network that is trained for a few seconds."""
-    attack, probe = load_function(name), Probe(attack=name, eps=EPS)
+    attack, probe = load_own(name), Probe(attack=name, eps=EPS)
     if "eps" not in settings_named(attack):
         yield "is told eps", "names no parameter eps: (model, images, labels, *, eps, ...)"
         return

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from rotgrid.attacks.case import Case, survival_at_each_eps
 from rotgrid.attacks.linf import TOLERANCE, Model, distances
-from rotgrid.spec.loading import described, load, place_of
+from rotgrid.device import settings_kept
+from rotgrid.models.own_network import load_own
+from rotgrid.spec.loading import described, place_of
 
 Attack = Callable[..., Tensor]
 SEED = 20192
@@ -28,7 +30,7 @@ class OwnAttackError(ValueError):
 
 def survival_of(name: str, digest: str) -> Callable[..., Tensor]:
     """What `rotgrid.attacks.dispatch` calls for an own attack: at each eps by itself."""
-    attack = load(name, digest)
+    attack = load_own(name, digest)
 
     def survival(case: Case, **settings: Any) -> Tensor:  # noqa: ANN401
         def moves(at: Tensor) -> Callable[[float], Tensor]:
@@ -57,7 +59,7 @@ def perturbed(
     """
     before = images.clone()
     try:
-        with torch.enable_grad(), torch.random.fork_rng(devices=[]):
+        with settings_kept(), torch.enable_grad():
             torch.manual_seed(SEED)
             found = attack(model, images, labels, eps=eps, **settings)
     except Exception as error:
