@@ -81,8 +81,7 @@ def perturbed(
     named = settings_named(perturb)
     told = {k: v for k, v in settings.items() if k in named}
     if is_own(trial.adversary):
-        with frozen(model):
-            return own_attack.perturbed(trial.adversary, perturb, model, images, labels, **told)
+        return own_attack.perturbed(trial.adversary, perturb, model, images, labels, **told)
     return perturb(model, images, labels, **told)
 
 
