@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from rotgrid.device import settings_kept
 from rotgrid.spec.datasets import Shape
@@ -53,4 +54,10 @@ def build_own(name: str, variant: str, shape: Shape, seed: int, digest: str = ""
     if not isinstance(model, nn.Module):
         kind = type(model).__name__
         raise ContractError(f"{place_of(builder)}: {name} returns a {kind}, not a torch.nn.Module")
+    if any(map(is_lazy, model.state_dict(keep_vars=True).values())):
+        size = (1, shape.channels, shape.size, shape.size)
+        raise ContractError(
+            f"{place_of(builder)}: {name} returns a network with lazy layers: let it see "
+            f"torch.zeros{size} before it is returned"
+        )
     return model
