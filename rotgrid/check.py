@@ -88,7 +88,10 @@ def network_findings(name: str, variant: str, dataset: Dataset) -> Iterator[Find
         problems += bool(problem)
         yield what, problem
         if check is contract.takes_images and problem:
-            break
+            return
+    problem = contract.is_built_anew(model, untrained_network(trial, shape))
+    problems += bool(problem)
+    yield "is built anew in each call, from the seed alone", problem
     if problems:
         return
     for what, check in contract.ADVICE.items():

@@ -10,7 +10,7 @@ from rotgrid.data import DataError
 from rotgrid.evaluation import contract
 from rotgrid.evaluation.settings import SETTINGS_OF_PROBE
 from rotgrid.experiment import untrained_network
-from rotgrid.models.own_network import load_own
+from rotgrid.models.own_network import ContractError, load_own
 from rotgrid.results.code import store_sources
 from rotgrid.results.storage import Root
 from rotgrid.spec import Probe, Trial, data_of, extensions, own_functions
@@ -80,7 +80,10 @@ def require_network(trial: Trial) -> None:
     """Refuse an own network that cannot be trained, attacked or compared."""
     shape = data_of(trial).shape
     what = f"{place_of(load_own(trial.model, trial.model_digest))}: {trial.model}"
-    contract.require(untrained_network(trial, shape), shape, what)
+    model = untrained_network(trial, shape)
+    contract.require(model, shape, what)
+    if problem := contract.is_built_anew(model, untrained_network(trial, shape)):
+        raise ContractError(f"{what} {problem}")
 
 
 def attacks_of(asked: Asked) -> list[tuple[Trial, Probe]]:

@@ -60,3 +60,17 @@ def test_data_that_changed_since_the_plan_are_refused(folder):
     (folder / "mine.npz").unlink()
     with pytest.raises(DataError, match=r"mine\.npz: no such file"):
         require(stored)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("@functools.cache\ndef again(v, s): return build(v, s)", "returned before"),
+        ("def again(v, s):\n    torch.seed()\n    return build(v, s)", "other weights"),
+    ],
+)
+def test_a_network_that_is_not_built_anew_from_the_seed_is_refused(folder, line, message):
+    write_all(folder)
+    write(folder, mynets__nets=f"import functools\n\nimport torch\n{NETWORK}\n\n{line}\n")
+    with pytest.raises(ContractError, match=message):
+        require("blocks: [{model: 'mynets.nets:again', data: mnist5k}]")
