@@ -66,7 +66,7 @@ def perturbed(
         with frozen(model), settings_kept(), torch.enable_grad():
             torch.manual_seed(SEED)
             found = attack(model, images, labels, eps=eps, **settings)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise OwnAttackError(f"{name}: {described(error)}") from error
     if wrong := fault(found, before, eps):
         raise OwnAttackError(f"{place_of(attack)}: {name} at eps {eps:g} {wrong}")

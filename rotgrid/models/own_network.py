@@ -48,7 +48,7 @@ def build_own(name: str, variant: str, shape: Shape, seed: int, digest: str = ""
         with settings_kept():
             torch.manual_seed(seed)
             model = builder(variant, shape)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         call = f"{name}({variant!r}, {shape})"
         raise ContractError(f"{place_of(builder)}: {call} raises {described(error)}") from error
     if not isinstance(model, nn.Module):

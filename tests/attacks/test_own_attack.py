@@ -42,6 +42,7 @@ def test_an_own_attack_is_measured_at_each_eps_as_fgsm_is(folder, case):
             "    return images",
             "changes .* of the network",
         ),
+        ("raise SystemExit(0)", r"nets\.py:3: SystemExit: 0"),
         ("raise RuntimeError('boo')", r"nets\.py:3: RuntimeError: boo"),
     ],
 )

@@ -36,6 +36,7 @@ def test_an_own_network_gets_variant_and_shape_and_its_weights_follow_the_seed(f
             "from torch import nn\ndef build(variant, shape):\n    return nn.LazyLinear(4)",
             r"nets\.py:2: nets:build returns .* lazy layers: .* torch\.zeros\(1, 3, 8, 8\)",
         ),
+        ("def build(variant, shape): raise SystemExit", r"raises .*nets\.py:1: SystemExit"),
         ("def build(variant, shape): return 3", "returns a int, not a torch.nn.Module"),
     ],
 )
