@@ -63,7 +63,7 @@ def find(name: str) -> Source:
     for folder in search_path():
         if (path := file_of(folder, module)) is not None:
             return Source(folder, files_from(folder, module, path))
-    looked = ", ".join(map(str, [*FOLDERS, Path.cwd()]))
+    looked = ", ".join(map(str, dict.fromkeys([*FOLDERS, Path.cwd()])))
     below = module.replace(".", "/")
     raise SourceError(
         f"{name}: no file {below}.py or {below}/__init__.py in {looked} or on Python's path "
@@ -152,7 +152,7 @@ def parameters(name: str, source: Source) -> dict[str, object] | None:
     for node in body:
         if isinstance(node, ast.FunctionDef) and node.name == function:
             return dict(signature(node.args))
-    if function not in names_defined(body):
+    if not {function, "*"} & names_defined(body):
         defined = (
             ", ".join(n.name for n in body if isinstance(n, ast.FunctionDef)) or "no function"
         )
@@ -182,7 +182,7 @@ def names_defined(body: list[ast.stmt]) -> set[str]:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             found.add(node.name)
         elif isinstance(node, ast.Import | ast.ImportFrom):
-            found |= {alias.asname or alias.name for alias in node.names}
+            found |= {alias.asname or alias.name for alias in node.names}  # "*": any name
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             found.add(node.id)
     return found
