@@ -17,6 +17,8 @@ from typing import NamedTuple
 NOT_OWN = ("rotgrid", "analysis")
 """Packages whose code is in no digest of a name: column `code` of the rows names it."""
 INSTALLED = ("site-packages", "dist-packages")
+STANDARD = Path(os.__file__).parent
+"""Where Python's own modules are."""
 
 FOLDERS: list[Path] = []
 """Where own files are looked for first: folders of grids that were read, of sources received."""
@@ -32,7 +34,8 @@ class Source(NamedTuple):
     folder: Path
     """In which the top-level package or module is."""
     files: Mapping[str, bytes]
-    """Contents by path below that folder, the module's own file first."""
+    """Contents by path below that folder, or another one on Python's path; the module's own file
+    first."""
 
 
 def search_in(folder: str | os.PathLike[str]) -> None:
@@ -71,6 +74,11 @@ def find(name: str) -> Source:
     )
 
 
+def is_installed(folder: Path) -> bool:
+    """Whether a folder is of installed packages, or of Python itself."""
+    return any(part in INSTALLED for part in folder.parts) or folder.is_relative_to(STANDARD)
+
+
 def file_of(folder: Path, module: str) -> Path | None:
     """The Python file of a module below a folder."""
     base = folder.joinpath(*module.split("."))
@@ -79,13 +87,15 @@ def file_of(folder: Path, module: str) -> Path | None:
 
 
 def files_from(folder: Path, module: str, path: Path) -> dict[str, bytes]:
-    """Own files that importing a module runs, by path below the folder, that of the module first.
+    """Own files that importing a module runs, by path below the folder or another one on Python's
+    path, that of the module first.
 
     Raises:
         SourceError: one is not Python.
     """
-    installed = any(part in INSTALLED for part in folder.parts)
+    installed = is_installed(folder)
     top = module.partition(".")[0]
+    folders = [folder, *(other for other in search_path() if not is_installed(other))]
     found: dict[str, bytes] = {}
     waiting = [module]
     while waiting:
@@ -93,9 +103,10 @@ def files_from(folder: Path, module: str, path: Path) -> dict[str, bytes]:
         first = name.partition(".")[0]
         if first in NOT_OWN or (installed and first != top):
             continue
-        file = file_of(folder, name)
+        place = next((place for place in folders if file_of(place, name)), folder)
+        file = file_of(place, name)
         waiting += [name.rpartition(".")[0]] if "." in name else []
-        if file is None or (key := file.relative_to(folder).as_posix()) in found:
+        if file is None or (key := file.relative_to(place).as_posix()) in found:
             continue
         found[key] = file.read_bytes().replace(b"\r\n", b"\n")
         package = name if file.name == "__init__.py" else name.rpartition(".")[0]

@@ -50,6 +50,15 @@ def test_siblings_of_a_single_file_count_and_rotgrid_itself_does_not(folder):
         sources.find("rotgrid.models.stdcnn:build")
 
 
+def test_files_in_other_folders_of_pythons_path_count(folder, monkeypatch):
+    write(folder, nets="import json, helpers\ndef build(variant, shape): ...\n")
+    monkeypatch.syspath_prepend(write(folder / "library", helpers="a = 1\n"))
+    before = digest("nets:build")
+    assert set(sources.find("nets:build").files) == {"nets.py", "helpers.py"}
+    write(folder / "library", helpers="a = 2\n")
+    assert digest("nets:build") != before
+
+
 def test_a_name_that_a_star_brings_may_be_any(folder):
     write(folder, mynets__nets="def build(v, s): ...\n")
     (folder / "mynets/__init__.py").write_text("from .nets import *\n")
