@@ -1,7 +1,9 @@
 """`rotgrid check mynets.resnet:build`: does a network or attack of your own do what is asked?
 
-A function whose first parameter is `model` is taken for an attack (or adversary), any other for
-the builder of a network. Every check is a line: what is right, and what is wrong and what to do.
+A function that names a parameter `eps`, or whose first one is `model`, is taken for an attack (or
+adversary): (model, images, labels, *, eps, ...) -> images; any other for the builder of a network:
+(variant, shape) -> torch.nn.Module. Every check is a line: what is right, and what is wrong and
+what to do.
 
 Exit codes: 0 all is well, 2 something is wrong, 4 data missing.
 """
@@ -12,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from rotgrid import attacks
@@ -52,6 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DataError as error:
         print(error, file=sys.stderr)
         return 4
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            field = "".join(f"{part}: " for part in detail["loc"])
+            print(f"no  {field}{detail['msg']}", file=sys.stderr)
+        return 2
     except ValueError as error:
         print(f"no  {error}", file=sys.stderr)
         return 2
@@ -67,8 +75,9 @@ def report(name: str, variant: str, data: str) -> int:
     function = load_own(name)
     print(f"{name}, {place_of(function)}")
     dataset = load(data)
-    first = next(iter(inspect.signature(function).parameters), "")
-    kind = attack_findings if first == "model" else network_findings
+    named = list(inspect.signature(function).parameters)
+    attack = "eps" in named or named[:1] == ["model"]
+    kind = attack_findings if attack else network_findings
     wrong = 0
     for what, problem in kind(name, variant, dataset):
         wrong += bool(problem)
@@ -97,6 +106,9 @@ def network_findings(name: str, variant: str, dataset: Dataset) -> Iterator[Find
     for what, check in contract.ADVICE.items():
         problem = contract.outcome(check, model, shape)
         print(f"    {'does not do' if problem else 'also'}: {what} {problem}".rstrip())
+    other = untrained_network(trial.model_copy(update={"seed": trial.seed + 1}), shape)
+    if not contract.is_built_anew(model, other):
+        print("    begins with the same weights whatever the seed")
     print(f"    {learning(model, dataset)}")
     print(f"    {rotating(model, dataset)}")
 
@@ -157,7 +169,10 @@ def attack_findings(name: str, variant: str, dataset: Dataset) -> Iterator[Findi
         if problem:
             return
     same = torch.equal(made(EPS), made(EPS))
-    yield "returns the same twice", "" if same else "draws random numbers of its own (generator?)"
+    yield (
+        "returns the same twice",
+        "" if same else "draws random numbers of its own (generator?), or remembers earlier calls",
+    )
     before = attacks.predicted(net, images) == labels
     mine, fgsm = (
         int((before & (attacks.predicted(net, x) != labels)).sum())
