@@ -97,12 +97,21 @@ def attacks_of(asked: Asked) -> list[tuple[Trial, Probe]]:
 
 
 def require_attack(trial: Trial, probe: Probe) -> None:
-    """Refuse an own attack that raises on an untrained network, or leaves the threat model."""
+    """Refuse an own attack that raises on an untrained network, leaves the threat model, or makes
+    other images when it is asked again."""
     attack = load_own(probe.attack, probe.attack_digest)
     model, images, labels = network_and_sample(trial)
-    told = {k: f(probe) for k, f in SETTINGS_OF_PROBE.items() if k in settings_named(attack)}
     eps = probe.pixel_eps(data_of(trial).shape)
-    own_attack.perturbed(probe.attack, attack, model, images, labels, eps=eps, **told)
+
+    def made() -> torch.Tensor:
+        told = {k: f(probe) for k, f in SETTINGS_OF_PROBE.items() if k in settings_named(attack)}
+        return own_attack.perturbed(probe.attack, attack, model, images, labels, eps=eps, **told)
+
+    if not torch.equal(made(), made()):
+        raise ValueError(
+            f"{place_of(attack)}: {probe.attack} makes other images from call to call: draw "
+            "random numbers from torch or `generator` alone, and remember nothing"
+        )
 
 
 def require_adversary(trial: Trial) -> None:
