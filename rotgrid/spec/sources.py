@@ -16,6 +16,11 @@ from typing import NamedTuple
 
 NOT_OWN = ("rotgrid", "analysis")
 """Packages whose code is in no digest of a name: column `code` of the rows names it."""
+NEEDED = (
+    "altair", "e2cnn", "marimo", "numpy", "PIL", "polars", "pooch", "pyarrow", "pydantic",
+    "pydantic_core", "ray", "rich", "scipy", "torch", "vl_convert", "yaml",
+)  # fmt: skip
+"""What rotgrid imports: a user's module of such a name would be imported in its place."""
 INSTALLED = ("site-packages", "dist-packages")
 STANDARD = Path(os.__file__).parent
 """Where Python's own modules are."""
@@ -63,6 +68,10 @@ def find(name: str) -> Source:
         raise SourceError(f"{name}: an own name is written package.module:function")
     if parts[0] in NOT_OWN:
         raise SourceError(f"{name}: is in {parts[0]} itself, which has names without a colon")
+    if parts[0] in NEEDED or parts[0] in sys.stdlib_module_names:
+        raise SourceError(
+            f"{name}: Python or rotgrid has a module {parts[0]}: give yours another name"
+        )
     for folder in search_path():
         if (path := file_of(folder, module)) is not None:
             return Source(folder, files_from(folder, module, path))

@@ -66,6 +66,13 @@ def test_a_name_that_a_star_brings_may_be_any(folder):
     assert sources.parameters(name, sources.find(name)) is None
 
 
+@pytest.mark.parametrize("module", ["random", "torch", "torch.nn"])
+def test_names_of_modules_that_rotgrid_needs_are_refused(folder, module):
+    write(folder, random="def build(v, s): ...\n", torch="def build(v, s): ...\n")
+    with pytest.raises(SourceError, match=f"has a module {module[:5]}.*another name"):
+        sources.find(f"{module}:build")
+
+
 def test_where_it_was_looked_is_said_once(folder):
     sources.search_in(folder)
     with pytest.raises(SourceError) as error:
