@@ -93,6 +93,13 @@ def test_digests_cannot_be_given():
     assert "model_digest: unknown key" in found
 
 
+def test_a_function_that_is_a_network_in_one_place_is_no_attack_in_another(folder):
+    write_all(folder)
+    model = "model: 'mynets.nets:build'"
+    for more in ("adversary: 'mynets.nets:build'", "probes: {attack: 'mynets.nets:build'}"):
+        assert "its `def` names no parameter eps" in problems(f"blocks: [{{{model}, {more}}}]")
+
+
 def test_own_data_give_counts_and_limits(folder):
     write_npz(folder / "mine.npz")
     (trial,) = grid.parse("blocks: [{model: hnet, data: mine.npz}]").trials
@@ -148,6 +155,8 @@ def test_the_name_of_an_own_recipe_is_in_no_key():
         ("{mine: 3}", "recipes.mine: should be a mapping of settings"),
         ("{fast: {like: paper}}", "recipes.fast: is a recipe of rotgrid's"),
         ("{mine: {like: fst}}", "did you mean 'fast'?"),
+        ("{mine: {like: [fast]}}", "recipes.mine.like: should be a recipe"),
+        ("{mine: {like: two}, two: {like: fast}}", "should be a recipe that stands before this"),
         ("{mine: {like: fast, optimiser: sgd}}", "recipes.mine.optimiser: unknown key"),
         (
             "{mine: {like: fast, optimizer: lion}}",
