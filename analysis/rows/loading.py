@@ -20,7 +20,7 @@ from analysis.rows.overview import (
 )
 from analysis.rows.scan import PROBE, ROW, TRIAL, Place
 from rotgrid.results.columns import KEYS, TableName
-from rotgrid.results.grids import launched_plans
+from rotgrid.results.grids import launched_plans, launched_versions
 
 
 class NoResults(LookupError):
@@ -128,8 +128,9 @@ def gather(*locations: Place, wanted: Wanted = EVERYTHING, every_version: bool =
     """
     places = _readable(locations)
     lines = [line for place in locations for line in missing.unreadable(place)]
+    launched = {n: d for place in places for n, d in launched_versions(place).items()}
     found, of_files = scan.read(
-        places, "evaluations", lambda rows: _evaluations(rows, wanted, every_version)
+        places, "evaluations", lambda rows: _evaluations(rows, wanted, every_version, launched)
     )
     lines += [*of_files.skipped, *(f"{os.fspath(p)}: no evaluations" for p in of_files.empty)]
     tables: dict[TableName, pl.DataFrame] = {}
@@ -174,7 +175,9 @@ def _table(places: Sequence[Place], table: TableName) -> tuple[pl.DataFrame, lis
     return newest(rows, key).sort(key).drop(ROW), found.skipped
 
 
-def _evaluations(stored: pl.LazyFrame, wanted: Wanted, every_version: bool) -> _Evaluations:
+def _evaluations(
+    stored: pl.LazyFrame, wanted: Wanted, every_version: bool, launched: Mapping[str, str]
+) -> _Evaluations:
     """The valid rows; of repeated ones the newest counts.
 
     Raises:
@@ -193,7 +196,7 @@ def _evaluations(stored: pl.LazyFrame, wanted: Wanted, every_version: bool) -> _
     ]
     measured = valid.select(pl.col("trial") ^ pl.col("probe")).to_series()
     begun = whole.networks.filter(of_trial().is_in(valid["trial"].unique().implode()))["trial"]
-    older = versions.earlier(versions.seen_in(valid, whole))
+    older = versions.earlier(versions.seen_in(valid, whole), launched)
     if every_version:
         older = older.clear()
     for part in versions.by_name(older):

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from rotgrid.grid.expand import expected, known_keys, literal_choices
 from rotgrid.grid.positions import Tree, Where
 from rotgrid.spec import extensions
-from rotgrid.spec.attacks import ATTACKS, unread_by_own
+from rotgrid.spec.attacks import ATTACKS, OWN_DEFAULTS, unread_by_own
 from rotgrid.spec.entries import OWN_DATA, OWN_FUNCTION, is_own
 from rotgrid.spec.extensions import Own
 from rotgrid.spec.models import MODELS, recipe_of
@@ -56,6 +56,12 @@ def misuse(name: str, field: str, own: Own) -> str:
         return (
             f"{name}: its `def` names no parameter eps; an own {field} is a function "
             "(model, images, labels, *, eps, ...) -> images"
+        )
+    unknown = [s for s in OWN_DEFAULTS if (own.settings or {}).get(s) is ...]
+    if field == "attack" and unknown:
+        return (
+            f"{name}: its `def` gives {unknown[0]} a default that is no plain value: write the "
+            "value there, it is read without running the file"
         )
     return ""
 

@@ -5,7 +5,9 @@ The contents of a recipe are part of the key of every trial.
 
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
+
+from rotgrid.spec.entries import own_name
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -107,4 +109,6 @@ RECIPE_NAMES = (*RECIPES, "original")
 if TYPE_CHECKING:
     RecipeName: TypeAlias = str
 else:
-    RecipeName = Literal[RECIPE_NAMES] | Annotated[str, StringConstraints(pattern=r"^\w[\w.-]*$")]
+    RecipeName = Literal[RECIPE_NAMES] | own_name(
+        r"^\w[\w.-]*$", "the name of one of your own, under `recipes` of the grid"
+    )

@@ -160,8 +160,9 @@ def digest(source: Source) -> str:
 
 
 def parameters(name: str, source: Source) -> dict[str, object] | None:
-    """The parameters of a function by name, with their defaults; None where there is none, or it
-    is not written as a plain value. None in all for what is no `def` of the module's own file.
+    """The parameters of a function by name, with their defaults; None where there is none, `...`
+    where it is not written as a plain value. None in all for what is no `def` of the module's own
+    file.
 
     Raises:
         SourceError: nothing of that name is in the file.
@@ -183,7 +184,7 @@ def parameters(name: str, source: Source) -> dict[str, object] | None:
 
 
 def signature(arguments: ast.arguments) -> Iterator[tuple[str, object]]:
-    """Names of parameters and their defaults."""
+    """Names of parameters and their defaults; `...` where one is no plain value."""
     plain = [*arguments.posonlyargs, *arguments.args]
     defaults = [None] * (len(plain) - len(arguments.defaults)) + list(arguments.defaults)
     pairs = [*zip(plain, defaults, strict=True)]
@@ -192,7 +193,7 @@ def signature(arguments: ast.arguments) -> Iterator[tuple[str, object]]:
         try:
             yield argument.arg, None if default is None else ast.literal_eval(default)
         except ValueError:
-            yield argument.arg, None
+            yield argument.arg, ...
 
 
 def names_defined(body: list[ast.stmt]) -> set[str]:
