@@ -125,7 +125,7 @@ TITLES = {
     "seconds": "Training time (s, mean over seeds)",
     "device": "Device",
     "flags": "Failed checks",
-    "check": "Check (README, section Checks)",
+    "check": "Check (docs/attacks.md, Checks)",
     "value": "What was measured",
     "limit": "Largest value that passes",
 }
