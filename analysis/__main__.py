@@ -14,8 +14,9 @@ import vl_convert
 
 from analysis.claims import reads, records, verdicts
 from analysis.figures.registry import COLUMNS, FIGURES, Figure
-from analysis.report import pictures, tables, worst
-from analysis.report.page import NOT_DRAWN, Drawn, report
+from analysis.report import gallery, pictures, tables, worst
+from analysis.report.drawn import Drawn
+from analysis.report.page import NOT_DRAWN, report
 from analysis.report.reads import WANTED
 from analysis.rows.loading import Loaded, NoResults, gather
 from analysis.rows.selection import CannotShow, Comparable, NotMeasured
@@ -50,12 +51,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--verbose", action="store_true", help="say of each figure that is not drawn why"
     )
+    parser.add_argument(
+        "--pictures", action="store_true", help="write each figure as PDF and PNG, too"
+    )
     options = parser.parse_args(arguments)
     out = options.out or default_out(options.results)
     if out is None:
         parser.error("--out is needed unless there is one RESULTS, a local folder")
     try:
-        page, failed = written(options.results, out, options.verbose)
+        page, failed = written(options.results, out, options.verbose, options.pictures)
         print(page)
     except NoResults as error:
         print(error, file=sys.stderr)
@@ -78,9 +82,9 @@ def default_out(locations: Sequence[str]) -> str | None:
     return os.path.join(locations[0], "report")
 
 
-def draw(locations: Sequence[str], out: str, verbose: bool = False) -> str:
+def draw(locations: Sequence[str], out: str, verbose: bool = False, printed: bool = False) -> str:
     """Write `report.html`, `claims.json`, `claims.md`, `figures/` and `tables/` of the results to
-    `out`; the report's path.
+    `out`; the report's path. If `printed`, figures are written as PDF and PNG, too.
 
     Problems, and how many figures could not be drawn, go to stderr, and with the reasons into the
     report.
@@ -89,10 +93,12 @@ def draw(locations: Sequence[str], out: str, verbose: bool = False) -> str:
         NoResults: there is not one valid row.
         OSError: results cannot be reached, or nothing can be written to `out`.
     """
-    return written(locations, out, verbose)[0]
+    return written(locations, out, verbose, printed)[0]
 
 
-def written(locations: Sequence[str], out: str, verbose: bool) -> tuple[str, list[str]]:
+def written(
+    locations: Sequence[str], out: str, verbose: bool, printed: bool
+) -> tuple[str, list[str]]:
     """The same, and the figures whose own code failed."""
     loaded = gather(*locations, wanted=WANTED)
     if not loaded.overview.rows:
@@ -101,9 +107,11 @@ def written(locations: Sequence[str], out: str, verbose: bool) -> tuple[str, lis
     with pictures.beside() as pool:
         bundle = pool.submit(vl_convert.javascript_bundle)  # type: ignore[call-arg]
         drawn, missing, failed = drawings(loaded, pool)
-        printed = pictures.printed(pool, [figure.svg for figure in drawn.values()])
+        copies = pictures.printed(pool, [one.svg for one in drawn.values()]) if printed else ()
         asked = loaded.rows.lazy().filter(reads.READS).select(verdicts.COLUMNS)
         outcomes = verdicts.judge(asked.collect())
+        images, damaged = gallery.read(locations)
+        loaded.problems.extend(damaged)
         for line in loaded.problems:
             print(line, file=sys.stderr)
         worst_case = worst_turns(loaded)
@@ -111,9 +119,12 @@ def written(locations: Sequence[str], out: str, verbose: bool) -> tuple[str, lis
             put_table(out, "worst_case", worst_case.rows)
         storage.put(out, "claims.json", records.as_json(outcomes).encode())
         storage.put(out, "claims.md", records.as_markdown(outcomes).encode())
-        page = report(drawn, missing, loaded, worst_case, outcomes, bundle.result())
-        for (name, figure), (pdf, png) in zip(drawn.items(), printed, strict=True):
-            put_figure(out, name, figure, pdf, png)
+        page = report(drawn, missing, loaded, worst_case, outcomes, bundle.result(), images)
+        for name, figure in drawn.items():
+            put_figure(out, name, figure)
+        for name, (pdf, png) in zip(drawn, copies, strict=False):
+            storage.put(out, f"figures/{name}.pdf", pdf)
+            storage.put(out, f"figures/{name}.png", png)
         storage.put(out, "report.html", page.encode())
     for line in counted(drawn, missing, verbose):
         print(line, file=sys.stderr)
@@ -154,10 +165,9 @@ def counted(
     yield f"{len(drawn)} figures drawn{where if missing else ''}"
 
 
-def put_figure(out: str, name: str, figure: Drawn, pdf: bytes, png: bytes) -> None:
-    """Write a figure as vectors, for print and as pixels, and its numbers."""
-    for kind, picture in (("svg", figure.svg.encode()), ("pdf", pdf), ("png", png)):
-        storage.put(out, f"figures/{name}.{kind}", picture)
+def put_figure(out: str, name: str, figure: Drawn) -> None:
+    """Write a figure and its numbers."""
+    storage.put(out, f"figures/{name}.svg", figure.svg.encode())
     if figure.table is not None:
         put_table(out, name, figure.table)
 

@@ -212,6 +212,10 @@ def conclude(plan: grid.Plan, results_in: str, args: argparse.Namespace, drawn: 
         from rotgrid.compact import compact_large  # loads what a plan does not need
 
         compact_large(results_in)
+        if not args.no_report and "://" not in results_in:
+            from rotgrid.gallery import illustrate
+
+            illustrate(results_in, plan.trials)
     code = 0
     if not args.no_report and not (drawn and Path(out, "report.html").exists()):
         code = draw_report(results_in, out)

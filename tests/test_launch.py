@@ -466,5 +466,5 @@ def test_the_six_architectures_go_the_whole_way(tmp_path, capsys):
     exact = quarter.filter(pl.col("model") == "hnet")
     assert exact["error"].max() < 1e-3 < quarter.filter(model="stdcnn")["error"].min()
     for figure in ("figure01", "figure12"):
-        assert (tmp_path / "report" / "figures" / f"{figure}.png").exists()
+        assert (tmp_path / "report" / "figures" / f"{figure}.svg").exists()
     assert "failed" not in capsys.readouterr().out

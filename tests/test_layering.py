@@ -25,6 +25,8 @@ ORDER = [
     "training",
     "evaluation",
     "experiment",
+    "pictures",
+    "gallery",
     "preflight",
     "check",
     "fanout",

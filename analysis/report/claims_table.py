@@ -56,12 +56,12 @@ def _table(outcomes: Iterable[Outcome], figures: Collection[str]) -> str:
     )
     return (
         f'<table class="claims"><caption>{CAPTION}</caption><thead><tr>{heads}</tr></thead>\n'
-        f"<tbody>{rows}</tbody></table>"
+        f"{rows}</table>"
     )
 
 
 def _rows(settings: Sequence[Outcome], figures: Collection[str]) -> str:
-    """A claim, what would refute it, and beside them a row for each setting."""
+    """A claim, what would refute it, and beside them a row for each setting: a body of its own."""
     one, span = settings[0], f'rowspan="{len(settings)}"'
     claim = (
         f'<th scope="rowgroup" {span}>{html.escape(one.id)}: {html.escape(one.sentence)} '
@@ -69,7 +69,8 @@ def _rows(settings: Sequence[Outcome], figures: Collection[str]) -> str:
     )
     first, *others = map(_setting, settings)
     rows = [f'<tr id="{html.escape(one.id)}">{claim}{first}</tr>']
-    return "\n".join([*rows, *(f"<tr>{other}</tr>" for other in others)])
+    rows += [f"<tr>{other}</tr>" for other in others]
+    return "<tbody>" + "\n".join(rows) + "</tbody>"
 
 
 def _setting(outcome: Outcome) -> str:

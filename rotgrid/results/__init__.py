@@ -3,8 +3,8 @@
 A results location is a local path or a URI that pyarrow understands (`s3://`, `gs://`). It holds
 `evaluations/*.parquet` (a row per trial and probe), `training/*.parquet` (a row per trial and
 epoch), `equivariance/*.parquet` (a row per trial, angle and layer), `diagnostics/*.parquet` (a row
-per trial, probe and check), `checkpoints/<trial>.pt`, `failures/<trial>.json` and the launched
-`grids/<name>.yaml`. A file appears whole or not at all.
+per trial, probe and check), `checkpoints/<trial>.pt`, `failures/<trial>.json`, the launched
+`grids/<name>.yaml` and pictures in `gallery/`. A file appears whole or not at all.
 `python -m rotgrid.results.columns` prints the columns as Markdown.
 """
 

@@ -1,5 +1,6 @@
 """Made-up rows: the shape of a study, with the trade-off built in, not measured."""
 
+import base64
 import itertools
 import math
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from analysis.figures.registry import FIGURES
 from analysis.rows.conditions import SPATIAL
 from rotgrid import results
 from rotgrid.results.columns import SCHEMAS
+from rotgrid.results.galleries import Page, Panel, Picture
 from rotgrid.spec import Probe, Trial, data_of, extensions
 from rotgrid.spec.datasets import DataSet, Shape
 from rotgrid.spec.entries import is_own
@@ -25,6 +27,10 @@ PROVENANCE = {
     "host": "here",
     "finished_at": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
 }
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAAAAADRSSBWAAAAC0lEQVR42mPQOAEAARsA8TGtiOcAAAAASUVORK5CYII="
+)
+"""Two grey pixels."""
 RANGES = (0, 20, 40, 60, 90, 180)
 EPS = (0.05, 0.1, 0.2, 0.3)
 OWN, OWN_ATTACK, OWN_DATA = "nets.mine:build", "nets.attacks:mine", "mine.npz"
@@ -267,3 +273,21 @@ def store(root, rows: list[dict], table="evaluations") -> str:
     for trial, group in itertools.groupby(rows, lambda r: r["trial"]):
         results.write(root, table, trial, list(group), PROVENANCE)
     return str(root)
+
+
+def pictured(trial: Trial, attack: str = "fmn", pictures: int = 3, **changes) -> Page:
+    """A page of a gallery; every picture is the same."""
+    panels = [
+        Panel(shows="upright", predicted=6),
+        Panel(shows="rotated", degrees=-30.4, predicted=6),
+        Panel(shows="perturbed", degrees=-30.4, predicted=0),
+        Panel(shows="perturbation", degrees=-30.4),
+    ]
+    shown = [
+        Picture(file=f"{trial.key()}-{attack}-{at}.png", group="first", position=at, true=6,
+                panels=panels, distance=0.0871, enlarged=5.742)
+        for at in range(pictures)
+    ]  # fmt: skip
+    fields = {"trial": trial.key(), "network": trial, "kind": "attack", "attack": attack, "n": 50}
+    fields |= {"misclassified": 4, "reached": 46, "median": 0.0912, "pictures": shown}
+    return Page(**fields | changes)

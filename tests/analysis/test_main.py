@@ -12,10 +12,10 @@ from analysis.__main__ import draw, main
 from analysis.figures.registry import FIGURES
 from analysis.rows.loading import NoResults
 from analysis.rows.selection import CannotShow
-from rotgrid.results import storage
+from rotgrid.results import galleries, storage
 from rotgrid.spec import Probe, Trial
 
-from made_up import row, store, study
+from made_up import PNG, pictured, row, store, study
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def small():
 def test_main_writes_every_file(tmp_path, capsys):
     models = (("stdcnn", "table1"), ("gcnn", "table1"), ("capsnet", "table"))
     store(tmp_path, study(models, seeds=(0,), adversaries=("none",)))
-    assert main([str(tmp_path)]) == 0
+    assert main([str(tmp_path), "--pictures"]) == 0
     out = tmp_path / "report"
     printed = capsys.readouterr()
     assert printed.out == f"{out / 'report.html'}\n"
@@ -85,8 +85,23 @@ def test_drawing_again_gives_the_same_pictures_and_tables(tmp_path, small):
     run = store(tmp_path / "run", small[:8])
     written = [draw([run], str(tmp_path / out)) for out in "ab"]
     assert written == [str(tmp_path / out / "report.html") for out in "ab"]
-    for name in ("figures/figure01.svg", "figures/figure01.png", "tables/figure01.md"):
+    for name in ("figures/figure01.svg", "tables/figure01.md", "report.html"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    kinds = {path.suffix for path in (tmp_path / "a" / "figures").iterdir()}
+    assert kinds == {".svg"}  # what takes longer is made if asked for
+
+
+def test_a_gallery_beside_the_rows_is_in_the_report_and_a_damaged_page_is_said(
+    tmp_path, capsys, small
+):
+    run = store(tmp_path / "run", small[:8])
+    page = pictured(Trial.model_validate({name: small[0][name] for name in Trial.model_fields}))
+    galleries.write(f"{run}/gallery", page, [PNG] * len(page.pictures))
+    storage.put(run, "gallery/torn.json", b"{")
+    text = Path(draw([run], str(tmp_path / "out"))).read_text()
+    assert text.count('<figure class="picture">') == len(page.pictures)
+    assert "gallery/torn.json: skipped" in text
+    assert "gallery/torn.json: skipped" in capsys.readouterr().err
 
 
 def test_worst_cases_over_turns_are_a_table(tmp_path, small):

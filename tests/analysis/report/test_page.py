@@ -1,16 +1,6 @@
-"""The report in a real browser, Chromium without a window: clicks, keys, print, dark, no requests.
-
-The browser is driven over a pipe in its own language (the DevTools protocol).
-"""
+"""The report in a real browser: clicks, keys, print, dark, narrow, no requests."""
 
 import base64
-import contextlib
-import fcntl
-import json
-import os
-import shutil
-import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
@@ -21,116 +11,31 @@ from analysis.__main__ import drawings
 from analysis.claims.verdicts import Outcome
 from analysis.figures.registry import FIGURES
 from analysis.figures.theme import DIMMED
+from analysis.report.gallery import Gallery
 from analysis.report.page import report
 from analysis.rows.flags import FAILED
 from analysis.rows.loading import Loaded
 from analysis.rows.overview import overview
 from analysis.rows.selection import Comparable
+from rotgrid.spec import Trial
 
-from made_up import table_of
+from chromium import Browser
+from made_up import PNG, pictured, table_of
 
 pytestmark = pytest.mark.browser
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "microsoft-edge")
-FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars")
 SHOWN = ("overview", "figure01", "figure02", "figure10", "tradeoff")
 LINKED = ("overview", "figure01", "figure02", "tradeoff")
 OUTCOMES = [
     Outcome("C1", "1 left", "A sentence.", "holds", "Some words " * 20, "Refuted if not."),
     Outcome("C2", "2", "Another.", "not measured", "No rows.", "Rows."),
 ]
-PATIENCE = 60
-
-
-class Browser:
-    """One page of a browser."""
-
-    def __init__(self, profile):
-        program = next(filter(None, map(shutil.which, NAMES)), None)
-        assert program, f"these tests need one of {', '.join(NAMES)} (apt-get install chromium)"
-        ours, theirs = zip(*(self.pipe(writing) for writing in (True, False)), strict=True)
-        self.process = subprocess.Popen(
-            [program, *FLAGS, f"--user-data-dir={profile}", "--remote-debugging-pipe"],
-            preexec_fn=lambda: [os.dup2(fd, to) for to, fd in enumerate(theirs, 3)],
-            pass_fds=(3, 4),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for fd in theirs:
-            os.close(fd)
-        self.to, self.back = os.fdopen(ours[0], "wb", 0), os.fdopen(ours[1], "rb")
-        self.session, self.last, self.events, self.rest = None, 0, [], b""
-        target = self.send("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.send("Target.attachToTarget", targetId=target, flatten=True)
-        self.session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Network", "Log"):
-            self.send(f"{domain}.enable")
-        size = {"width": 1200, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-        self.send("Emulation.setDeviceMetricsOverride", **size)
-
-    @staticmethod
-    def pipe(writing):
-        """Our end and the browser's, with numbers that those it expects (3, 4) do not hit."""
-        low = os.pipe()
-        ends = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in low]
-        for fd in low:
-            os.close(fd)
-        return tuple(reversed(ends)) if writing else tuple(ends)
-
-    def send(self, method, **params):
-        self.last += 1
-        message = {"id": self.last, "method": method, "params": params}
-        message |= {"sessionId": self.session} if self.session else {}
-        self.to.write(json.dumps(message).encode() + b"\0")
-        while (answer := self.receive()).get("id") != self.last:
-            self.events.append(answer)
-        assert "error" not in answer, (method, answer)
-        return answer["result"]
-
-    def receive(self):
-        while b"\0" not in self.rest:
-            got = self.back.read1(1 << 20)
-            assert got, "the browser has ended"
-            self.rest += got
-        text, _, self.rest = self.rest.partition(b"\0")
-        return json.loads(text)
-
-    def js(self, expression):
-        """The value of an expression; promises are awaited."""
-        found = self.send(
-            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
-        )
-        assert "exceptionDetails" not in found, found
-        return found["result"].get("value")
-
-    def until(self, expression):
-        """Wait for an expression to become true."""
-        end = time.monotonic() + PATIENCE
-        while not (value := self.js(expression)):
-            assert time.monotonic() < end, f"never: {expression}"
-            time.sleep(0.05)
-        return value
-
-    def click(self, x, y, **more):
-        for kind in ("mousePressed", "mouseReleased"):
-            where = {"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1}
-            self.send("Input.dispatchMouseEvent", **where, **more)
-        self.js("new Promise(done => setTimeout(done, 100))")
-
-    def key(self, name):
-        for kind in ("keyDown", "keyUp"):
-            code = {"Enter": 13, "Escape": 27, "Tab": 9}[name]
-            text = {"text": "\r"} if (kind, name) == ("keyDown", "Enter") else {}
-            fields = {"type": kind, "key": name, "code": name, "windowsVirtualKeyCode": code}
-            self.send("Input.dispatchKeyEvent", **fields, **text)
-        self.js("new Promise(done => setTimeout(done, 100))")
-
-    def close(self):
-        with contextlib.suppress(AssertionError, OSError):
-            self.session = None
-            self.send("Browser.close")
-        self.to.close()
-        self.back.close()
-        self.process.wait(PATIENCE)
+NUMBERS = [9.0, 10.0, 1_200.0, None, 0.5, -3.0, 1.25, 100.0]
+WIDE = pl.DataFrame(
+    {"model": ["stdcnn", "gcnn"] * 4, "distance": NUMBERS, "images": range(8)}
+    | {f"{of}_{end}": [0.95] * 8 for of in "abcdefgh" for end in ("lower", "upper")}
+)
+"""A table that no window holds: two models, numbers with a gap."""
+VIEWS = [(1_400, "light"), (1_400, "dark"), (400, "light"), (400, "dark")]
 
 
 @pytest.fixture(scope="module")
@@ -141,11 +46,10 @@ def page(full, tmp_path_factory):
     with ThreadPoolExecutor() as pool:
         drawn, *_ = drawings(loaded, pool, {name: FIGURES[name] for name in SHOWN})
     path = tmp_path_factory.mktemp("page") / "report.html"
-    wide = pl.DataFrame(
-        {f"{of}_{end}": [0.95] * 3 for of in "abcdefgh" for end in ("lower", "upper")}
-    )
     bundle = vl_convert.javascript_bundle()
-    path.write_text(report(drawn, {}, loaded, Comparable(wide, []), OUTCOMES, bundle=bundle))
+    image = pictured(Trial(model="gcnn", train_rotation=60.0))
+    gallery = Gallery([(image, [PNG] * len(image.pictures))], 0)
+    path.write_text(report(drawn, {}, loaded, Comparable(WIDE, []), OUTCOMES, bundle, gallery))
     return path.as_uri()
 
 
@@ -159,11 +63,25 @@ def started(tmp_path_factory):
 @pytest.fixture
 def browser(started, page):
     """The page, freshly opened."""
-    started.send("Emulation.setEmulatedMedia", media="", features=[])
-    started.events.clear()
-    started.send("Page.navigate", url=page)
-    started.until("document.documentElement?.dataset.drawn > 0")
-    return started
+    started.resize(1_200)
+    started.show("light")
+    return opened(started, page)
+
+
+def opened(browser, page):
+    browser.events.clear()
+    browser.send("Page.navigate", url=page)
+    browser.until("document.documentElement?.dataset.drawn > 0")
+    return browser
+
+
+@pytest.fixture(params=VIEWS, ids=lambda view: f"{view[0]}-{view[1]}")
+def view(started, page, request):
+    """The page on a desk and in a hand, light and dark."""
+    width, scheme = request.param
+    started.resize(width)
+    started.show(scheme)
+    return opened(started, page)
 
 
 def all_drawn(browser):
@@ -282,7 +200,7 @@ def test_the_first_key_leads_to_the_content(browser):
 
 
 def test_print_shows_every_figure_as_a_picture(browser):
-    browser.send("Emulation.setEmulatedMedia", media="print")
+    browser.show("light", "print")
     shown = "getComputedStyle(document.querySelector('{}')).display"
     for name in SHOWN:
         assert browser.js(shown.format(f"#{name} .still")) == "block"
@@ -294,20 +212,14 @@ def test_print_shows_every_figure_as_a_picture(browser):
 
 
 def test_print_cuts_no_table_and_opens_no_empty_fold(browser):
-    paper = {"width": 688, "height": 1000, "deviceScaleFactor": 1, "mobile": False}  # A4 at 96 dpi
-    browser.send("Emulation.setDeviceMetricsOverride", **paper)
-    browser.send("Emulation.setEmulatedMedia", media="print")
-    try:
-        tables = browser.js(
-            "[...document.querySelectorAll('section > .wide > table')]"
-            ".map(table => table.getBoundingClientRect().right)"
-        )
-        assert len(tables) == 3  # claims, worst case, provenance
-        assert max(tables) <= paper["width"]
-        folds = "[...document.querySelectorAll('details')].map(d => getComputedStyle(d).display)"
-        assert set(browser.js(folds)) == {"none"}
-    finally:
-        browser.send("Emulation.setDeviceMetricsOverride", **paper | {"width": 1200})
+    paper = 688  # A4 at 96 dpi
+    browser.resize(paper, 1_000)
+    browser.show("light", "print")
+    tables = browser.boxes("section > .wide > table")
+    assert len(tables) == 3  # claims, worst case, provenance
+    assert max(table["right"] for table in tables) <= paper
+    for selector in ("details:not([open])", ".tools, .find, .hint, nav"):
+        assert set(browser.each(selector, "getComputedStyle(e).display")) == {"none"}
 
 
 def test_a_claim_leads_to_its_figure(browser):
@@ -320,7 +232,7 @@ def test_a_claim_leads_to_its_figure(browser):
     assert 0 <= top < 200
 
 
-def test_the_dark_page_is_dark_and_its_black_marks_are_light(browser):
+def test_the_page_that_becomes_dark_draws_its_black_marks_light(browser):
     paper = "getComputedStyle(document.body).backgroundColor"
     stroke = (
         "[...document.querySelectorAll('#overview .live .mark-line path')]"
@@ -328,8 +240,171 @@ def test_the_dark_page_is_dark_and_its_black_marks_are_light(browser):
     )
     assert browser.js(paper) == "rgb(255, 255, 255)"
     assert "#000000" in browser.js(stroke)
-    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
-    browser.send("Emulation.setEmulatedMedia", media="", features=dark)
+    browser.show("dark")
     browser.until(f"{paper} !== 'rgb(255, 255, 255)'")
     browser.until(f"{stroke}.includes('#f2f2f2')")
     assert "#000000" not in browser.js(stroke)
+
+
+WIDTH = "innerWidth"
+
+
+def test_nothing_is_wider_than_the_window_and_figures_use_it(view):
+    all_drawn(view)
+    width = view.js(WIDTH)
+    assert view.js("document.documentElement.scrollWidth") <= width
+    svgs = view.boxes("figure .live > svg, figure .live .vega-embed > svg")
+    boxes = view.boxes("figure[data-models]")
+    assert len(svgs) == len(SHOWN)
+    assert all(svg["right"] <= width for svg in svgs)
+    used = [svg["width"] / box["width"] for svg, box in zip(svgs, boxes, strict=True)]
+    assert max(used) > 0.9
+    if width < 1_000:
+        assert min(used) > 0.8
+    sizes = view.each("figure .live .role-axis-label text", "e.getBoundingClientRect().height")
+    assert min(size for size in sizes if size) >= 8  # pixels: it can be read
+
+
+def test_there_is_no_white_box_in_the_dark(view):
+    dark = view.js("matchMedia('(prefers-color-scheme: dark)').matches")
+    assert set(view.each("figure:not(.drawn) .still", "getComputedStyle(e).visibility")) == {
+        "hidden"
+    }
+    all_drawn(view)
+    papers = "figure .live svg, figure, .picture button, thead th, body"
+    fills = view.each(papers, "getComputedStyle(e).backgroundColor")
+    fills += view.each("figure .live svg > rect", "e.getAttribute('fill')")
+    white = {"rgb(255, 255, 255)", "white", "#ffffff", "#fff"}
+    assert bool(white & set(fills)) is not dark
+
+
+def test_legends_dim_at_every_size(view):
+    all_drawn(view)
+    view.click(*legend(view, "figure02", "GCNN"))
+    assert set(dimmed(view)) == set(LINKED)
+
+
+def test_what_a_mark_says_stays_on_the_screen(view):
+    all_drawn(view)
+    for figure, model in (("overview", "gcnn"), ("tradeoff", "stdcnn"), ("figure01", "gcnn")):
+        at = point(view, figure, model)
+        view.js("new Promise(done => setTimeout(done, 200))")  # scrolling hides what a mark says
+        view.move(*at)
+        view.until("!document.getElementById('tip').hidden")
+        (box,) = view.boxes("#tip")
+        assert box["left"] >= 0
+        assert box["top"] >= 0
+        assert box["right"] <= view.js(WIDTH)
+        assert box["bottom"] <= view.js("innerHeight")
+        assert "Model" in view.each("#tip dt", "e.textContent")
+        assert view.js("document.getElementById('tip').scrollHeight") <= box["height"] + 1
+        view.move(*blank(view, figure))
+        view.until("document.getElementById('tip').hidden")
+
+
+TABLE = "#worst-case-over-turns"
+
+
+def column(browser, at):
+    """What the rows that are shown say in a column."""
+    return browser.each(f"{TABLE} tbody tr:not([hidden])", f"e.cells[{at}].textContent")
+
+
+def choose(browser, selector, value):
+    browser.js(
+        f"(() => {{ const e = document.querySelector({selector!r}); e.value = {value!r};"
+        "e.dispatchEvent(new Event('input', {bubbles: true})); })()"
+    )
+
+
+def test_a_table_is_filtered_and_searched(view):
+    said = f"document.querySelector('{TABLE} .find output').textContent"
+    assert view.js(said) == "8 of 8"
+    choose(view, f"{TABLE} .find select", "gcnn")
+    assert column(view, 0) == ["gcnn"] * 4
+    assert view.js(said) == "4 of 8"
+    choose(view, f"{TABLE} .find input", "GCNN 100")
+    assert column(view, 1) == ["100"]
+    choose(view, f"{TABLE} .find select", "")
+    choose(view, f"{TABLE} .find input", "")
+    assert view.js(said) == "8 of 8"
+    filters = view.each(f"{TABLE} .find label", "e.firstChild.textContent.trim()")
+    assert filters[:2] == ["Search", "model"]
+
+
+def test_a_table_is_sorted_by_size_both_ways_with_gaps_last(view):
+    numbers = sorted(number for number in NUMBERS if number is not None)
+    button = f"{TABLE} thead th:nth-child(2) button"
+    heads = f"{TABLE} thead th"
+    view.press(button)
+    assert column(view, 1) == [*(f"{number:g}" for number in numbers), ""]
+    assert view.each(heads, "e.ariaSort")[:3] == ["none", "ascending", "none"]
+    view.press(button)
+    assert column(view, 1) == [*(f"{number:g}" for number in reversed(numbers)), ""]
+    assert view.each(heads, "e.ariaSort")[:3] == ["none", "descending", "none"]
+    view.js(f"document.querySelector('{TABLE} thead th button').focus()")
+    view.key("Enter")
+    assert column(view, 0) == ["gcnn"] * 4 + ["stdcnn"] * 4
+
+
+def test_a_wide_table_scrolls_in_its_box_and_says_so(view):
+    box, hint = f"{TABLE} .wide", f"{TABLE} .hint"
+    assert view.js(f"document.querySelector('{box}').scrollWidth > innerWidth")
+    view.until(f"!document.querySelector('{hint}').hidden")
+    assert view.boxes(box)[0]["right"] <= view.js(WIDTH)
+
+
+def test_a_picture_is_enlarged_and_closed(view):
+    (small,) = view.boxes(".gallery .picture:first-child img")
+    view.press(".gallery .picture button")
+    (large,) = view.boxes("dialog[open] img")
+    assert large["width"] > 1.02 * small["width"] or large["width"] > 0.8 * view.js(WIDTH)
+    assert large["right"] <= view.js(WIDTH)
+    words = view.js("document.querySelector('dialog figcaption').textContent")
+    assert "distance 0.087" in words
+    view.key("Escape")
+    assert not view.js("document.querySelector('dialog').open")
+    view.press(".gallery .picture button")
+    view.press("dialog button")
+    assert not view.js("document.querySelector('dialog').open")
+
+
+def test_contents_stay_in_sight_and_lead_to_what_is_shown(view):
+    width = view.js(WIDTH)
+    assert view.js("document.querySelector('nav details').open") == (width >= 1_024)
+    view.js("document.getElementById('provenance').scrollIntoView()")
+    assert view.boxes("nav")[0]["top"] == pytest.approx(0, abs=1)
+    if width < 1_024:
+        view.press("nav summary")
+    view.press("nav a[href='#figure02']")
+    view.until("document.querySelector('#figure02 figure').classList.contains('drawn')")
+    view.until("document.querySelector('nav a[aria-current]')?.hash === '#figure02'")
+    assert 0 <= view.boxes("#figure02")[0]["top"] < 200
+    assert view.js("document.querySelector('nav details').open") == (width >= 1_024)
+
+
+def test_a_figure_is_saved_as_it_would_be_printed(view):
+    view.js(
+        "window.saved = [];"
+        "HTMLAnchorElement.prototype.click ="
+        " function() { saved.push([this.download, this.href]); }"
+    )
+    view.press("#figure01 .tools button:nth-of-type(1)")
+    view.press("#figure01 .tools button:nth-of-type(2)")
+    view.until("saved.length === 2")
+    (svg, text), (png, pixels) = view.js("saved")
+    assert (svg, png) == ("figure01.svg", "figure01.png")
+    assert text.startswith("data:image/svg+xml")
+    content = base64.b64decode(pixels.removeprefix("data:image/png;base64,"))
+    assert content.startswith(b"\x89PNG")
+    assert len(content) > 10_000
+
+
+def test_a_narrower_window_puts_panels_below_each_other(browser):
+    browser.resize(1_400)
+    all_drawn(browser)
+    heights = "document.querySelector('#overview .live svg').getBoundingClientRect().height"
+    before = browser.js(heights)
+    browser.resize(400)
+    browser.until(f"{heights} > 1.2 * {before}")
+    assert browser.js("document.documentElement.scrollWidth") <= 400
