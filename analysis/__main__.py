@@ -14,7 +14,7 @@ import vl_convert
 
 from analysis.claims import reads, records, verdicts
 from analysis.figures.registry import COLUMNS, FIGURES, Figure
-from analysis.report import gallery, pictures, tables, worst
+from analysis.report import answers, gallery, pictures, tables, worst
 from analysis.report.drawn import Drawn
 from analysis.report.page import NOT_DRAWN, report
 from analysis.report.reads import WANTED
@@ -108,8 +108,8 @@ def written(
         bundle = pool.submit(vl_convert.javascript_bundle)  # type: ignore[call-arg]
         drawn, missing, failed = drawings(loaded, pool)
         copies = pictures.printed(pool, [one.svg for one in drawn.values()]) if printed else ()
-        asked = loaded.rows.lazy().filter(reads.READS).select(verdicts.COLUMNS)
-        outcomes = verdicts.judge(asked.collect())
+        of_claims = loaded.rows.lazy().filter(reads.READS).select(verdicts.COLUMNS)
+        outcomes = verdicts.judge(of_claims.collect())
         images, damaged = gallery.read(locations)
         loaded.problems.extend(damaged)
         for line in loaded.problems:
@@ -119,7 +119,11 @@ def written(
             put_table(out, "worst_case", worst_case.rows)
         storage.put(out, "claims.json", records.as_json(outcomes).encode())
         storage.put(out, "claims.md", records.as_markdown(outcomes).encode())
-        page = report(drawn, missing, loaded, worst_case, outcomes, bundle.result(), images)
+        asked = answers.of(loaded)
+        for name, table in answers.tables_of(asked).items():
+            put_table(out, name, table)
+        script = bundle.result()
+        page = report(drawn, missing, loaded, worst_case, outcomes, script, images, asked)
         for name, figure in drawn.items():
             put_figure(out, name, figure)
         for name, (pdf, png) in zip(drawn, copies, strict=False):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import altair as alt
 import polars as pl
 
+from analysis.figures.against import against, against_other
 from analysis.figures.attacks import attacks
 from analysis.figures.boundaries import boundary
 from analysis.figures.costs import cost
@@ -74,6 +75,8 @@ PAIR = of("stdcnn", "gcnn")
 TURNED_ALIKE = SAME_RANGE, NO_ADVERSARY
 STRENGTHS = under("fgsm", "pgd") | OWN_ATTACK
 FIGURES = {
+    "against": Figure("What this grid varies", against, ()),
+    "against_other": Figure("Its other axis", against_other, ()),
     "overview": Figure("Overview", overview, (under("pgd"), NO_ADVERSARY)),
     "tradeoff": Figure("Trade-off", tradeoff, (under("pgd"),)),
     "frontier": Figure("Pareto fronts", frontier, (under("pgd"),)),
