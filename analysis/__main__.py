@@ -203,7 +203,9 @@ def drawings(loaded: Loaded, pool: Executor, figures: Mapping[str, Figure] = FIG
             gave_up(found, name, error)
     for name, (spec, svg, table) in asked.items():
         try:
-            found.drawn[name] = Drawn(figures[name].heading, spec, svg.result(), table)
+            found.drawn[name] = Drawn(
+                figures[name].heading or spec["title"]["text"], spec, svg.result(), table
+            )
         except Exception as error:
             gave_up(found, name, error)
     return found

@@ -39,6 +39,7 @@ class Figure(NamedTuple):
     """An entry of the registry."""
 
     heading: str
+    """Its number in the paper or a few words; if empty, its own title is short enough."""
     draw: Callable[..., alt.ConcatChart]
     reads: tuple[pl.Expr, ...]
     """What `draw` needs of the table of evaluations, and maybe more: only rows that meet all of
@@ -75,8 +76,8 @@ PAIR = of("stdcnn", "gcnn")
 TURNED_ALIKE = SAME_RANGE, NO_ADVERSARY
 STRENGTHS = under("fgsm", "pgd") | OWN_ATTACK
 FIGURES = {
-    "against": Figure("What this grid varies", against, ()),
-    "against_other": Figure("Its other axis", against_other, ()),
+    "against": Figure("", against, ()),
+    "against_other": Figure("", against_other, ()),
     "overview": Figure("Overview", overview, (under("pgd"), NO_ADVERSARY)),
     "tradeoff": Figure("Trade-off", tradeoff, (under("pgd"),)),
     "frontier": Figure("Pareto fronts", frontier, (under("pgd"),)),

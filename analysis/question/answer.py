@@ -12,7 +12,6 @@ from analysis.question.outcomes import CLEAN_WORDS, Headline, headline, outcomes
 from analysis.rows import versions
 from analysis.rows.phrases import listed, plural
 from analysis.rows.scan import TRIAL
-from analysis.stats.seeds import FEWEST
 
 MOST_NAMED = 5
 """Values of a field that are named; of more the outermost and their number."""
@@ -74,13 +73,17 @@ def _headline(effects: Sequence[Effect], top: Headline | None) -> str:
     others = [e for e in effects if e.field in TRIAL and e.field != first.field]
     others.sort(key=lambda effect: effect.outcome != words)  # robust accuracy first
     named = list({e.field: e for e in others[::-1]}.values())[::-1][: MOST_FIELDS - 1]
-    said_first = f"Of what this grid varies, `{first.field}` matters most: {sentence(first)}"
-    return "; ".join([said_first, *(f"`{e.field}`: {sentence(e)}" for e in named)]) + "."
+    start = f"Of what this grid varies, `{first.field}` matters most: "
+    clauses = [(start, first), *((f"`{effect.field}`: ", effect) for effect in named)]
+    scopes = [scope(effect) for _, effect in clauses]
+    once = f" ({scopes[0]})" if len(set(scopes)) == 1 else ""
+    each = [f"{name}{sentence(e)}" + ("" if once else f" ({scope(e)})") for name, e in clauses]
+    return f"{'; '.join(each)}{once}."
 
 
 def sentence(effect: Effect) -> str:
     """`GCNN halved instead of StdCNN doubled changes accuracy under PGD at eps 0.1 by -3.2 points
-    [-5.0, -1.4] (3 seeds)`."""
+    [-5.0, -1.4]`."""
     return f"{compared(effect)} changes accuracy {effect.outcome} by {numbers(effect)}"
 
 
@@ -93,16 +96,17 @@ def compared(effect: Effect) -> str:
 
 
 def numbers(effect: Effect) -> str:
-    """The difference in points, its interval, seeds and, unless it holds, the verdict."""
-    one = effect.found.estimate
-    lower, upper = interval(effect)
-    seeds = plural(pl.Series([one.seeds]), "seed")
-    verdict = "" if effect.verdict == "holds" else f", {effect.verdict}"
-    scope = "" if one.seeds >= FEWEST else ": these networks only"
-    return (
-        f"{_points(one.value)} points [{_points(lower)}, {_points(upper)}] "
-        f"({seeds}{verdict}{scope})"
-    )
+    """The difference in points and its interval."""
+    lower, upper = map(_points, interval(effect))
+    return f"{_points(effect.value)} points [{lower}, {upper}]"
+
+
+def scope(effect: Effect) -> str:
+    """How far it reaches: the seeds and, unless it holds, the verdict."""
+    seeds = plural(pl.Series([effect.found.estimate.seeds]), "seed")
+    if effect.verdict == "described":
+        return f"described: {seeds}, these networks only"
+    return seeds if effect.verdict == "holds" else f"{seeds}, {effect.verdict}"
 
 
 def interval(effect: Effect) -> tuple[float, float]:
@@ -125,7 +129,7 @@ def _interaction(effects: Sequence[Effect]) -> list[str]:
     return [
         f"Largest interaction: `{second}` {said(second, one)} instead of {said(second, other)} "
         f"changes the effect of `{first}` ({said(first, high)} instead of {said(first, low)}) on "
-        f"accuracy {told[0].outcome} by {numbers(told[0])}."
+        f"accuracy {told[0].outcome} by {numbers(told[0])} ({scope(told[0])})."
     ]
 
 

@@ -82,7 +82,7 @@ def outcomes(fields: pl.DataFrame) -> list[Outcome]:
 def _tested_as_trained(outcome: Outcome) -> list[Outcome]:
     """The rows tested at the range of training: there both ranges vary together."""
     same = outcome.rows.filter(SAME_RANGE)
-    words = f"{outcome.words}, tested at the range of training"
+    words = f"{outcome.words} (tested at the range of training)"
     return [Outcome(words, same, fields=("train_rotation",), apart=("test_rotation",))]
 
 

@@ -42,6 +42,26 @@ def tables_of(asked: Asked) -> Mapping[str, pl.DataFrame]:
     return found | ({"leaderboard": asked.board.table} if asked.board else {})
 
 
+def in_short(effects: pl.DataFrame) -> pl.DataFrame:
+    """The effects with both ends of the interval in one column, and p in three decimals."""
+    low, high, p = pl.col("lower"), pl.col("upper"), pl.col("p")
+    small = pl.when(p < 0.001).then(pl.lit("< 0.001")).otherwise(p.round(3).cast(pl.String))
+    ends = [(100 * end).round(1).cast(pl.String) for end in (low, high)]
+    interval = pl.format("[{}, {}]", *ends).alias("95% interval")
+    return effects.select(
+        "field",
+        "compared",
+        "difference",
+        interval,
+        "outcome",
+        "verdict",
+        small.alias("p"),
+        "settings",
+        "n",
+        "seeds",
+    )
+
+
 def headlines(asked: Asked, of_claims: str) -> str:
     """The grid's own headline, or else that of the claims; below it the latter."""
     if asked.answer is None:
@@ -50,18 +70,27 @@ def headlines(asked: Asked, of_claims: str) -> str:
     return f'<p class="headline">{marked(asked.answer.headline)}</p>{below}'
 
 
-def sections(asked: Asked) -> dict[str, str]:
-    """What stands before the paper's claims: title and content."""
+def shows(asked: Asked) -> dict[str, str]:
+    """The section that the page begins with: title and content."""
     found = {}
     if asked.answer:
         lines = "".join(f"<li>{marked(line)}</li>" for line in asked.answer.lines)
         shown, every = (
             wide(name, tables.as_html(table))
-            for name, table in (("effects", asked.answer.table), ("all", asked.answer.every))
+            for name, table in (
+                ("effects", in_short(asked.answer.table)),
+                ("all effects", in_short(asked.answer.every)),
+            )
         )
         more = folded(f"All effects and interactions ({asked.answer.every.height})", every)
         meaning = f'<p class="muted">{MEANING}</p>'
         found["what this grid shows"] = f"<ul>{lines}</ul>{shown}{more}{meaning}"
+    return found
+
+
+def ranks(asked: Asked) -> dict[str, str]:
+    """The section of the leaderboard: title and content."""
+    found = {}
     if asked.board:
         table = wide("leaderboard", tables.as_html(asked.board.table))
         found["leaderboard"] = f"<p>{html.escape(asked.board.words)}</p>{table}"

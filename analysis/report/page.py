@@ -49,11 +49,12 @@ def report(
     """The page. `missing` says for each figure that could not be drawn what it needs; `bundle` is
     the script that draws the others alive, Vega's own; `pictures` are of images, and `asked` is
     what the grid itself asks."""
-    first = dict(list(drawn.items())[:1])
+    own_axes = {name: one for name, one in drawn.items() if name.startswith("against")}
+    first = own_axes or dict(list(drawn.items())[:1])
     others = {name: one for name, one in drawn.items() if name not in first}
     about = {"gallery": gallery.content(pictures)} if pictures and pictures.pages else {}
     about |= _about(missing, loaded, worst_case)
-    own = answers.sections(asked)
+    own, ranks = answers.shows(asked), answers.ranks(asked)
     claims = {"claims": _claims(outcomes, drawn)} if outcomes else {}
     title = "rotgrid: " + (", ".join(loaded.grids) or "report")
     return file("template.html").format(
@@ -65,6 +66,7 @@ def report(
             [
                 *_titles(own),
                 *contents(first),
+                *_titles(ranks),
                 *_titles(claims),
                 *contents(others),
                 *_titles(about),
@@ -75,6 +77,7 @@ def report(
             [
                 *_sections(own),
                 *_figures(first),
+                *_sections(ranks),
                 *_sections(claims),
                 *_figures(others),
                 *_sections(about),
