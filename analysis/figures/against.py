@@ -10,7 +10,8 @@ from analysis.figures import captions, layers, panels, scales, theme, thinning
 from analysis.figures.strengths import eps_axis
 from analysis.question.axes import Axes, axes, label
 from analysis.question.fields import said
-from analysis.rows.phrases import listed, plural, span
+from analysis.rows import vocabulary
+from analysis.rows.phrases import listed
 from analysis.stats.summary import summary
 
 WIDTH, HEIGHT = 250, 190
@@ -41,18 +42,21 @@ def drawn(shown: Axes) -> alt.ConcatChart:
     tips = [*conditions, "accuracy", "lower", "upper", "seeds", "n"][:8]
     return panels.titled(
         question(shown),
-        [encoded(shown), measured(kept), *shown.notes, *map(str, fewer)],
+        [encoded(shown), captions.measured(kept)],
         [panel(data, name, shown, look, tips) for name in names],
         data,
         columns=columns(data, shown.panels),
         selectable=shown.colour == "model",
+        notes=[captions.sample(kept), captions.attacks(kept), *shown.notes, *map(str, fewer)],
     )
 
 
 def with_panels(data: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     """Adds the title of the panel of each row, in the order of the panels."""
     titles = [label(row, tuple(names)) for row in data.iter_rows(named=True)]
-    return data.with_columns(pl.Series("_panel", titles, pl.String)).sort(names or ["model"])
+    attacks = vocabulary.in_order(data["attack"], vocabulary.ATTACKS) if "attack" in names else []
+    order = [pl.col(n).cast(pl.Enum(attacks)) if n == "attack" else pl.col(n) for n in names]
+    return data.with_columns(pl.Series("_panel", titles, pl.String)).sort(order or "model")
 
 
 def columns(data: pl.DataFrame, names: Sequence[str]) -> int:
@@ -117,14 +121,3 @@ def encoded(shown: Axes) -> str:
         if any(shown.rows[name].n_unique() > 1 for name in names)
     ]
     return f"Line: {'; '.join([BANDS, *words])}."
-
-
-def seeds(rows: pl.DataFrame) -> str:
-    """How many seeds the kinds of networks have."""
-    return plural(rows.group_by("arm").agg(pl.col("seed").n_unique())["seed"], "seed")
-
-
-def measured(rows: pl.DataFrame) -> str:
-    """Images, seeds, attacks with their settings, and the unit of eps."""
-    words = captions.attacks(rows.filter(pl.col("attack") != "none"))
-    return f"{seeds(rows)}; n = {span(rows['n'])} test images per network. {words}"

@@ -75,9 +75,12 @@ COLUMNS = [
 PAIR = of("stdcnn", "gcnn")
 TURNED_ALIKE = SAME_RANGE, NO_ADVERSARY
 STRENGTHS = under("fgsm", "pgd") | OWN_ATTACK
-FIGURES = {
+OF_ANY_GRID = {
     "against": Figure("", against, ()),
     "against_other": Figure("", against_other, ()),
+}
+"""Figures of whatever is varied: they read all rows, if those are few."""
+FIGURES = OF_ANY_GRID | {
     "overview": Figure("Overview", overview, (under("pgd"), NO_ADVERSARY)),
     "tradeoff": Figure("Trade-off", tradeoff, (under("pgd"),)),
     "frontier": Figure("Pareto fronts", frontier, (under("pgd"),)),

@@ -1,6 +1,7 @@
 """What each field does to accuracy, and which two fields change each other's effect most."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -65,25 +66,26 @@ def _of_outcome(outcome: Outcome) -> Iterator[Effect]:
     varied = of_fields.varied(outcome.rows)
     for field in varied:
         if outcome.fields is None or field in outcome.fields:
-            for low, high in comparisons(outcome.rows, field):
-                signs = {field: (low, high)}
-                found = paired(outcome.rows, signs, varied, outcome.apart)
-                if found is None:
-                    continue
-                yield Effect(outcome.words, signs, found, _p(found))
-                if of_fields.is_number(outcome.rows, field):
-                    break
+            others = [name for name in varied if name != field and name not in outcome.apart]
+            for ends in comparisons(outcome.rows, field, others):
+                found = paired(outcome.rows, {field: ends}, varied, outcome.apart)
+                if found is not None:
+                    yield Effect(outcome.words, {field: ends}, found, _p(found))
 
 
-def comparisons(rows: pl.DataFrame, field: str) -> Iterator[tuple[Any, Any]]:
-    """Pairs of values: of numbers those furthest apart first, of words the first with each."""
+def comparisons(
+    rows: pl.DataFrame, field: str, others: Sequence[str] = ()
+) -> list[tuple[Any, Any]]:
+    """Pairs of values: of words the first with each; of numbers one pair, the furthest apart of
+    those that were measured in at least half as many settings of the other fields as any."""
     values = of_fields.values(rows, field)
-    if of_fields.is_number(rows, field):
-        pairs = itertools.combinations(values, 2)
-        far = sorted(pairs, key=lambda pair: pair[0] - pair[1])
-        yield from far[: MOST_VALUES**2]
-    else:
-        yield from ((values[0], other) for other in values[1 : MOST_VALUES + 1])
+    if not of_fields.is_number(rows, field):
+        return [(values[0], other) for other in values[1 : MOST_VALUES + 1]]
+    settings = rows.group_by(*others, "seed").agg(pl.col(field).unique().sort())[field]
+    pairs = Counter(pair for have in settings for pair in itertools.combinations(have, 2))
+    most = max(pairs.values(), default=0)
+    often = [pair for pair, count in pairs.items() if 2 * count >= most]
+    return sorted(often, key=lambda pair: (pair[0] - pair[1], pair))[:1]
 
 
 def _p(found: Paired) -> float | None:
@@ -116,7 +118,7 @@ def interactions(outcomes: Sequence[Outcome], effects: Sequence[Effect]) -> list
         own = {one.field: one.signs for one in tops if one.outcome == outcome.words}
         others = {field: signs for field, signs in signs_of.items() if field in varied}
         seconds = {f: s for f, s in (others | own).items() if f not in outcome.apart}
-        for pair in {frozenset((a, b)) for a in own for b in seconds if a != b}:
+        for pair in dict.fromkeys(frozenset((a, b)) for a in own for b in seconds if a != b):
             first, second = sorted(pair, key=lambda field: (field not in own, varied.index(field)))
             signs = {**own[first], **seconds[second]}
             both = paired(outcome.rows, signs, varied, outcome.apart)

@@ -49,7 +49,7 @@ def leaderboard(rows: pl.DataFrame, epochs: pl.DataFrame | None = None) -> Leade
     attacked = (pl.col("attack") == top.attack) & (pl.col("eps") == top.eps) if top else CLEAN
     parts = {"robust": usual_protocol(fields.filter(attacked)), "clean": fields.filter(CLEAN)}
     if not top or 2 * parts["robust"]["arm"].n_unique() < fields["arm"].n_unique():
-        top, parts = None, dict(sorted(parts.items()))
+        top, parts = None, {"clean": parts["clean"], **(parts if top else {})}
     best = next(iter(parts))
     test, of_test = _test(parts[best])
     parts = {name: once(part.filter(test)) for name, part in parts.items()}

@@ -57,6 +57,7 @@ def paired(
     rest = chosen.join(same, on=[*context, "seed"], how="anti", nulls_equal=True)
     rest = rest.unique([*context, "seed", *corner], keep="first", maintain_order=True)
     whole = pl.concat([same, _complete(rest, [*context, "seed"], corner)])
+    whole = whole.sort(*context, *corner, "seed")
     return _averaged(whole, context) if whole.height else None
 
 
@@ -69,7 +70,7 @@ def _complete(rows: pl.DataFrame, key: Sequence[str], corner: Sequence[str]) -> 
 def _averaged(whole: pl.DataFrame, context: Sequence[str]) -> Paired:
     """The estimate, of the settings that share the seeds which tell most."""
     if context:
-        groups = whole.sort(context).partition_by(context, maintain_order=True)
+        groups = whole.partition_by(context, maintain_order=True)
     else:
         groups = [whole]
     have = [frozenset(group["seed"]) for group in groups]
@@ -95,8 +96,7 @@ def _estimate(groups: Sequence[pl.DataFrame]) -> Estimate:
     columns = ("arm", "seed", "n", "correct", "_weight")
     for arm, seed, n, correct, weight in pl.concat(groups).select(columns).iter_rows():
         if (arm, n) not in sums:
-            sums[arm, n] = np.zeros((len(order), n), dtype=np.float32)
+            sums[arm, n] = np.zeros((len(order), n), dtype=float)
         bits = np.unpackbits(np.frombuffer(correct, dtype=np.uint8), count=n)
-        sums[arm, n][order.index(seed)] += np.float32(weight / len(groups)) * bits
-    tables = [table.astype(np.float64) for table in sums.values()]
-    return seeds.crossed(tables, [arm for arm, _ in sums], pseudo=1 / len(groups))
+        sums[arm, n][order.index(seed)] += weight / len(groups) * bits
+    return seeds.crossed([*sums.values()], [arm for arm, _ in sums], pseudo=1 / len(groups))

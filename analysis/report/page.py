@@ -12,6 +12,7 @@ import polars as pl
 
 from analysis.claims.verdicts import Outcome
 from analysis.figures import layers, theme
+from analysis.figures.registry import OF_ANY_GRID
 from analysis.report import answers, claims_table, gallery, methods, tables, worst
 from analysis.report.drawn import Drawn, contents, figure, labels
 from analysis.report.elements import (
@@ -49,11 +50,11 @@ def report(
     """The page. `missing` says for each figure that could not be drawn what it needs; `bundle` is
     the script that draws the others alive, Vega's own; `pictures` are of images, and `asked` is
     what the grid itself asks."""
-    own_axes = {name: one for name, one in drawn.items() if name.startswith("against")}
-    first = own_axes or dict(list(drawn.items())[:1])
+    first = {name: one for name, one in drawn.items() if name in OF_ANY_GRID}
+    first = first or dict(list(drawn.items())[:1])
     others = {name: one for name, one in drawn.items() if name not in first}
     about = {"gallery": gallery.content(pictures)} if pictures and pictures.pages else {}
-    about |= _about(missing, loaded, worst_case)
+    about |= _about(missing, loaded, worst_case, drawn)
     own, ranks = answers.shows(asked), answers.ranks(asked)
     claims = {"claims": _claims(outcomes, drawn)} if outcomes else {}
     title = "rotgrid: " + (", ".join(loaded.grids) or "report")
@@ -108,15 +109,20 @@ def _contents(links: Iterable[tuple[str, str]]) -> str:
 
 
 def _about(
-    missing: Mapping[str, str], loaded: Loaded, worst_case: Comparable | None
+    missing: Mapping[str, str],
+    loaded: Loaded,
+    worst_case: Comparable | None,
+    drawn: Mapping[str, Drawn],
 ) -> dict[str, str]:
     """What follows the figures: title and content."""
     about = {"worst case over turns": _worst_case(worst_case)} if worst_case else {}
     about["checks"] = _checks(loaded)
-    about["method"] = bullets(methods.notes(loaded.overview))
+    notes = [f"{one.question} {one.number} {one.notes}" for one in drawn.values() if one.notes]
+    of_figures = folded(f"Notes on {len(notes)} figures", bullets(notes)) if notes else ""
+    about["method"] = bullets(methods.notes(loaded.overview)) + of_figures
     if missing:
         lines = [f"{name}: {reason}" for name, reason in missing.items()]
-        about[NOT_DRAWN] = bullets(lines)
+        about[NOT_DRAWN] = folded(f"{len(lines)}, and what each needs", bullets(lines))
     if loaded.problems:
         about["problems"] = bullets(loaded.problems)
     about["provenance"] = _provenance(loaded.overview, loaded.grids)

@@ -53,6 +53,7 @@ def test_main_writes_every_file(tmp_path, capsys):
     assert {path.name for path in (out / "figures").iterdir()} == figures
     kinds = ("md", "csv", "tex")
     tables = {f"{name}.{kind}" for name in drawn if name != "overview" for kind in kinds}
+    tables |= {f"{name}.{kind}" for name in ("effects", "leaderboard") for kind in kinds}
     assert {path.name for path in (out / "tables").iterdir()} == tables
     outcomes = json.loads((out / "claims.json").read_text())
     assert all(f'<tr id="{one["id"]}"' in page for one in outcomes)

@@ -17,7 +17,7 @@ from analysis.stats import paired
 from rotgrid.spec import Probe
 from rotgrid.spec.attacks import ATTACKS
 
-from made_up import chart, frame, learned, row, study, table_of, trials_of, whole
+from made_up import chart, frame, learned, row, study, table_of, trials_of, whole, words_of
 
 PAIR = (("stdcnn", "doubled"), ("gcnn", "halved"))
 OF_FULL = ("overview", "tradeoff", "figure01", "figure02", "figure04", "figure07", "figure11")
@@ -55,7 +55,7 @@ def encoding(panel, mark, channel):
 
 
 def subtitle(spec):
-    return " ".join(spec["title"]["subtitle"])
+    return words_of(spec)
 
 
 def titles(spec):
@@ -415,7 +415,7 @@ def contents(chart):
     """What a figure shows: its frames and its words."""
     frames = [part.data for part in (chart, *chart.concat) if isinstance(part.data, pl.DataFrame)]
     assert frames
-    return [frame.to_dicts() for frame in frames], chart.title.to_dict()
+    return [frame.to_dicts() for frame in frames], words_of(chart.to_dict(validate=False))
 
 
 def with_probes(rows, *probes):
@@ -444,9 +444,8 @@ def test_a_few_other_ways_to_attack_change_no_number(name, small, alone):
     probes += [Probe(attack="pgd", eps=0.3, steps=20, clip="none")]
     probes += [Probe(test_rotation=180.0, test_translation=3.0)]
     probes += [Probe(test_rotation=180.0, mode="train")]
-    among, words = contents(FIGURES[name].draw(with_probes(small, *probes)))
+    among, said = contents(FIGURES[name].draw(with_probes(small, *probes)))
     assert among == alone[name][0]
-    said = " ".join(words["subtitle"])
     assert "Left out: " in said
     assert ("test_translation" in said) == (name != "figure11")
     assert ("eps_unit" in said) == (name != "figure01")
