@@ -13,6 +13,7 @@ import polars as pl
 import vl_convert
 
 from analysis.claims import reads, records, verdicts
+from analysis.figures import duplicates
 from analysis.figures.registry import COLUMNS, FIGURES, Figure
 from analysis.report import answers, gallery, pictures, tables, worst
 from analysis.report.drawn import Drawn
@@ -195,6 +196,7 @@ def drawings(loaded: Loaded, pool: Executor, figures: Mapping[str, Figure] = FIG
         try:
             chart = drawn_of(figure, loaded)
             spec = chart.to_dict(validate=False)  # which takes longest; the tests do it
+            require_new(name, spec, {other: one for other, (one, *_) in asked.items()})
             svg = pool.submit(vl_convert.vegalite_to_svg, spec)
             asked[name] = spec, svg, tables.of(chart)
         except (NotMeasured, CannotShow) as error:
@@ -209,6 +211,19 @@ def drawings(loaded: Loaded, pool: Executor, figures: Mapping[str, Figure] = FIG
         except Exception as error:
             gave_up(found, name, error)
     return found
+
+
+def require_new(
+    name: str, spec: Mapping[str, Any], earlier: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Refuse a figure that is the same picture as an earlier one; unless it is of the paper, also
+    one that is a part of it.
+
+    Raises:
+        NotMeasured: it is.
+    """
+    if other := duplicates.shown_by(spec, earlier, part=not name.startswith("figure")):
+        raise NotMeasured(f"needs more than {other} shows")
 
 
 def drawn_of(figure: Figure, loaded: Loaded) -> alt.ConcatChart:

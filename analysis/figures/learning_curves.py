@@ -14,7 +14,8 @@ WIDTH, HEIGHT = 250, 190
 MOST_MARKS = 1_600
 LEGEND = (
     "Line: mean over seeds. Band: least to greatest seed. Validation images rotate as in "
-    "training; with an adversary also 10 steps of PGD at its eps. Losses of capsules are not comparable."
+    "training; with an adversary also 10 steps of PGD at its eps. Losses of capsules are not "
+    "comparable."
 )
 NETWORK = ("model", "variant", "adversary", "train_rotation")
 NAMES = {"loss": "Training loss", "validation": "Validation accuracy"}
