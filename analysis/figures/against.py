@@ -23,15 +23,15 @@ BANDS = "mean over seeds, band: 95% interval"
 
 def against(rows: pl.DataFrame) -> alt.ConcatChart:
     """Accuracy against the number with the most values."""
-    return drawn(axes(rows))
+    return figure_of(axes(rows))
 
 
 def against_other(rows: pl.DataFrame) -> alt.ConcatChart:
     """Accuracy against the number with the second most values."""
-    return drawn(axes(rows, 1))
+    return figure_of(axes(rows, 1))
 
 
-def drawn(shown: Axes) -> alt.ConcatChart:
+def figure_of(shown: Axes) -> alt.ConcatChart:
     """A panel for each combination of what neither x, colour nor dash shows."""
     kinds = [*shown.lines, "variant"]
     kept, fewer = thinning.thinned_to_fit(shown.rows, shown.x, list(dict.fromkeys(kinds)))
@@ -40,10 +40,12 @@ def drawn(shown: Axes) -> alt.ConcatChart:
     look = encodings(data, shown)
     names = data["_panel"].unique(maintain_order=True).to_list()
     tips = [*conditions, "accuracy", "lower", "upper", "seeds", "n"][:8]
+    drawn = [panel(data, name, shown, look, tips) for name in names]
+    outlined = any(layers.has_outlines(one) for one in drawn)
     return panels.titled(
         question(shown),
-        [encoded(shown), captions.measured(kept)],
-        [panel(data, name, shown, look, tips) for name in names],
+        [encoded(shown), captions.measured(kept), captions.flagged(kept, outlined=outlined)],
+        drawn,
         data,
         columns=columns(data, shown.panels),
         selectable=shown.colour == "model",
@@ -54,7 +56,8 @@ def drawn(shown: Axes) -> alt.ConcatChart:
 def with_panels(data: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     """Adds the title of the panel of each row, in the order of the panels."""
     titles = [label(row, tuple(names)) for row in data.iter_rows(named=True)]
-    attacks = vocabulary.in_order(data["attack"], vocabulary.ATTACKS) if "attack" in names else []
+    known = vocabulary.in_order(data["attack"], vocabulary.ATTACKS) if "attack" in names else []
+    attacks = known[::-1]  # the strongest first
     order = [pl.col(n).cast(pl.Enum(attacks)) if n == "attack" else pl.col(n) for n in names]
     return data.with_columns(pl.Series("_panel", titles, pl.String)).sort(order or "model")
 

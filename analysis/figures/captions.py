@@ -58,11 +58,12 @@ def heading(question: str, lines: Iterable[str], width: int) -> alt.TitleParams:
 
 
 def measured(rows: pl.DataFrame) -> str:
-    """How many seeds and images, which attacks, and the unit of eps."""
+    """Data, how many seeds and images, which attacks, and the unit of eps."""
     attacked = rows.filter(pl.col("attack") != "none")
     names = vocabulary.in_order(attacked["attack"], vocabulary.ATTACKS)
     units = sorted(set(attacked.filter(pl.col("eps") > 0)["eps_unit"]))
-    words = [seeds(rows), f"n = {span(rows['n'])} test images per network"]
+    data = listed([vocabulary.DATA[name] for name in sorted(set(rows["data"]))])
+    words = [data, seeds(rows), f"n = {span(rows['n'])} test images per network"]
     words += [", ".join(vocabulary.ATTACKS[name] for name in names)] if names else []
     words += [f"eps in {listed([vocabulary.EPS_UNITS[unit] for unit in units])}"] if units else []
     return f"{'; '.join(words)}."

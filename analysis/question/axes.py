@@ -54,7 +54,7 @@ def axes(rows: pl.DataFrame, place: int = 0) -> Axes:
     counts = {x: found[x].n_unique() for x, found in drawn.items()}
     order = sorted((x for x in counts if counts[x] > 1), key=lambda x: -counts[x])
     if len(order) <= place:
-        raise NotMeasured(f"needs {'another' if place else 'a'} number at two values")
+        raise NotMeasured(f"needs rows at two values of {'another' if place else 'a'} number")
     return _assigned(drawn[order[place]], order[place])
 
 

@@ -85,8 +85,9 @@ def said(name: str, value: Any) -> str:  # noqa: ANN401
         return f"{value:g}"
     if isinstance(value, int):
         return f"{value:,}"
-    word, _, more = str(value).partition(" ")
     if name == "adversary":
-        return f"{word} at eps {float(more):g}" if more else word
+        word, _, eps = str(value).rpartition(" ")
+        return f"{word} at eps {float(eps):g}" if word else str(value)
+    word, _, more = str(value).partition(" ")
     names = {"model": vocabulary.LABELS, "attack": vocabulary.ATTACKS, "data": vocabulary.DATA}
     return kind(names[name][word], more) if name in names else str(value)

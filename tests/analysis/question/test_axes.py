@@ -28,7 +28,7 @@ def test_the_number_with_the_most_values_goes_along_x_and_all_else_is_shared_out
 def test_another_number_is_next():
     found = axes(newcomers(), 1)
     assert (found.x, found.panels) == ("train_rotation", ("attack",))
-    with pytest.raises(NotMeasured, match="needs another number"):
+    with pytest.raises(NotMeasured, match="needs rows at two values of another"):
         axes(newcomers(), 2)
 
 
@@ -72,7 +72,7 @@ def test_the_order_of_rows_changes_nothing():
 
 
 def test_one_point_is_no_line():
-    with pytest.raises(NotMeasured, match="needs a number at two values"):
+    with pytest.raises(NotMeasured, match="needs rows at two values of a number"):
         axes(frame([row(Trial(model="gcnn", data="mnist5k"), Probe())]))
-    with pytest.raises(NotMeasured, match="needs a number at two values"):
+    with pytest.raises(NotMeasured, match="needs rows at two values of a number"):
         axes(frame([]).with_columns(pl.col("seed")))
