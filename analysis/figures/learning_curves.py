@@ -28,8 +28,8 @@ def learning(_: pl.DataFrame, epochs: pl.DataFrame) -> alt.ConcatChart:
     data = where(measures(epochs), "epochs that were validated", pl.lit(True))
     lines = [
         LEGEND,
-        f"{vocabulary.DATA[epochs['data'][0]]}; {phrases.plural(data['seeds'], 'seed')}; n = {phrases.span(epochs['val_n'])} validation "
-        "images per network, not test images.",
+        f"{vocabulary.DATA[epochs['data'][0]]}; {phrases.plural(data['seeds'], 'seed')}; "
+        f"n = {phrases.span(epochs['val_n'])} validation images per network, not test images.",
     ]
     about = [f"{captions.training(epochs)}.", captions.summed_up(notes, set(data["model"]))]
     drawn = curves(data, layers.model_encodings(data["model"]), ranges)
