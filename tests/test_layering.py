@@ -46,11 +46,12 @@ BELOW = {
     "rows": (),
     "stats": ("rows",),
     "claims": ("rows", "stats"),
-    "figures": ("rows", "stats"),
-    "report": ("rows", "stats", "claims", "figures"),
+    "question": ("rows", "stats"),
+    "figures": ("rows", "stats", "question"),
+    "report": ("rows", "stats", "claims", "question", "figures"),
 }
 """The packages of analysis, and of which others each may import."""
-WITHOUT_ALTAIR = ("rows", "stats", "claims")
+WITHOUT_ALTAIR = ("rows", "stats", "claims", "question")
 
 
 def imported(path):

@@ -36,6 +36,16 @@ class Wanted(NamedTuple):
     only: Mapping[str, pl.Expr] = {}
     """Of columns that need much memory: the rows for which they are kept; elsewhere they are
     null."""
+    few: int = 0
+    """If so many rows or fewer are stored, all of them are wanted, and `only` does not hold for
+    columns that it keeps for `rows`."""
+
+    def of(self, stored: int) -> "Wanted":
+        """What is wanted of so many stored rows."""
+        if stored > self.few:
+            return self
+        only = {name: where for name, where in self.only.items() if where is not self.rows}
+        return self._replace(rows=pl.lit(True), only=only)
 
 
 EVERYTHING, NOTHING = Wanted(), Wanted(pl.lit(False))
@@ -185,7 +195,7 @@ def _evaluations(
     """
     every = facts(stored)
     once = _once(every)  # needs much memory for a moment, so before there are rows
-    rows = _chosen(stored, wanted)
+    rows = _chosen(stored, wanted.of(every.height))
     whole = summarised(stored, once, rows)
     current = _under_one_key(once, whole)
     wrong = current.filter(~pl.col("fits"))
