@@ -35,6 +35,8 @@ def actor(tmp_path, monkeypatch):
         "images": {"mnist5k": "reference"},
         "check": check,
         "stamp": "abc123:0",
+        "sources": {},
+        "own_data": [],
     }
 
     def call(**changed):
