@@ -34,6 +34,7 @@ ORDER = [
     "todo",
     "arguments",
     "plan_table",
+    "redrawing",
     "launch",
     "watching",
     "status",

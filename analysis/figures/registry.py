@@ -106,7 +106,7 @@ FIGURES = {
         (under("pgd", "equivariance"), NO_ADVERSARY),
         ("equivariance",),
     ),
-    "learning": Figure("Learning curves", learning, (pl.lit(False),), ("training",)),
+    "learning": Figure("Learning curves", learning, (pl.lit(False),), ("training", "unfinished")),
     "cost": Figure("Cost", cost, (under("pgd"), SAME_RANGE), ("training",)),
 }
 """Every figure, in the order of the report; numbers are the paper's."""

@@ -27,6 +27,7 @@ from analysis.report.elements import (
 )
 from analysis.rows.loading import Loaded
 from analysis.rows.overview import Overview
+from analysis.rows.progress import in_words
 from analysis.rows.selection import Comparable
 from rotgrid import __version__
 
@@ -57,7 +58,7 @@ def report(
         policy=POLICY,
         style=file("style.css"),
         title=html.escape(title),
-        header=_header(loaded.overview, outcomes),
+        header=_header(loaded, outcomes),
         contents=_contents(
             [*contents(first), *_titles(claims), *contents(others), *_titles(about)]
         ),
@@ -105,7 +106,8 @@ def _about(
     return about
 
 
-def _header(whole: Overview, outcomes: Sequence[Outcome]) -> str:
+def _header(loaded: Loaded, outcomes: Sequence[Outcome]) -> str:
+    whole, progress = loaded.overview, html.escape(in_words(loaded.progress))
     notices = "".join(
         f'<p class="notice" role="note">{html.escape(line[0].upper() + line[1:])}.</p>'
         for line in methods.notices(whole)
@@ -120,7 +122,10 @@ def _header(whole: Overview, outcomes: Sequence[Outcome]) -> str:
         if outcomes
         else ""
     )
-    return f'<p class="muted">{question}</p>{headline}{notices}<dl class="counts">{counts}</dl>'
+    return (
+        f'<p class="muted">{question}</p>{headline}{notices}'
+        f'<p class="muted">{progress}</p><dl class="counts">{counts}</dl>'
+    )
 
 
 def _claims(outcomes: Sequence[Outcome], drawn: Mapping[str, Drawn]) -> str:
