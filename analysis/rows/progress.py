@@ -15,7 +15,7 @@ from rotgrid.results.unfinished import Unfinished
 from rotgrid.results.unfinished import unfinished as under_way
 from rotgrid.spec import Trial
 
-WORDS: dict[State, str] = {"trained": "trained and not measured yet"}
+WORDS: dict[State, str] = {"trained": "trained with rows missing"}
 """Of states whose names need others to be understood."""
 
 
@@ -46,9 +46,11 @@ def furthest(*each: Mapping[str, State]) -> dict[str, State]:
     return found
 
 
-def in_words(found: Mapping[str, State], now: datetime | None = None) -> str:
-    """How many trials are in which state, and when it was said (default: now)."""
-    at = f"Drawn on {now or datetime.now(UTC):%Y-%m-%d at %H:%M} UTC."
+def in_words(
+    found: Mapping[str, State], now: datetime | None = None, done_then: str = "Drawn"
+) -> str:
+    """How many trials are in which state, and when that was drawn or read (default: now)."""
+    at = f"{done_then} on {now or datetime.now(UTC):%Y-%m-%d at %H:%M} UTC."
     if not found:
         return at
     counts = Counter(found.values())

@@ -86,7 +86,7 @@ def test_what_does_not_say_its_network_is_left_out(plan, tmp_path, fields):
 def test_words():
     found = dict(enumerate(["done", "done", "in training", "failed", "to do", "trained"]))
     assert progress.in_words(found, NOW) == (
-        "2 of 6 networks done, 1 trained and not measured yet, 1 in training, 1 failed, 1 to do. "
+        "2 of 6 networks done, 1 trained with rows missing, 1 in training, 1 failed, 1 to do. "
         "Drawn on 2026-07-01 at 12:34 UTC."
     )
     assert progress.in_words({1: "done"}, NOW).startswith("1 of 1 networks done. ")
