@@ -31,7 +31,7 @@ with app.setup:
     from analysis.rows.progress import in_words
     from analysis.rows.selection import CannotShow, NotMeasured
 
-    _ = alt.renderers.set_embed_options(actions=False)
+    _no_menu = alt.renderers.set_embed_options(actions=False)
 
     def text(words):
         """Words as they are, wrapped."""

@@ -75,17 +75,13 @@ def charts(points: pl.DataFrame, axes: Axes) -> dict[str, alt.LayerChart]:
 def axis(channel: type[alt.X | alt.Y], column: str, found: pl.DataFrame) -> Any:  # noqa: ANN401
     """The encoding of a column on an axis: over all its values, in percent, logarithmic or by
     name."""
-    values_of = found[column]
-    if not values_of.dtype.is_numeric():
+    if not found[column].dtype.is_numeric():
         names = list(values(found, column).values())
         scale: dict[str, Any] = dict(domain=names)
         return channel(f"{column}:N", title=title(column), scale=scale, axis=named(column, found))
-    low, high = float(values_of.min()), float(values_of.max())  # type: ignore[arg-type]
-    if column == "accuracy":
-        low, high = (
-            min(low, *found["_lower"].drop_nulls()),
-            max(high, *found["_upper"].drop_nulls()),
-        )
+    ends = [column, *(("_lower", "_upper") if column == "accuracy" else ())]
+    every = pl.concat([found[name].cast(pl.Float64) for name in ends])
+    low, high = float(every.min()), float(every.max())  # type: ignore[arg-type]
     scale = dict(domain=[low, high], nice=True, zero=False) if high > low else dict(zero=False)
     log = column in LOGARITHMIC and 0 < low <= high / WIDE_RANGE
     form = ".0%" if theme.is_share(column) else "~s" if log else "~g"

@@ -10,8 +10,8 @@ from analysis.rows.scan import FIELDS
 from rotgrid.spec.entries import is_own
 
 FIRST = (
-    *("model", "variant", "data", "attack", "eps", "adversary"),
-    *("train_rotation", "test_rotation", "recipe", "train_size"),
+    *("model", "variant", "data", "attack", "eps"),
+    *("train_rotation", "test_rotation", "adversary", "recipe", "train_size"),
 )
 """Fields that most studies vary, in the order of the page; the others follow."""
 ORDER = [*FIRST, *(name for name in FIELDS if name not in FIRST)]

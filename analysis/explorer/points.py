@@ -11,6 +11,7 @@ from analysis.stats.summary import SUMMARY, summary
 
 POINT = "_point"
 """The column that numbers the points."""
+SEED = "_seed"
 COUNTS = ("n", "n_correct", "flags", "device", "finished_at")
 KEYS = [POINT, "_lower", "_upper", "_series"]
 """Columns that are only for drawing."""
@@ -23,16 +24,20 @@ def points(rows: pl.DataFrame, shown: Collection[str]) -> pl.DataFrame:
     `_lower` and `_upper` are that interval where three seeds or more say something of others;
     `_series` numbers the points that differ in no field but the first that is shown, the x axis.
     """
-    wanted = [name for name in FIELDS if name in shown or rows[name].n_unique() > 1]
-    conditions = [name for name in wanted if name != "seed" or name in shown]
+    always = {*shown, "model"}
+    wanted = [name for name in FIELDS if name in always or rows[name].n_unique() > 1]
+    rows = rows.with_columns(pl.col("seed").alias(SEED))  # since `summary` takes means over `seed`
+    told = [name for name in wanted if name != "seed" or name in shown]
+    conditions = [SEED if name == "seed" else name for name in told]
     over_seeds = [pl.col(name).mean() for name in MEASURES if name != "accuracy"]
     means = rows.group_by(conditions).agg(over_seeds)
     found = summary(rows, conditions).join(
         means, on=conditions, how="left", nulls_equal=True, maintain_order="left"
     )
+    found = found.rename({SEED: "seed"}, strict=False)
     enough = pl.col("seeds") >= FEWEST
     along = next(iter(shown), "")
-    series = [name for name in conditions if name != along]
+    series = [name for name in told if name != along]
     return found.with_row_index(POINT).with_columns(
         pl.when(enough).then("lower").alias("_lower"),
         pl.when(enough).then("upper").alias("_upper"),
@@ -62,7 +67,6 @@ def brief(some: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
 def rows_of(rows: pl.DataFrame, found: pl.DataFrame, numbers: Collection[int]) -> pl.DataFrame:
     """The rows that the points with these numbers are means of."""
     picked = found.filter(pl.col(POINT).is_in(list(numbers)))
-    by = conditions(found)
-    if not by:
-        return rows if picked.height else rows.clear()
-    return rows.join(picked, on=by, how="semi", nulls_equal=True, maintain_order="left")
+    return rows.join(
+        picked, on=conditions(found), how="semi", nulls_equal=True, maintain_order="left"
+    )

@@ -12,35 +12,10 @@ import pytest
 
 from analysis.explorer import charts, downloads
 from rotgrid import arguments, grid
-from rotgrid.results import galleries
-from rotgrid.results.grids import store_grid
 
-from made_up import PNG, pictured, row, store
+from made_up import store, study
 
 ROOT = Path(__file__).parents[3]
-TEXT = """\
-blocks:
-  - model: [stdcnn, gcnn]
-    data: mnist5k
-    recipe: fast
-    train_rotation: [0, 60]
-    seed: [0, 1, 2]
-    probes:
-      - {test_rotation: [0, 60], n_images: 100}
-      - {attack: pgd, eps: [0.05, 0.1], n_images: 100}
-"""
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    """Results of a launched grid, with a gallery of one network."""
-    root = tmp_path_factory.mktemp("results") / "study"
-    plan = grid.parse(TEXT, "g.yaml")
-    store_grid(plan, root)
-    store(root, [row(trial, probe) for trial, probes in plan.trials.items() for probe in probes])
-    page = pictured(next(iter(plan.trials)))
-    galleries.write(f"{root}/{galleries.FOLDER}", page, [PNG] * len(page.pictures))
-    return str(root)
 
 
 def opened(root, monkeypatch, **defined):
@@ -130,8 +105,7 @@ def test_a_click_in_the_browser_is_such_a_selection(root, monkeypatch):
 
 def test_problems_are_shown_as_they_are_written(tmp_path, monkeypatch):
     place = tmp_path / "*a* <i>"
-    plan = grid.parse(TEXT, "g.yaml")
-    store(place, [row(trial, probes[0]) for trial, probes in plan.trials.items()])
+    store(place, study(seeds=(0,), train_rotations=(0,), adversaries=("none",)))
     (place / "evaluations" / "torn.parquet").write_bytes(b"no")
     outputs, _ = opened(str(place), monkeypatch)
     shown = "".join(output.text for output in outputs if hasattr(output, "text"))
