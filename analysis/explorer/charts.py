@@ -80,11 +80,11 @@ def axis(channel: type[alt.X | alt.Y], column: str, found: pl.DataFrame) -> Any:
         scale: dict[str, Any] = dict(domain=names)
         return channel(f"{column}:N", title=title(column), scale=scale, axis=named(column, found))
     ends = [column, *(("_lower", "_upper") if column == "accuracy" else ())]
-    every = pl.concat([found[name].cast(pl.Float64) for name in ends])
-    low, high = float(every.min()), float(every.max())  # type: ignore[arg-type]
+    every = [float(value) for name in ends for value in found[name].drop_nulls()]
+    low, high = min(every), max(every)
     scale = dict(domain=[low, high], nice=True, zero=False) if high > low else dict(zero=False)
     log = column in LOGARITHMIC and 0 < low <= high / WIDE_RANGE
-    form = ".0%" if theme.is_share(column) else "~s" if log else "~g"
+    form = ".1~%" if theme.is_share(column) else "~s" if log else "~g"
     words = title(column) + (", log axis" if log else "")
     scale |= {"type": "log"} if log else {}
     return channel(f"{column}:Q", title=words, scale=scale, axis=written(form))
@@ -113,7 +113,9 @@ def colours(column: str, found: pl.DataFrame) -> dict[str, Any]:
         look["color"]["scale"]["range"] = [*map(on_any_paper, look["color"]["scale"]["range"])]
         return look
     if found.schema[column].is_numeric():
-        return {"color": layers.ordered(column, found[column], title(column))}
+        ordered = layers.ordered(column, found[column], title(column))
+        ordered["legend"].update(top)
+        return {"color": ordered}
     names = [str(value) for value in values(found, column).values()]
     scale = dict(domain=names, range=[theme.other_style(at)[0] for at in range(len(names))])
     legend = dict(title=title(column), **top, **named(column, found))
@@ -178,7 +180,7 @@ def picked(selections: Mapping[str, Any]) -> list[int]:
 
 def caption(points: pl.DataFrame, axes: Axes) -> str:
     """What a point is, and what it is not told apart by."""
-    seeds = points["seeds"].max()
+    seeds = max(points["seeds"])
     parts = [f"{points.height:,} points, each the mean over its seeds (at most {seeds})"]
     if axes.y == "accuracy":
         parts.append("bands are 95% intervals over seeds and images, where there are three seeds")
