@@ -53,7 +53,7 @@ def _(again, places):
     again
     loaded = gather(*places)
     rows = choices.with_measures(loaded.rows, loaded.training)
-    _problems = f"{len(loaded.problems)} problems"
+    _problems = f"Problems: {len(loaded.problems)}"
     mo.vstack(
         [
             text(
@@ -98,7 +98,9 @@ def _(rows):
     _names = {column: label for label, column in _options.items()}
     _none = {"(none)": "", **_options}
     _x = choices.first_axis(rows)
-    _facet = choices.first_facet(rows.filter(attack=choices.first_attack(rows)), ("model", _x))
+    _facet = choices.first_facet(
+        rows.filter(attack=choices.first_attack(rows)), ("model", "variant", _x)
+    )
     _y = _names.get("accuracy", next(iter(_options), None))
     _first = {
         "x": (_options, _names.get(_x)),

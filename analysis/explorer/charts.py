@@ -182,7 +182,7 @@ def caption(points: pl.DataFrame, axes: Axes) -> str:
     """What a point is, and what it is not told apart by."""
     seeds = max(points["seeds"])
     parts = [f"{points.height:,} points, each the mean over its seeds (at most {seeds})"]
-    if axes.y == "accuracy":
+    if axes.y == "accuracy" and points["_lower"].count():
         parts.append("bands are 95% intervals over seeds and images, where there are three seeds")
     if others := apart(points, axes):
         parts.append(f"apart by {', '.join(words('', title(name)) for name in others)}, too")

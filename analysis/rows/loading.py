@@ -154,7 +154,7 @@ def gather(*locations: Place, wanted: Wanted = EVERYTHING, every_version: bool =
         for name, plan in plans.items():
             asked = missing.asked(plan, found.measured, older)
             lines += missing.unanswered(place, name, asked, found.begun)
-            states = progress.furthest(states, progress.states(place, asked))
+            states = progress.furthest(states, progress.states(place, asked, found.begun))
         grids += plans
     failed = flags.failed(found.transferred, tables["diagnostics"], tables["training"])
     networks = flags.flagged(networks, failed, tables["diagnostics"])

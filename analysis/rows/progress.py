@@ -15,12 +15,13 @@ from rotgrid.results.unfinished import Unfinished
 from rotgrid.results.unfinished import unfinished as under_way
 from rotgrid.spec import Trial
 
-WORDS: dict[State, str] = {"trained": "trained with rows missing"}
+WORDS: dict[State, str] = {"trained": "with rows missing"}
 """Of states whose names need others to be understood."""
 
 
-def states(place: Place, asked: Asked) -> dict[str, State]:
-    """The state of each trial that a grid asks for, by key.
+def states(place: Place, asked: Asked, begun: Collection[str]) -> dict[str, State]:
+    """The state of each trial that a grid asks for, by key; those that have `begun` to be measured
+    are trained, also where no weights are stored.
 
     Raises:
         StoreError: the place cannot be read.
@@ -30,7 +31,7 @@ def states(place: Place, asked: Asked) -> dict[str, State]:
     kinds: list[tuple[State, Collection[str]]] = [
         ("done", asked.trials.keys() - asked.lacking.keys()),
         ("failed", failed),
-        ("trained", trained),
+        ("trained", trained.union(begun)),
         ("in training", training),
         ("to do", asked.trials),
     ]

@@ -12,6 +12,7 @@ from rotgrid import grid
 from rotgrid.results import checkpoints, failures, storage
 from rotgrid.results.grids import store_grid
 from rotgrid.results.inventory import STATES
+from rotgrid.spec import Probe
 
 from made_up import epochs, row, store
 
@@ -55,6 +56,12 @@ def test_every_trial_has_its_state(plan, tmp_path):
     ]  # fmt: skip
 
 
+def test_a_network_with_some_rows_is_trained_without_its_weights(plan, tmp_path):
+    *_, last = plan.trials
+    store(tmp_path, [row(last, Probe(attack="pgd", eps=0.1, n_images=50))])
+    assert gather(tmp_path).progress[last.key()] == "trained"
+
+
 def test_epochs_under_way_are_a_table_of_their_own(plan, tmp_path):
     running = [*plan.trials][1]
     loaded = gather(tmp_path)
@@ -86,7 +93,7 @@ def test_what_does_not_say_its_network_is_left_out(plan, tmp_path, fields):
 def test_words():
     found = dict(enumerate(["done", "done", "in training", "failed", "to do", "trained"]))
     assert progress.in_words(found, NOW) == (
-        "2 of 6 networks done, 1 trained with rows missing, 1 in training, 1 failed, 1 to do. "
+        "2 of 6 networks done, 1 with rows missing, 1 in training, 1 failed, 1 to do. "
         "Drawn on 2026-07-01 at 12:34 UTC."
     )
     assert progress.in_words({1: "done"}, NOW).startswith("1 of 1 networks done. ")
