@@ -91,7 +91,7 @@ def draw(results_in: str, out: str, over: threading.Event) -> str:
             return str(error)
         try:
             with contextlib.suppress(OSError):  # it has ended, or this is not allowed
-                os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
+                os.setpriority(os.PRIO_PGRP, process.pid, NICENESS)
             while process.poll() is None and not over.wait(0.2):
                 pass
         finally:

@@ -123,20 +123,17 @@ def panel(
         y = layers.ranged(scales.share, alt.Y, "value", domain, "Validation accuracy")
         subtitle = scales.starts_at(domain)
     dash = {key: value for key, value in look.items() if key == "strokeDash"}
-    base = alt.Chart().encode(
-        x=x,
-        detail=["train_rotation:Q", "unfinished:N"],
-        color=look["color"],
-        opacity=look["opacity"],
-    )
-    done = base.transform_filter("!datum.unfinished")
+    some_unfinished = "unfinished" in data.columns
+    series = ["train_rotation:Q", *(["unfinished:N"] if some_unfinished else [])]
+    base = alt.Chart().encode(x=x, detail=series, color=look["color"], opacity=look["opacity"])
+    done = base.transform_filter("!datum.unfinished") if some_unfinished else base
     points = {"shape": look["shape"], "tooltip": layers.tooltip(data.columns)}
     marks = [
         base.mark_area(fillOpacity=0.15).encode(y.least, y.greatest),
         done.mark_line(strokeWidth=1.5).encode(y.mean, **dash),
         done.mark_point(filled=True, size=22, opacity=1).encode(y.mean, **points),
     ]
-    if "unfinished" in data.columns:
+    if some_unfinished:
         still = base.transform_filter("datum.unfinished")
         marks += [
             still.mark_line(strokeWidth=1.5, strokeDash=[1, 3]).encode(y.mean),
