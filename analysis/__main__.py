@@ -13,8 +13,9 @@ import polars as pl
 import vl_convert
 
 from analysis.claims import reads, records, verdicts
+from analysis.figures import duplicates
 from analysis.figures.registry import COLUMNS, FIGURES, Figure
-from analysis.report import gallery, pictures, tables, worst
+from analysis.report import answers, gallery, pictures, tables, worst
 from analysis.report.drawn import Drawn
 from analysis.report.page import NOT_DRAWN, report
 from analysis.report.reads import WANTED
@@ -108,8 +109,8 @@ def written(
         bundle = pool.submit(vl_convert.javascript_bundle)  # type: ignore[call-arg]
         drawn, missing, failed = drawings(loaded, pool)
         copies = pictures.printed(pool, [one.svg for one in drawn.values()]) if printed else ()
-        asked = loaded.rows.lazy().filter(reads.READS).select(verdicts.COLUMNS)
-        outcomes = verdicts.judge(asked.collect())
+        of_claims = loaded.rows.lazy().filter(reads.READS).select(verdicts.COLUMNS)
+        outcomes = verdicts.judge(of_claims.collect())
         images, damaged = gallery.read(locations)
         loaded.problems.extend(damaged)
         for line in loaded.problems:
@@ -119,7 +120,11 @@ def written(
             put_table(out, "worst_case", worst_case.rows)
         storage.put(out, "claims.json", records.as_json(outcomes).encode())
         storage.put(out, "claims.md", records.as_markdown(outcomes).encode())
-        page = report(drawn, missing, loaded, worst_case, outcomes, bundle.result(), images)
+        asked = answers.of(loaded)
+        for name, table in answers.tables_of(asked).items():
+            put_table(out, name, table)
+        script = bundle.result()
+        page = report(drawn, missing, loaded, worst_case, outcomes, script, images, asked)
         for name, figure in drawn.items():
             put_figure(out, name, figure)
         for name, (pdf, png) in zip(drawn, copies, strict=False):
@@ -191,6 +196,7 @@ def drawings(loaded: Loaded, pool: Executor, figures: Mapping[str, Figure] = FIG
         try:
             chart = drawn_of(figure, loaded)
             spec = chart.to_dict(validate=False)  # which takes longest; the tests do it
+            require_new(name, spec, {other: one for other, (one, *_) in asked.items()})
             svg = pool.submit(vl_convert.vegalite_to_svg, spec)
             asked[name] = spec, svg, tables.of(chart)
         except (NotMeasured, CannotShow) as error:
@@ -199,10 +205,25 @@ def drawings(loaded: Loaded, pool: Executor, figures: Mapping[str, Figure] = FIG
             gave_up(found, name, error)
     for name, (spec, svg, table) in asked.items():
         try:
-            found.drawn[name] = Drawn(figures[name].heading, spec, svg.result(), table)
+            found.drawn[name] = Drawn(
+                figures[name].heading or spec["title"]["text"], spec, svg.result(), table
+            )
         except Exception as error:
             gave_up(found, name, error)
     return found
+
+
+def require_new(
+    name: str, spec: Mapping[str, Any], earlier: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Refuse a figure that is the same picture as an earlier one; unless it is of the paper, also
+    one that is a part of it.
+
+    Raises:
+        NotMeasured: it is.
+    """
+    if other := duplicates.shown_by(spec, earlier, part=not name.startswith("figure")):
+        raise NotMeasured(f"needs more than {other} shows")
 
 
 def drawn_of(figure: Figure, loaded: Loaded) -> alt.ConcatChart:

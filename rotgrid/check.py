@@ -1,7 +1,9 @@
 """`rotgrid check mynets.resnet:build`: does a network or attack of your own do what is asked?
 
-A function whose first parameter is `model` is taken for an attack (or adversary), any other for
-the builder of a network. Every check is a line: what is right, and what is wrong and what to do.
+A function that names a parameter `eps`, or whose first one is `model`, is taken for an attack (or
+adversary): (model, images, labels, *, eps, ...) -> images; any other for the builder of a network:
+(variant, shape) -> torch.nn.Module. Every check is a line: what is right, and what is wrong and
+what to do.
 
 Exit codes: 0 all is well, 2 something is wrong, 4 data missing.
 """
@@ -12,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from rotgrid import attacks
@@ -22,10 +25,10 @@ from rotgrid.evaluation import contract, equivariance
 from rotgrid.evaluation.settings import SETTINGS_OF_PROBE
 from rotgrid.experiment import untrained_network
 from rotgrid.models import count_parameters
+from rotgrid.models.own_network import load_own
 from rotgrid.spec import Probe, Trial
 from rotgrid.spec.datasets import Shape
 from rotgrid.spec.entries import settings_named
-from rotgrid.spec.loading import load as load_function
 from rotgrid.spec.loading import place_of
 from rotgrid.training.losses import training_loss
 
@@ -52,6 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DataError as error:
         print(error, file=sys.stderr)
         return 4
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            field = "".join(f"{part}: " for part in detail["loc"])
+            print(f"no  {field}{detail['msg']}", file=sys.stderr)
+        return 2
     except ValueError as error:
         print(f"no  {error}", file=sys.stderr)
         return 2
@@ -64,11 +72,12 @@ def report(name: str, variant: str, data: str) -> int:
         ValueError: the function cannot be imported or called at all.
         DataError: there are no such data.
     """
-    function = load_function(name)
+    function = load_own(name)
     print(f"{name}, {place_of(function)}")
     dataset = load(data)
-    first = next(iter(inspect.signature(function).parameters), "")
-    kind = attack_findings if first == "model" else network_findings
+    named = list(inspect.signature(function).parameters)
+    attack = "eps" in named or named[:1] == ["model"]
+    kind = attack_findings if attack else network_findings
     wrong = 0
     for what, problem in kind(name, variant, dataset):
         wrong += bool(problem)
@@ -88,12 +97,18 @@ def network_findings(name: str, variant: str, dataset: Dataset) -> Iterator[Find
         problems += bool(problem)
         yield what, problem
         if check is contract.takes_images and problem:
-            break
+            return
+    problem = contract.is_built_anew(model, untrained_network(trial, shape))
+    problems += bool(problem)
+    yield "is built anew in each call, from the seed alone", problem
     if problems:
         return
     for what, check in contract.ADVICE.items():
         problem = contract.outcome(check, model, shape)
         print(f"    {'does not do' if problem else 'also'}: {what} {problem}".rstrip())
+    other = untrained_network(trial.model_copy(update={"seed": trial.seed + 1}), shape)
+    if not contract.is_built_anew(model, other):
+        print("    begins with the same weights whatever the seed")
     print(f"    {learning(model, dataset)}")
     print(f"    {rotating(model, dataset)}")
 
@@ -135,7 +150,7 @@ def rotating(model: nn.Module, dataset: Dataset) -> str:
 
 def attack_findings(name: str, variant: str, dataset: Dataset) -> Iterator[Finding]:
     """The checks of an attack, on a network that is trained for a few seconds."""
-    attack, probe = load_function(name), Probe(attack=name, eps=EPS)
+    attack, probe = load_own(name), Probe(attack=name, eps=EPS)
     if "eps" not in settings_named(attack):
         yield "is told eps", "names no parameter eps: (model, images, labels, *, eps, ...)"
         return
@@ -154,7 +169,10 @@ def attack_findings(name: str, variant: str, dataset: Dataset) -> Iterator[Findi
         if problem:
             return
     same = torch.equal(made(EPS), made(EPS))
-    yield "returns the same twice", "" if same else "draws random numbers of its own (generator?)"
+    yield (
+        "returns the same twice",
+        "" if same else "draws random numbers of its own (generator?), or remembers earlier calls",
+    )
     before = attacks.predicted(net, images) == labels
     mine, fgsm = (
         int((before & (attacks.predicted(net, x) != labels)).sum())

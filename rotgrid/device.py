@@ -3,6 +3,8 @@
 import contextlib
 import ctypes
 import functools
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 
@@ -53,6 +55,36 @@ def require_device(gpu: float) -> None:
 def memory_fraction(gpu_share: float, total: int) -> float:
     """Of a GPU's memory (`total` bytes) what torch may allocate in a process with such a share."""
     return max(gpu_share - CONTEXT_BYTES / total, gpu_share / 2)
+
+
+def tf32_of_cudnn(allowed: bool) -> None:
+    """Let cuDNN compute in TensorFloat-32, or not."""
+    torch.backends.cudnn.allow_tf32 = allowed
+
+
+SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
+    (torch.get_default_dtype, torch.set_default_dtype),
+    (torch.is_grad_enabled, torch.set_grad_enabled),
+    (torch.get_num_threads, torch.set_num_threads),
+    (torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
+    (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    (lambda: torch.backends.cudnn.allow_tf32, tf32_of_cudnn),
+)
+"""What torch computes with: how each is read and set."""
+
+
+@contextlib.contextmanager
+def settings_kept() -> Iterator[None]:
+    """Afterwards torch has the settings and the random numbers (of the CPU) that it had before,
+    whatever a user's module or function sets."""
+    before = [read() for read, _ in SETTINGS]
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        for (read, write), value in zip(SETTINGS, before, strict=True):
+            if read() != value:
+                write(value)
 
 
 @functools.cache

@@ -10,12 +10,13 @@ from rotgrid.data import DataError
 from rotgrid.evaluation import contract
 from rotgrid.evaluation.settings import SETTINGS_OF_PROBE
 from rotgrid.experiment import untrained_network
+from rotgrid.models.own_network import ContractError, load_own
 from rotgrid.results.code import store_sources
 from rotgrid.results.storage import Root
 from rotgrid.spec import Probe, Trial, data_of, extensions, own_functions
 from rotgrid.spec.datasets import Shape
 from rotgrid.spec.entries import is_own, settings_named
-from rotgrid.spec.loading import find_version, load, place_of
+from rotgrid.spec.loading import find_version, place_of
 from rotgrid.training.adversarial import perturbed
 
 Asked = Mapping[Trial, Sequence[Probe]]
@@ -78,8 +79,11 @@ def first_of_each(asked: Iterable[Trial]) -> list[Trial]:
 def require_network(trial: Trial) -> None:
     """Refuse an own network that cannot be trained, attacked or compared."""
     shape = data_of(trial).shape
-    what = f"{place_of(load(trial.model, trial.model_digest))}: {trial.model}"
-    contract.require(untrained_network(trial, shape), shape, what)
+    what = f"{place_of(load_own(trial.model, trial.model_digest))}: {trial.model}"
+    model = untrained_network(trial, shape)
+    contract.require(model, shape, what)
+    if problem := contract.is_built_anew(model, untrained_network(trial, shape)):
+        raise ContractError(f"{what} {problem}")
 
 
 def attacks_of(asked: Asked) -> list[tuple[Trial, Probe]]:
@@ -93,12 +97,21 @@ def attacks_of(asked: Asked) -> list[tuple[Trial, Probe]]:
 
 
 def require_attack(trial: Trial, probe: Probe) -> None:
-    """Refuse an own attack that raises on an untrained network, or leaves the threat model."""
-    attack = load(probe.attack, probe.attack_digest)
+    """Refuse an own attack that raises on an untrained network, leaves the threat model, or makes
+    other images when it is asked again."""
+    attack = load_own(probe.attack, probe.attack_digest)
     model, images, labels = network_and_sample(trial)
-    told = {k: f(probe) for k, f in SETTINGS_OF_PROBE.items() if k in settings_named(attack)}
     eps = probe.pixel_eps(data_of(trial).shape)
-    own_attack.perturbed(probe.attack, attack, model, images, labels, eps=eps, **told)
+
+    def made() -> torch.Tensor:
+        told = {k: f(probe) for k, f in SETTINGS_OF_PROBE.items() if k in settings_named(attack)}
+        return own_attack.perturbed(probe.attack, attack, model, images, labels, eps=eps, **told)
+
+    if not torch.equal(made(), made()):
+        raise ValueError(
+            f"{place_of(attack)}: {probe.attack} makes other images from call to call: draw "
+            "random numbers from torch or `generator` alone, and remember nothing"
+        )
 
 
 def require_adversary(trial: Trial) -> None:

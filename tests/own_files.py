@@ -86,8 +86,13 @@ def forgotten():
         yield
     finally:
         sys.path[:] = path
+        own = {name.partition(".")[0] for name in loading._imported} | {
+            "mynets",
+            "helpers",
+            "nets",
+        }
         for name in set(sys.modules) - modules:
-            if name.partition(".")[0] in ("mynets", "helpers", "nets"):
+            if name.partition(".")[0] in own:
                 del sys.modules[name]
         for known, before in kept:
             known.clear()

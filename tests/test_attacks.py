@@ -8,7 +8,7 @@ from torch import nn
 from rotgrid import attacks, data, models
 from rotgrid.attacks.linf import frozen, objective_of
 
-from linear import Halves
+from linear import Folding, Halves
 from trained import stdcnn
 
 MEANS = torch.rand(10, 1, 28, 28, generator=torch.Generator().manual_seed(0))
@@ -144,6 +144,30 @@ def test_the_model_is_restored_after_an_error():
         raise RuntimeError("boom")
     assert net.training
     assert all(p.requires_grad for p in net.parameters())
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_filters_that_are_built_in_evaluation_mode_are_those_of_the_weights(training, test_set):
+    net, images = Folding().train(training), test_set[0][:8]
+    with torch.no_grad():
+        expected = net(images)
+        with frozen(net):
+            assert torch.equal(net(images), expected)
+        net.w += 0.1
+        net.train(training)
+        with frozen(net), frozen(net):
+            found = net(images)
+    assert net.training == training
+    assert hasattr(net, "filters") is not training
+    assert torch.equal(found, net(images))
+
+
+def test_modes_that_differ_by_module_are_restored():
+    net = models.build("stdcnn")
+    dropped = next(m for m in net.modules() if isinstance(m, nn.Dropout)).eval()
+    with frozen(net):
+        assert not any(m.training for m in net.modules())
+    assert [m for m in net.modules() if not m.training] == [dropped]
 
 
 def test_dropout_is_off_inside_the_attack(test_set):

@@ -62,3 +62,30 @@ def test_names_of_nothing_are_refused(own, capsys, name):
 def test_missing_data_have_their_exit_code(own, capsys):
     assert check.main(["mynets.nets:build", "--data", "none.npz"]) == 4
     assert "none.npz: no such file" in capsys.readouterr().err
+
+
+def test_an_attack_is_known_by_its_eps_whatever_the_network_is_called(own, capsys):
+    write(own, nets="def mine(net, x, y, eps): return x\n")
+    assert check.main(["nets:mine"]) == 0
+    assert "is told eps" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("default", "message"),
+    [
+        ("steps=1000000000", "no  steps: Input should be less than"),
+        ("loss='mine'", "no  loss: Input"),
+    ],
+)
+def test_a_default_that_no_probe_can_have_is_said_in_a_line(own, capsys, default, message):
+    write(own, nets=f"def mine(model, images, labels, *, eps, {default}): return images\n")
+    assert check.main(["nets:mine"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_weights_that_do_not_follow_the_seed_are_told(own, capsys):
+    fixed = "\n\ndef fixed(v, s):\n    torch.manual_seed(0)\n    return build(v, s)\n"
+    write(own, mynets__nets=f"import torch\n{NETWORK}{fixed}")
+    for name, told in (("fixed", True), ("build", False)):
+        assert check.main([f"mynets.nets:{name}"]) == 0
+        assert ("the same weights whatever the seed" in capsys.readouterr().out) == told

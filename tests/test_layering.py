@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from rotgrid.spec import sources
+
 ROOT = Path(__file__).parent.parent
 ORDER = [
     "console",
@@ -45,12 +47,13 @@ BELOW = {
     "rows": (),
     "stats": ("rows",),
     "claims": ("rows", "stats"),
-    "figures": ("rows", "stats"),
-    "report": ("rows", "stats", "claims", "figures"),
-    "explorer": ("rows", "stats", "claims", "figures", "report"),
+    "question": ("rows", "stats"),
+    "figures": ("rows", "stats", "question"),
+    "report": ("rows", "stats", "claims", "question", "figures"),
+    "explorer": ("rows", "stats", "claims", "question", "figures", "report"),
 }
 """The packages of analysis, and of which others each may import."""
-WITHOUT_ALTAIR = ("rows", "stats", "claims")
+WITHOUT_ALTAIR = ("rows", "stats", "claims", "question")
 
 
 def imported(path):
@@ -87,6 +90,12 @@ def test_imports_point_only_upward(path):
             assert module.split(".")[0] in allowed | {""}, f"{own} imports {name}"
         if package == "analysis":
             assert own == "launch"
+
+
+def test_no_own_module_may_be_named_as_what_is_imported():
+    paths = files("rotgrid") + files("analysis")
+    tops = {name.partition(".")[0] for path in paths for name in imported(path)}
+    assert tops - set(sys.stdlib_module_names) == {*sources.NEEDED, *sources.NOT_OWN}
 
 
 def test_one_package_imports_ray():

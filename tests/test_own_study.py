@@ -5,8 +5,9 @@ import pytest
 
 import analysis
 import rotgrid
+from analysis.rows import loading
 from rotgrid import experiment, grid, launch, status
-from rotgrid.spec import Probe, Trial
+from rotgrid.spec import Probe, Trial, extensions
 
 from own_files import BLOCKS, write, write_all, write_npz
 from stored_rows import stored
@@ -41,6 +42,17 @@ def test_a_changed_line_makes_new_keys_and_leaves_the_old_rows(grid_file, folder
     old, new = (rotgrid.load_network("r", key) for key in two_versions(folder))
     assert "Tanh" in str(old)
     assert "Sigmoid" in str(new)
+
+
+def test_the_report_is_of_the_version_that_was_launched_last(grid_file, folder, capsys):
+    """A file that is put back as it was counts again, though its rows are the older ones."""
+    for text in (BLOCKS, BLOCKS.replace("Tanh", "Sigmoid"), BLOCKS):
+        write(folder, mynets__blocks=text)
+        assert run(grid_file) == 0
+        digest = extensions.read(MINE).digest
+        rows = loading.gather("r").rows.filter(pl.col("model") == MINE)
+        assert set(rows["model_digest"]) == {digest}
+    assert "nothing to do" in capsys.readouterr().out
 
 
 def two_versions(folder):

@@ -40,6 +40,19 @@ def test_a_network_that_breaks_the_contract_is_refused_with_its_line(folder):
         require("blocks: [{model: 'mynets.nets:soft', data: mnist5k}]")
 
 
+def test_an_attack_that_remembers_its_calls_is_refused(folder):
+    text = """calls = []
+
+
+def mine(model, images, labels, *, eps):
+    calls.append(eps)
+    return (images - len(calls) % 2 * eps).clamp(0, 1)
+"""
+    write(folder, nets=text)
+    with pytest.raises(ValueError, match=r"nets\.py:4: nets:mine makes other images from call"):
+        require("blocks: [{model: stdcnn, probes: {attack: 'nets:mine', eps: 0.1}}]")
+
+
 def test_files_that_changed_since_the_plan_are_refused(folder):
     write_all(folder)
     write_npz(folder / "mine.npz")
@@ -60,3 +73,17 @@ def test_data_that_changed_since_the_plan_are_refused(folder):
     (folder / "mine.npz").unlink()
     with pytest.raises(DataError, match=r"mine\.npz: no such file"):
         require(stored)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("@functools.cache\ndef again(v, s): return build(v, s)", "returned before"),
+        ("def again(v, s):\n    torch.seed()\n    return build(v, s)", "other weights"),
+    ],
+)
+def test_a_network_that_is_not_built_anew_from_the_seed_is_refused(folder, line, message):
+    write_all(folder)
+    write(folder, mynets__nets=f"import functools\n\nimport torch\n{NETWORK}\n\n{line}\n")
+    with pytest.raises(ContractError, match=message):
+        require("blocks: [{model: 'mynets.nets:again', data: mnist5k}]")

@@ -14,10 +14,8 @@ MOST_PANELS = 6
 SHARES = [index / 40 for index in range(41)]
 """The quantiles that are drawn."""
 LEGEND = (
-    "Line: the distance beyond which a share of the images lies, mean over seeds of their "
-    "quantiles; a misclassified image lies at 0. Band: least to greatest seed. Distances are "
-    "found by an attack, so they are upper bounds: the accuracy under the best attack of size "
-    "eps is no higher than the line at eps. No interval or whisker is drawn."
+    "Line: the distance beyond which a share of the images lies, an upper bound; mean over seeds. "
+    "Band: least to greatest seed. A misclassified image lies at 0."
 )
 CONDITIONS = ("model", "variant", "train_rotation", "test_rotation", "attack")
 

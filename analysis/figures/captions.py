@@ -16,19 +16,20 @@ from rotgrid.spec import ADDED_FIELDS
 from rotgrid.spec.attacks import ATTACKS
 from rotgrid.spec.entries import is_own
 
-LINES = (
-    "Line: mean over seeds. Whisker: least to greatest seed. Band: 95% interval over seeds and "
-    "images; below three seeds over images, for these networks only."
-)
+LINES = "Line: mean over seeds. Whisker: least to greatest seed. Band: 95% interval."
 POINTS = (
-    "Point: mean over seeds. Whiskers: least to greatest seed. The 95% interval, and what it "
-    "covers, is in the tooltip."
+    "Point: mean over seeds. Whiskers: least to greatest seed. The 95% interval is in the tooltip."
 )
 BOTH = (
-    "Line or point: mean over seeds. Whisker: least to greatest seed. Band: 95% interval over "
-    "seeds and images (of points it is in the tooltip); below three seeds over images, for these "
-    "networks only."
+    "Line or point: mean over seeds. Whisker: least to greatest seed. Band: 95% interval (of "
+    "points it is in the tooltip)."
 )
+
+
+class Key(str):
+    """A note on what marks mean, which stands in the caption."""
+
+
 NO_ADVERSARY = "No adversary in training."
 MOST_LEFT_OUT = 1
 """Kinds of rows left out that are described; more are summed up."""
@@ -55,6 +56,18 @@ def heading(question: str, lines: Iterable[str], width: int) -> alt.TitleParams:
         row for line in map(capitalised, lines) for row in wrap(line, int(width / CHARACTER))
     ]
     return alt.TitleParams(text=question, subtitle=wrapped, fontSize=14, offset=16)
+
+
+def measured(rows: pl.DataFrame) -> str:
+    """Data, how many seeds and images, which attacks, and the unit of eps."""
+    attacked = rows.filter(pl.col("attack") != "none")
+    names = vocabulary.in_order(attacked["attack"], vocabulary.ATTACKS)
+    units = sorted(set(attacked.filter(pl.col("eps") > 0)["eps_unit"]))
+    data = listed([vocabulary.DATA[name] for name in sorted(set(rows["data"]))])
+    words = [data, seeds(rows), f"n = {span(rows['n'])} test images per network"]
+    words += [", ".join(vocabulary.ATTACKS[name] for name in names)] if names else []
+    words += [f"eps in {listed([vocabulary.EPS_UNITS[unit] for unit in units])}"] if units else []
+    return f"{'; '.join(words)}."
 
 
 def sample(rows: pl.DataFrame) -> str:

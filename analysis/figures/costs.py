@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from analysis.figures import labels, layers, panels, scales, theme, tradeoff
+from analysis.figures import captions, labels, layers, panels, scales, theme, tradeoff
 from analysis.rows import selection, vocabulary
 from analysis.rows.conditions import CLEAN, SAME_RANGE, SMALLER_EPS, nearest_eps
 from analysis.rows.selection import where
@@ -27,9 +27,8 @@ TIMES, ACCURACIES = ("seconds_min", "seconds_max"), ("accuracy_min", "accuracy_m
 MOST_LABELS = 8
 """Models that are named beside their points; more are named in the legend only."""
 LEGEND = (
-    "Point: mean over seeds. Whiskers: least to greatest seed. The 95% interval, and what "
-    "it covers, is in the tooltip. Time: clock time of all epochs with their validation; "
-    "networks that were trained side by side slow each other down."
+    "Point: mean over seeds. Whiskers: least to greatest seed. Time: of all epochs with their "
+    "validation; networks that were trained side by side slow each other down."
 )
 
 
@@ -51,8 +50,8 @@ def cost(rows: pl.DataFrame, epochs: pl.DataFrame) -> alt.ConcatChart:
     lacking = [
         f"Not measured: {vocabulary.ATTACKS[a]}." for a in ("none", "pgd") if a not in attacks
     ]
-    usual = (
-        f"Filled: recipe {usual_recipe(data)}, no adversary; hollow: other training (tooltips)."
+    usual = captions.Key(
+        f"Filled: recipe {usual_recipe(data)}, no adversary; hollow: other training."
     )
     return panels.figure(
         "What does accuracy cost in training time?",

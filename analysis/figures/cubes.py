@@ -21,9 +21,8 @@ from analysis.stats.summary import summary
 ATTACKS = ("pgd", "fgsm")
 """The attack that is shown is the first that was measured."""
 LEGEND = (
-    "Cell: accuracy in percent, mean over seeds; n, least and greatest seed and the 95% "
-    "interval, with what it covers, are in the tooltips. No cell: not measured. Whiskers are "
-    "left out."
+    "Cell: accuracy in percent, mean over seeds; seeds and the 95% interval are in the tooltips. "
+    "No cell: not measured."
 )
 DARK_INK, LIGHT_INK = "#111", "#fff"
 """Of the numbers on light and on dark cells; a dark page changes neither."""

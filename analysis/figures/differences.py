@@ -11,8 +11,7 @@ from analysis.stats import paired
 
 LEGEND = (
     "Line: mean over the seeds that both have, of the difference on the same images. Whisker: "
-    "least to greatest seed. Band: 95% interval over seeds and images; below three "
-    "seeds over images, for these networks only. Dashed: 0. Labels: eps."
+    "least to greatest seed. Band: 95% interval. Dashed: 0. Labels: eps."
 )
 CONDITIONS = ("attack", "eps", "eps_unit", "test_rotation")
 WIDTH, HEIGHT = 250, 190

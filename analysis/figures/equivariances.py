@@ -21,10 +21,8 @@ NETWORK = ("model", "variant", "train_rotation")
 NEEDS = "layer logits in table equivariance, adversary none"
 WIDTH = 250
 LEGEND = (
-    "Error: 0 if the logits stay when the image turns, in units of their standard deviation. "
-    "Line or point: mean over seeds (right: and over the turns). Whisker: least to greatest seed. "
-    "Labels: train_rotation. The 95% interval of an accuracy, and what it covers, is in "
-    "the tooltip."
+    "Error: 0 if the logits stay when the image rotates, in their deviations. Line or point: mean "
+    "over seeds. Whisker: least to greatest seed. Labels: train_rotation."
 )
 
 

@@ -74,6 +74,15 @@ def model_encodings(models: Iterable[str], *selections: alt.Parameter) -> dict[s
     }
 
 
+def palette(column: str, labels: Mapping[Any, str]) -> alt.Color:
+    """A colour for each value of a column that has a label."""
+    colours = [theme.other_style(place)[0] for place in range(len(labels))]
+    names = {str(value): label for value, label in labels.items()}
+    legend = dict(title=theme.title(column), labelExpr=theme.labels(names), symbolOpacity=1)
+    scale = dict(domain=list(labels), range=colours)
+    return alt.Color(f"{column}:N", scale=scale, legend=legend)
+
+
 def ordered(column: str, values: Iterable[float], title: str | None) -> alt.Color:
     """Colours of an ordered quantity, from dark to light; without a title without a legend."""
     scheme = alt.SchemeParams(name="viridis", extent=theme.VIRIDIS["light"])

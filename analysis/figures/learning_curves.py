@@ -13,10 +13,9 @@ from analysis.rows.selection import alike_networks, where
 WIDTH, HEIGHT = 250, 190
 MOST_MARKS = 1_600
 LEGEND = (
-    "Line: mean over seeds. Band: least to greatest seed. Validation images turn like those of "
-    "training; with an adversary in training also 10 steps of PGD at its eps. The loss is that of "
-    "training; that of capsules is their own and not comparable. No interval or whisker is "
-    "drawn."
+    "Line: mean over seeds. Band: least to greatest seed. Validation images rotate as in "
+    "training; with an adversary also 10 steps of PGD at its eps. Losses of capsules are not "
+    "comparable."
 )
 UNDER_WAY = "Dotted, with hollow points: trainings under way, apart from those that are finished."
 NETWORK = ("model", "variant", "adversary", "train_rotation", "unfinished")
@@ -30,15 +29,15 @@ def learning(_: pl.DataFrame, epochs: pl.DataFrame, unfinished: pl.DataFrame) ->
     epochs, ranges = outer_ranges(epochs)
     data = where(measures(epochs), "epochs that were validated", pl.lit(True))
     lines = [
-        f"{captions.training(epochs)}; {phrases.plural(data['seeds'], 'seed')}; "
-        f"n = {phrases.span(epochs['val_n'])} validation images per network, not test images.",
-        captions.summed_up(notes, set(data["model"])),
         f"{LEGEND} {UNDER_WAY}" if data["unfinished"].any() else LEGEND,
+        f"{vocabulary.DATA[epochs['data'][0]]}; {phrases.plural(data['seeds'], 'seed')}; "
+        f"n = {phrases.span(epochs['val_n'])} validation images per network, not test images.",
     ]
+    about = [f"{captions.training(epochs)}.", captions.summed_up(notes, set(data["model"]))]
     if not data["unfinished"].any():
         data = data.drop("unfinished")
     drawn = curves(data, layers.model_encodings(data["model"]), ranges)
-    return panels.titled("How do the networks learn?", lines, drawn, data)
+    return panels.titled("How do the networks learn?", lines, drawn, data, notes=about)
 
 
 def joined(epochs: pl.DataFrame, unfinished: pl.DataFrame) -> pl.DataFrame:

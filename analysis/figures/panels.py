@@ -9,10 +9,13 @@ from polars import selectors
 
 from analysis.figures import captions, layers, scales, theme
 from analysis.rows.notes import Note
+from analysis.rows.phrases import capitalised
 from analysis.rows.selection import CannotShow
 from analysis.stats.summary import SUMMARY
 
 MOST_ROWS = 2_000
+NOTES = "notes"
+"""Where a chart's specification has what the report says about it elsewhere."""
 TEST_X = "Test rotation x (uniform in [-x, x])"
 
 
@@ -104,9 +107,11 @@ def titled(
     *,
     columns: int = 3,
     selectable: bool = True,
+    notes: Sequence[str] = (),
 ) -> alt.ConcatChart:
     """The panels in rows of `columns` over one frame, or each over its own, titled and configured.
-    If `selectable`, models can be chosen in the legend.
+    If `selectable`, models can be chosen in the legend. `notes` are what the report says elsewhere
+    about the figure.
 
     Raises:
         CannotShow: a frame is too large to be embedded in a page; aggregate more.
@@ -117,6 +122,7 @@ def titled(
     width = sum(panel.width + 60 for panel in panels[:columns]) + 60
     heading = captions.heading(question, lines, max(width, 640))
     about = {"title": heading, "description": " ".join([question, *heading.subtitle])}
+    about["usermeta"] = {NOTES: [capitalised(line) for line in notes if line]}
     chart = alt.concat(
         first, *others, columns=columns, spacing=theme.GAP, config=theme.config(), **about
     )
@@ -140,17 +146,25 @@ def figure(
     columns: int = 3,
     selectable: bool = True,
 ) -> alt.ConcatChart:
-    """The panels, `titled`, with a caption about the rows that their numbers were made from: what
-    was chosen (`notes`), what marks mean (`legend`), and `attacks`, if not in the usual words."""
+    """The panels, `titled`, with a caption that says what marks mean (`legend`), of how many seeds
+    and images, and which networks are not to be believed. Notes say how networks were trained and
+    attacked (`attacks`, if not in the usual words), and what was chosen."""
     outlined = any(layers.has_outlines(panel) for panel in panels)
+    keys = [note for note in notes if isinstance(note, captions.Key)]
     lines = [
+        " ".join([legend, *keys]),
+        captions.measured(rows),
+        captions.flagged(rows, outlined=outlined),
+    ]
+    models = models_drawn(rows, data, *(panel.data for panel in panels))
+    about = [
         captions.sample(rows),
         captions.attacks(rows) if attacks is None else attacks,
-        captions.summed_up(notes, models_drawn(rows, data, *(panel.data for panel in panels))),
-        captions.flagged(rows, outlined=outlined),
-        legend,
+        captions.summed_up([note for note in notes if note not in keys], models),
     ]
-    return titled(question, lines, panels, data, columns=columns, selectable=selectable)
+    return titled(
+        question, lines, panels, data, columns=columns, selectable=selectable, notes=about
+    )
 
 
 def models_drawn(rows: pl.DataFrame, *frames: object) -> set[str]:

@@ -13,9 +13,7 @@ from analysis.rows import vocabulary
 WIDTH, HEIGHT = 210, 190
 LEGEND = (
     "Point: mean over seeds; shape: training; colour: train_rotation. Solid: Pareto front of the "
-    "architecture, no point is as good one way and better the other; dashed: of all "
-    "architectures, whose points are grey. The 95% interval, and what it covers, is in "
-    "the tooltips. Whiskers are left out."
+    "architecture; dashed: of all architectures, whose points are grey."
 )
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import altair as alt
 import polars as pl
 
+from analysis.figures.against import against, against_other
 from analysis.figures.attacks import attacks
 from analysis.figures.boundaries import boundary
 from analysis.figures.costs import cost
@@ -38,6 +39,7 @@ class Figure(NamedTuple):
     """An entry of the registry."""
 
     heading: str
+    """Its number in the paper or a few words; if empty, its own title is short enough."""
     draw: Callable[..., alt.ConcatChart]
     reads: tuple[pl.Expr, ...]
     """What `draw` needs of the table of evaluations, and maybe more: only rows that meet all of
@@ -73,7 +75,12 @@ COLUMNS = [
 PAIR = of("stdcnn", "gcnn")
 TURNED_ALIKE = SAME_RANGE, NO_ADVERSARY
 STRENGTHS = under("fgsm", "pgd") | OWN_ATTACK
-FIGURES = {
+OF_ANY_GRID = {
+    "against": Figure("", against, ()),
+    "against_other": Figure("", against_other, ()),
+}
+"""Figures of whatever is varied: they read all rows, if those are few."""
+FIGURES = OF_ANY_GRID | {
     "overview": Figure("Overview", overview, (under("pgd"), NO_ADVERSARY)),
     "tradeoff": Figure("Trade-off", tradeoff, (under("pgd"),)),
     "frontier": Figure("Pareto fronts", frontier, (under("pgd"),)),

@@ -94,7 +94,7 @@ def against_strength(
     text = labels.rotation("{0:g}/{0:g}".format)
     data = labels.end_labels(data, "eps", "accuracy", "train_rotation", text, (0.0, 1.0))
     notes += [f"Not measured: {vocabulary.ATTACKS[a]}." for a in PAPERS if a not in attacks]
-    words = "Labels x/x: rotations in [-x, x] degrees in training / test. eps 0: no attack."
+    words = captions.Key("Labels x/x: rotations in [-x, x] degrees in training / test.")
     return rows, data, [captions.NO_ADVERSARY, words, *lines, *points, *notes]
 
 

@@ -123,10 +123,13 @@ TITLES = {
     "measure": "Measure",
     "value_min": "Least of a seed",
     "value_max": "Greatest of a seed",
+    "train_seconds": "Training time (s, mean over seeds)",
+    "rank": "Rank; those that cannot be told apart share it",
+    "settings": "Settings of all else that are averaged",
     "seconds": "Training time (s, mean over seeds)",
     "device": "Device",
     "flags": "Failed checks",
-    "check": "Check (README, section Checks)",
+    "check": "Check (docs/attacks.md, Checks)",
     "value": "What was measured",
     "limit": "Largest value that passes",
 }
@@ -135,6 +138,7 @@ TITLES = {
 PREFIXES = {
     "clean_": "Clean: ",
     "robust_": "Under attack: ",
+    "rotated_": "Rotated: ",
     "average_": "One random turn and shift: ",
     "worst_": "Worst turn and shift: ",
     "eight_": "Worst turn and shift, without classes 6 and 9: ",

@@ -26,7 +26,7 @@ from analysis.rows.selection import (
 )
 from analysis.stats.summary import SUMMARY, summary
 
-LABELS = "Labels: train_rotation."
+LABELS = captions.Key("Labels: train_rotation.")
 MOST_LABELS = 5
 """Train ranges written along a path."""
 MOST_VARIANTS = 2
@@ -122,7 +122,7 @@ def networks_drawn(data: pl.DataFrame, rows: pl.DataFrame) -> list[str]:
     several = {model: variant for model, variant in main.items() if variant or hollow}
     named = phrases.listed([phrases.kind(model, variant) for model, variant in several.items()])
     words = [f"Variants: {named}."] if named else []
-    words = [f"Filled: {named}; hollow: others (tooltips)."] if hollow else words
+    words = [captions.Key(f"Filled: {named}; hollow: others.")] if hollow else words
     adversaries = rows.filter(pl.col("adversary") != "none")
     strengths = adversaries.select("adversary", "adversary_eps").unique().sort(pl.all())
     words += [f"Adversary {name}: eps {eps:g} in training." for name, eps in strengths.iter_rows()]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from analysis.figures.panels import NOTES
 from analysis.report import tables
 from analysis.report.elements import as_json, folded, wide
 from analysis.rows import vocabulary
@@ -41,6 +42,11 @@ class Drawn(NamedTuple):
     def caption(self) -> str:
         """What is drawn, of which rows."""
         return " ".join(self.spec["title"].get("subtitle", []))
+
+    @property
+    def notes(self) -> str:
+        """How its networks were trained and attacked, and what was chosen."""
+        return " ".join(self.spec.get("usermeta", {}).get(NOTES, []))
 
     @property
     def models(self) -> list[str]:

@@ -12,7 +12,8 @@ import polars as pl
 
 from analysis.claims.verdicts import Outcome
 from analysis.figures import layers, theme
-from analysis.report import claims_table, gallery, methods, tables, worst
+from analysis.figures.registry import OF_ANY_GRID
+from analysis.report import answers, claims_table, gallery, methods, tables, worst
 from analysis.report.drawn import Drawn, contents, figure, labels
 from analysis.report.elements import (
     POLICY,
@@ -45,26 +46,44 @@ def report(
     outcomes: Sequence[Outcome] = (),
     bundle: str = "",
     pictures: gallery.Gallery | None = None,
+    asked: answers.Asked = answers.NOTHING,
 ) -> str:
     """The page. `missing` says for each figure that could not be drawn what it needs; `bundle` is
-    the script that draws the others alive, Vega's own; `pictures` are of images."""
-    first = dict(list(drawn.items())[:1])
+    the script that draws the others alive, Vega's own; `pictures` are of images, and `asked` is
+    what the grid itself asks."""
+    first = {name: one for name, one in drawn.items() if name in OF_ANY_GRID}
+    first = first or dict(list(drawn.items())[:1])
     others = {name: one for name, one in drawn.items() if name not in first}
     about = {"gallery": gallery.content(pictures)} if pictures and pictures.pages else {}
-    about |= _about(missing, loaded, worst_case)
+    about |= _about(missing, loaded, worst_case, drawn)
+    own, ranks = answers.shows(asked), answers.ranks(asked)
     claims = {"claims": _claims(outcomes, drawn)} if outcomes else {}
     title = "rotgrid: " + (", ".join(loaded.grids) or "report")
     return file("template.html").format(
         policy=POLICY,
         style=file("style.css"),
         title=html.escape(title),
-        header=_header(loaded, outcomes),
+        header=_header(loaded, outcomes, asked),
         contents=_contents(
-            [*contents(first), *_titles(claims), *contents(others), *_titles(about)]
+            [
+                *_titles(own),
+                *contents(first),
+                *_titles(ranks),
+                *_titles(claims),
+                *contents(others),
+                *_titles(about),
+            ]
         ),
         pick=_buttons(drawn.values()) if drawn else "",
         body="\n".join(
-            [*_figures(first), *_sections(claims), *_figures(others), *_sections(about)]
+            [
+                *_sections(own),
+                *_figures(first),
+                *_sections(ranks),
+                *_sections(claims),
+                *_figures(others),
+                *_sections(about),
+            ]
         ),
         scripts=_scripts(drawn.values(), bundle),
     )
@@ -91,22 +110,27 @@ def _contents(links: Iterable[tuple[str, str]]) -> str:
 
 
 def _about(
-    missing: Mapping[str, str], loaded: Loaded, worst_case: Comparable | None
+    missing: Mapping[str, str],
+    loaded: Loaded,
+    worst_case: Comparable | None,
+    drawn: Mapping[str, Drawn],
 ) -> dict[str, str]:
     """What follows the figures: title and content."""
     about = {"worst case over turns": _worst_case(worst_case)} if worst_case else {}
     about["checks"] = _checks(loaded)
-    about["method"] = bullets(methods.notes(loaded.overview))
+    notes = [f"{one.question} {one.number} {one.notes}" for one in drawn.values() if one.notes]
+    of_figures = folded(f"Notes on {len(notes)} figures", bullets(notes)) if notes else ""
+    about["method"] = bullets(methods.notes(loaded.overview)) + of_figures
     if missing:
         lines = [f"{name}: {reason}" for name, reason in missing.items()]
-        about[NOT_DRAWN] = bullets(lines)
+        about[NOT_DRAWN] = folded(f"{len(lines)}, and what each needs", bullets(lines))
     if loaded.problems:
         about["problems"] = bullets(loaded.problems)
     about["provenance"] = _provenance(loaded.overview, loaded.grids)
     return about
 
 
-def _header(loaded: Loaded, outcomes: Sequence[Outcome]) -> str:
+def _header(loaded: Loaded, outcomes: Sequence[Outcome], asked: answers.Asked) -> str:
     whole, progress = loaded.overview, html.escape(in_words(loaded.progress))
     notices = "".join(
         f'<p class="notice" role="note">{html.escape(line[0].upper() + line[1:])}.</p>'
@@ -117,11 +141,8 @@ def _header(loaded: Loaded, outcomes: Sequence[Outcome]) -> str:
         for number, name in methods.counts(whole)
     )
     question = "Does robustness to rotations cost robustness to adversarial pixels?"
-    headline = (
-        f'<p class="headline">{html.escape(claims_table.headline(outcomes))}</p>'
-        if outcomes
-        else ""
-    )
+    of_claims = html.escape(claims_table.headline(outcomes)) if outcomes else ""
+    headline = answers.headlines(asked, of_claims)
     return (
         f'<p class="muted">{question}</p>{headline}{notices}'
         f'<p class="muted">{progress}</p><dl class="counts">{counts}</dl>'

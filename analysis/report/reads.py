@@ -17,6 +17,9 @@ ROWS = ATTACK.is_in(WHOLE) | PLAIN
 """Every row that a figure or claim reads, and more: one simple question is answered faster than
 those of all figures."""
 
+FEW = 100_000
+"""Rows that are all read, whatever the paper asks: with 10,000 images each 125 MB."""
+
 DISTANCES = claims.READS | pl.any_horizontal(
     pl.all_horizontal(*figure.reads) for figure in FIGURES.values() if figure.images
 )
@@ -31,5 +34,6 @@ WANTED = Wanted(
         "distances": DISTANCES,
         **dict.fromkeys(("class_n", "class_n_correct"), worst.ATTACKED),
     },
+    FEW,
 )
-"""For figures, claims and the worst case."""
+"""For figures, claims and the worst case; of few rows all, for what the grid itself asks."""

@@ -186,7 +186,8 @@ function searchable(table, box) {
   const filters = heads.flatMap((head, at) => {
     const cells = groups.flatMap(rowsOf).map(row => cell(row, at)).filter(text => text);
     const values = [...new Set(cells)].sort((a, b) => compared(a, b));
-    const long = values.some(value => value.length > MOST_LETTERS);
+    const measured = values.some(value => value.includes(".") && !isNaN(number(value)));
+    const long = measured || values.some(value => value.length > MOST_LETTERS);
     if (values.length < 2 || values.length > MOST_VALUES || long) return [];
     const options = values.map(value => made("option", {value, textContent: value}));
     const select = made("select", {}, made("option", {value: "", textContent: "all"}), ...options);

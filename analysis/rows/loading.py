@@ -20,7 +20,7 @@ from analysis.rows.overview import (
 )
 from analysis.rows.scan import PROBE, ROW, TRIAL, Place
 from rotgrid.results.columns import KEYS, TableName
-from rotgrid.results.grids import launched_plans
+from rotgrid.results.grids import launched_plans, launched_versions
 from rotgrid.results.inventory import State
 
 
@@ -37,6 +37,16 @@ class Wanted(NamedTuple):
     only: Mapping[str, pl.Expr] = {}
     """Of columns that need much memory: the rows for which they are kept; elsewhere they are
     null."""
+    few: int = 0
+    """If so many rows or fewer are stored, all of them are wanted, and `only` does not hold for
+    columns that it keeps for `rows`."""
+
+    def of(self, stored: int) -> "Wanted":
+        """What is wanted of so many stored rows."""
+        if stored > self.few:
+            return self
+        only = {name: where for name, where in self.only.items() if where is not self.rows}
+        return self._replace(rows=pl.lit(True), only=only)
 
 
 EVERYTHING, NOTHING = Wanted(), Wanted(pl.lit(False))
@@ -133,8 +143,9 @@ def gather(*locations: Place, wanted: Wanted = EVERYTHING, every_version: bool =
     """
     places = _readable(locations)
     lines = [line for place in locations for line in missing.unreadable(place)]
+    launched = {n: d for place in places for n, d in launched_versions(place).items()}
     found, of_files = scan.read(
-        places, "evaluations", lambda rows: _evaluations(rows, wanted, every_version)
+        places, "evaluations", lambda rows: _evaluations(rows, wanted, every_version, launched)
     )
     lines += [*of_files.skipped, *(f"{os.fspath(p)}: no evaluations" for p in of_files.empty)]
     tables: dict[TableName, pl.DataFrame] = {}
@@ -184,7 +195,9 @@ def _table(places: Sequence[Place], table: TableName) -> tuple[pl.DataFrame, lis
     return newest(rows, key).sort(key).drop(ROW), found.skipped
 
 
-def _evaluations(stored: pl.LazyFrame, wanted: Wanted, every_version: bool) -> _Evaluations:
+def _evaluations(
+    stored: pl.LazyFrame, wanted: Wanted, every_version: bool, launched: Mapping[str, str]
+) -> _Evaluations:
     """The valid rows; of repeated ones the newest counts.
 
     Raises:
@@ -192,7 +205,7 @@ def _evaluations(stored: pl.LazyFrame, wanted: Wanted, every_version: bool) -> _
     """
     every = facts(stored)
     once = _once(every)  # needs much memory for a moment, so before there are rows
-    rows = _chosen(stored, wanted)
+    rows = _chosen(stored, wanted.of(every.height))
     whole = summarised(stored, once, rows)
     current = _under_one_key(once, whole)
     wrong = current.filter(~pl.col("fits"))
@@ -203,7 +216,7 @@ def _evaluations(stored: pl.LazyFrame, wanted: Wanted, every_version: bool) -> _
     ]
     measured = valid.select(pl.col("trial") ^ pl.col("probe")).to_series()
     begun = whole.networks.filter(of_trial().is_in(valid["trial"].unique().implode()))["trial"]
-    older = versions.earlier(versions.seen_in(valid, whole))
+    older = versions.earlier(versions.seen_in(valid, whole), launched)
     if every_version:
         older = older.clear()
     for part in versions.by_name(older):

@@ -1,10 +1,11 @@
 """Versions of what is the user's own: of each name the newest counts, unmixed with others.
 
 A name with a colon or an `.npz` is told apart by its digest; an own recipe, of each model, by its
-settings. The newest version is the one with the row that was finished last.
+settings. The newest version is the one with the row that was finished last; where results have
+stored grids, the one that was launched last.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -94,11 +95,14 @@ def are_of(versions: pl.DataFrame, facts: pl.DataFrame, whole: Overview) -> pl.S
     return facts.select(pl.any_horizontal(either)).to_series()
 
 
-def earlier(seen: pl.DataFrame) -> pl.DataFrame:
-    """The versions of each name but the newest, `name` and `version`, sorted."""
+def earlier(seen: pl.DataFrame, launched: Mapping[str, str] | None = None) -> pl.DataFrame:
+    """The versions of each name but the newest, `name` and `version`, sorted. A version that is
+    `launched`, by name, counts as the newest: a file may have been put back as it was."""
     each = seen.group_by("name", "version").agg(pl.col("last").max())
-    by_age = ["name", "last", "version"]
-    each = each.sort(by_age, descending=[False, True, True], nulls_last=True)
+    wanted = pl.col("name").replace_strict(launched or {"": ""}, default=None)
+    each = each.with_columns(launched=(pl.col("version") == wanted).fill_null(value=False))
+    by_age = ["name", "launched", "last", "version"]
+    each = each.sort(by_age, descending=[False, True, True, True], nulls_last=True)
     return each.filter(~pl.col("name").is_first_distinct()).select("name", "version")
 
 
@@ -129,7 +133,7 @@ def line(versions: pl.DataFrame, count: int) -> str:
             f"with {'other, earlier' if one else f'{len(texts)} other, earlier'} settings ({said})"
         )
     else:
-        which = "an earlier version (digest" if one else f"{len(texts)} earlier versions (digests"
+        which = "another version (digest" if one else f"{len(texts)} other versions (digests"
         of = f"of {which} {listed(texts)})"
     return f"{name}: {rows} {of} {'is' if count == 1 else 'are'} left out"
 

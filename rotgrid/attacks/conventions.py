@@ -222,10 +222,10 @@ def in_mode(model: Model, mode: Mode) -> Iterator[None]:
     if mode not in get_args(Mode):
         raise ValueError(f"mode {mode!r}; choose from {', '.join(get_args(Mode))}")
     network = network_of(model)
-    with frozen(model), unchanged_buffers(network):
-        for module in network.modules():
-            module.training = mode == "train"
-        yield
+    with frozen(model):
+        network.train(mode == "train")
+        with unchanged_buffers(network):
+            yield
 
 
 @contextmanager

@@ -4,13 +4,13 @@ The threat model: max|x' - x| <= eps and x' in [0, 1], where x is the image as t
 see it, that is after any rotation.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from rotgrid.attacks.networks import network_of
 from rotgrid.models.layers import filters_kept
@@ -81,17 +81,26 @@ def frozen(model: Model) -> Iterator[None]:
     modes = [module.training for module in modules]
     wanted = [parameter.requires_grad for parameter in parameters]
     try:
-        for module in modules:
-            module.training = False
         for parameter in parameters:
             parameter.requires_grad_(False)
+        if any(modes):
+            network.eval()
         with filters_kept(network):
             yield
     finally:
-        for module, mode in zip(modules, modes, strict=True):
-            module.training = mode
+        restore_modes(modules, modes)
         for parameter, want in zip(parameters, wanted, strict=True):
             parameter.requires_grad_(want)
+
+
+def restore_modes(modules: Sequence[nn.Module], modes: Sequence[bool]) -> None:
+    """Put each module into its mode, by `train`: some (e2cnn's) build or drop filters in there.
+
+    Modules come before those that they hold, as `modules()` gives them.
+    """
+    for module, mode in zip(modules, modes, strict=True):
+        if module.training != mode:
+            module.train(mode)
 
 
 def require_steps(steps: int, least: int = 1) -> None:

@@ -3,19 +3,22 @@
 An own attack is `attack(model, images, labels, *, eps, ...) -> images`. It is told those of eps,
 steps, restarts, loss and generator that its signature names, and returns images that lie in [0, 1]
 and within eps (L-inf, pixel units) of those it was given. The model is in evaluation mode, and its
-parameters want no gradient.
+parameters want no gradient; its mode is put back, and other changes of it are refused.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from rotgrid.attacks.case import Case, survival_at_each_eps
-from rotgrid.attacks.linf import TOLERANCE, Model, distances
-from rotgrid.spec.loading import described, load, place_of
+from rotgrid.attacks.linf import TOLERANCE, Model, distances, frozen
+from rotgrid.attacks.networks import network_of
+from rotgrid.device import settings_kept
+from rotgrid.models.own_network import load_own
+from rotgrid.spec.loading import described, place_of
 
 Attack = Callable[..., Tensor]
 SEED = 20192
@@ -28,7 +31,7 @@ class OwnAttackError(ValueError):
 
 def survival_of(name: str, digest: str) -> Callable[..., Tensor]:
     """What `rotgrid.attacks.dispatch` calls for an own attack: at each eps by itself."""
-    attack = load(name, digest)
+    attack = load_own(name, digest)
 
     def survival(case: Case, **settings: Any) -> Tensor:  # noqa: ANN401
         def moves(at: Tensor) -> Callable[[float], Tensor]:
@@ -53,22 +56,45 @@ def perturbed(
     """The images as an own attack makes them.
 
     Raises:
-        OwnAttackError: it raises, or returns anything but images in the ball and in [0, 1].
+        OwnAttackError: it raises, returns anything but images in the ball and in [0, 1], or
+            changes what it is given; the network has its weights again.
     """
-    before = images.clone()
+    before, true = images.clone(), labels.clone()
+    numbers = numbers_of(model)
+    weights = {key: value.clone() for key, value in numbers.items()}
     try:
-        with torch.enable_grad(), torch.random.fork_rng(devices=[]):
+        with frozen(model), settings_kept(), torch.enable_grad():
             torch.manual_seed(SEED)
             found = attack(model, images, labels, eps=eps, **settings)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise OwnAttackError(f"{name}: {described(error)}") from error
     if wrong := fault(found, before, eps):
         raise OwnAttackError(f"{place_of(attack)}: {name} at eps {eps:g} {wrong}")
-    if not torch.equal(images, before):
+    if not (torch.equal(images, before) and torch.equal(labels, true)):
+        what = "labels" if torch.equal(images, before) else "images"
         raise OwnAttackError(
-            f"{place_of(attack)}: {name} changes the images it is given: clone them"
+            f"{place_of(attack)}: {name} changes the {what} it is given: clone them"
+        )
+    if changed := put_back(numbers, weights):
+        raise OwnAttackError(
+            f"{place_of(attack)}: {name} changes {changed} of the network: attack a copy of it"
         )
     return found.detach().to(before)
+
+
+def numbers_of(model: Model) -> dict[str, Tensor]:
+    """Weights and statistics of a network, themselves; what counts batches is none."""
+    state = network_of(model).state_dict()
+    return {key: value for key, value in state.items() if value.is_floating_point()}
+
+
+@torch.no_grad()
+def put_back(numbers: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> str:
+    """Give tensors the values they had; the name of one that had others, if any."""
+    changed = [key for key, value in numbers.items() if not torch.equal(value, before[key])]
+    for key in changed:
+        numbers[key].copy_(before[key])
+    return changed[0] if changed else ""
 
 
 def fault(found: object, images: Tensor, eps: float) -> str:

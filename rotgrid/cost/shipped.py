@@ -16,8 +16,8 @@ H100 = {
     "stdcnn": 393.9e9, "gcnn": 2403e9, "hnet": 5211e9, "ptn": 675.1e9, "roteqnet": 3704e9,
     "capsnet": 1290e9,
 }  # fmt: skip
-"""The same on an NVIDIA H100 in float32, batches of 64, captured steps (README, "A GPU"). Attacks
-were not measured there."""
+"""The same on an NVIDIA H100 in float32, batches of 64, captured steps (docs/costs.md, "A GPU").
+Attacks were not measured there."""
 
 TYPICAL = statistics.median(CORE.values())
 CPU: Mapping[str, float] = {name: CORE.get(name, TYPICAL) for name in MODELS}

@@ -46,6 +46,18 @@ def takes_images(model: nn.Module, shape: Shape) -> str:
     return ""
 
 
+def leaves_images(model: nn.Module, shape: Shape) -> str:
+    """Images that are after a pass, in training or in evaluation, what they were before."""
+    images, _ = sample(shape, device_of(model))
+    before = images.clone()
+    with torch.no_grad():
+        for mode in (True, False):
+            model.train(mode)(images)
+    if not torch.equal(images, before):
+        return "changes the images it is given: attacks and rows would be of other images"
+    return ""
+
+
 def returns_logits(model: nn.Module, shape: Shape) -> str:
     """Logits, not probabilities: losses and attacks apply the softmax themselves."""
     logits = logits_of(model, shape)
@@ -143,9 +155,26 @@ def works_in_float64(model: nn.Module, shape: Shape) -> str:
     return ""
 
 
+def is_built_anew(model: nn.Module, again: nn.Module) -> str:
+    """A second network, built with the same seed: other tensors with the same numbers."""
+    if {id(p) for p in model.parameters()} & {id(p) for p in again.parameters()}:
+        return (
+            "returns a network, or a part of one, that it returned before: build a new one in "
+            "each call, or one training goes on where another ended"
+        )
+    first, second = model.state_dict(), again.state_dict()
+    if first.keys() != second.keys() or not all(torch.equal(first[k], second[k]) for k in first):
+        return (
+            "has other weights when it is built again with the same seed: draw them from torch's "
+            "random numbers alone"
+        )
+    return ""
+
+
 Check = Callable[[nn.Module, Shape], str]
 CHECKS: dict[str, Check] = {
     "takes images of the data's shape and returns logits": takes_images,
+    "leaves the images as they are": leaves_images,
     "returns logits, not probabilities": returns_logits,
     "gives the same logits twice in evaluation mode": is_deterministic,
     "treats images one by one in evaluation mode": treats_images_one_by_one,

@@ -124,7 +124,7 @@ def read_defaults(tree: Tree, document: Mapping[str, object]) -> dict[str, objec
     if not isinstance(defaults, dict):
         tree.problem(("defaults",), "should be a mapping of training fields")
         defaults = {}
-    known_keys(tree, defaults, ("defaults",), grid_fields(Trial))
+    known_keys(tree, defaults, ("defaults",), grid_fields(Trial), grid_fields(Probe))
     axes_of(tree, defaults, ("defaults",), Trial)
     return defaults
 

@@ -37,7 +37,7 @@ def add_block(
         return 0
     if not isinstance(block.get("name", ""), str):
         tree.problem((*at, "name"), "should be text")
-    known_keys(tree, block, at, (*grid_fields(Trial), "name", "probes"))
+    known_keys(tree, block, at, (*grid_fields(Trial), "name", "probes"), grid_fields(Probe))
     axes = {
         **axes_of(tree, defaults, ("defaults",), Trial, quiet=True),
         **axes_of(tree, block, at, Trial),

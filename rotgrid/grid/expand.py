@@ -140,9 +140,15 @@ def check_size(tree: Tree, cells: int, path: Where) -> bool:
 
 
 def known_keys(
-    tree: Tree, mapping: Mapping[str, object], path: Where, keys: Sequence[str]
+    tree: Tree,
+    mapping: Mapping[str, object],
+    path: Where,
+    keys: Sequence[str],
+    of_probes: Sequence[str] = (),
 ) -> None:
-    """Every key that is not among `keys` is a problem."""
+    """Every key that is not among `keys` is a problem; a field of probes is told where it goes."""
     for key in mapping:
-        if key not in keys:
+        if key in of_probes and key not in keys:
+            tree.problem((*path, key), "is a field of `probes`, in a block", at_key=True)
+        elif key not in keys:
             tree.problem((*path, key), "unknown key", got=key, choices=keys, at_key=True)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from rotgrid.grid.expand import expected, known_keys, literal_choices
 from rotgrid.grid.positions import Tree, Where
 from rotgrid.spec import extensions
-from rotgrid.spec.attacks import ATTACKS, unread_by_own
+from rotgrid.spec.attacks import ATTACKS, OWN_DEFAULTS, unread_by_own
 from rotgrid.spec.entries import OWN_DATA, OWN_FUNCTION, is_own
 from rotgrid.spec.extensions import Own
 from rotgrid.spec.models import MODELS, recipe_of
@@ -37,31 +37,33 @@ def own_names(tree: Tree, document: Mapping[str, Any]) -> dict[str, Own]:
         if name not in found and name not in wrong:
             try:
                 found[name] = pins[name] if name in pins else extensions.read(name)
-                require_use(name, field, found[name])
             except ValueError as error:
-                found.pop(name, None)
                 wrong[name] = str(error)
-        if name in wrong:
-            tree.problem(at, wrong[name])
+        if problem := wrong.get(name) or misuse(name, field, found[name]):
+            tree.problem(at, problem)
     return found
 
 
-def require_use(name: str, field: str, own: Own) -> None:
-    """Refuse a function that cannot be what a field asks for.
-
-    Raises:
-        ValueError: an attack or adversary whose settings cannot be read, or that takes no eps.
-    """
+def misuse(name: str, field: str, own: Own) -> str:
+    """Why a function cannot be what a field asks for: an attack or adversary whose settings cannot
+    be read, or that takes no eps."""
     if field in FUNCTIONS_WITH_EPS and own.settings is None:
-        raise ValueError(
+        return (
             f"{name}: is no `def` of its module's own file: its settings are read there, without "
             "running it"
         )
     if field in FUNCTIONS_WITH_EPS and "eps" not in (own.settings or {}):
-        raise ValueError(
+        return (
             f"{name}: its `def` names no parameter eps; an own {field} is a function "
             "(model, images, labels, *, eps, ...) -> images"
         )
+    unknown = [s for s in OWN_DEFAULTS if (own.settings or {}).get(s) is ...]
+    if field == "attack" and unknown:
+        return (
+            f"{name}: its `def` gives {unknown[0]} a default that is no plain value: write the "
+            "value there, it is read without running the file"
+        )
+    return ""
 
 
 def places_of(
@@ -125,9 +127,12 @@ def read_recipes(tree: Tree, value: object) -> dict[str, dict[str, Any]]:
         else:
             known_keys(tree, fields, at, ("like", *Recipe.model_fields))
             like = fields.get("like", "paper")
-            if like not in RECIPES and like not in found:
+            if not isinstance(like, str) or (like not in RECIPES and like not in found):
                 choices = (*RECIPES, *found)
-                tree.problem((*at, "like"), "should be a recipe", got=like, choices=choices)
+                what = "should be a recipe" + (
+                    " that stands before this one" if len(value) > 1 else ""
+                )
+                tree.problem((*at, "like"), what, got=like, choices=choices)
                 fields = {**fields, "like": "paper"}
             found[name] = dict(fields)
     return {

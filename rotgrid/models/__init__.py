@@ -33,9 +33,7 @@ def build(
         ValueError: there is no such model or variant, or it does not take images of that shape.
     """
     if is_own(name):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return build_own(name, variant or "", shape, digest)
+        return build_own(name, variant or "", shape, seed, digest)
     entry = entry_named(name, ENTRIES)
     if entry is None:
         raise ValueError(f"no model {name!r}; choose from {', '.join(MODELS)}")

@@ -156,7 +156,7 @@ TABLES: dict[TableName, list[Column]] = {
         Column("probe", pa.string(), "", "key of the probe"),
         *columns_of(Trial),
         *columns_of(Probe),
-        Column("check", pa.string(), "", "what was checked (README, section Checks)"),
+        Column("check", pa.string(), "", "what was checked (docs/attacks.md, Checks)"),
         Column("value", pa.float64(), "", "what was measured"),
         Column("limit", pa.float64(), "", "the largest value that passes"),
         Column("passed", pa.bool_(), "", "whether the network's robustness can be believed"),
@@ -185,7 +185,7 @@ KEYS: dict[TableName, tuple[str, ...]] = {
 
 
 def column_table(tables: Iterable[TableName] = get_args(TableName)) -> str:
-    """The columns of the tables in Markdown, as the README shows them."""
+    """The columns of the tables in Markdown, as docs/columns.md shows them."""
     lines = []
     for table in tables:
         lines += [f"**`{table}/`**", "", "| column | type | unit | meaning |", "|---|---|---|---|"]

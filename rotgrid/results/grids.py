@@ -38,8 +38,27 @@ def store_grid(plan: Plan, root: Root) -> None:
     if there not in (None, text) and not same_trials(there, text):
         name = f"grids/{plan.name}-{hashlib.sha256(text).hexdigest()[:8]}.yaml"
         there = storage.get(root, name)
-    if there != text:
+    if there != text or ("pinned" in plan.document and is_outdated(root, name)):
         storage.put(root, name, text)
+
+
+def is_outdated(root: Root, name: str) -> bool:
+    """Whether a stored grid is older than another one: the last launch says which versions of own
+    names count."""
+    times = {info.base_name: info.mtime_ns or 0 for info in storage.infos(root, "grids")}
+    return times[PurePosixPath(name).name] < max(times.values())
+
+
+def launched_versions(root: Root) -> dict[str, str]:
+    """The digest of each own name in the last launch that had it."""
+    found: dict[str, str] = {}
+    infos = [info for info in storage.infos(root, "grids") if info.base_name.endswith(".yaml")]
+    plans, _ = launched_plans(root)
+    for info in sorted(infos, key=lambda info: info.mtime_ns or 0):
+        if plan := plans.get(PurePosixPath(info.base_name).stem):
+            pins = plan.document.get("pinned", {})
+            found |= {name: fields["digest"] for name, fields in pins.items()}
+    return found
 
 
 def same_trials(stored: bytes, text: bytes) -> bool:

@@ -88,7 +88,8 @@ def pinned(own: Own) -> dict[str, Any]:
     """What is known of an own name, as plain data for the stored grid."""
     found: dict[str, Any] = {"digest": own.digest}
     if own.settings is not None:
-        found["settings"] = dict(own.settings)
+        plain = {k: None if v is ... else v for k, v in own.settings.items()}
+        found["settings"] = plain
     if own.data is not None:
         counts = {part: getattr(own.data, part) for part in ("train", "val", "test")}
         shape = {

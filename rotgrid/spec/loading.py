@@ -92,12 +92,12 @@ def import_module(name: str, module: str) -> Any:  # noqa: ANN401  # a module
     count.
 
     Raises:
-        SourceError: the module raises.
+        SourceError: the module raises, or ends the process.
     """
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         return importlib.import_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SourceError(f"{name}: cannot be imported: {described(error)}") from error
     finally:
         sys.dont_write_bytecode = before

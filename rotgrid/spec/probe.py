@@ -152,5 +152,5 @@ def with_own_settings(values: dict[str, Any]) -> dict[str, Any]:
     settings = known(values["attack"], values["attack_digest"]).settings
     if settings is None:
         return values  # from a row: complete
-    own = {k: settings[k] for k in OWN_DEFAULTS if settings.get(k) is not None}
+    own = {k: settings[k] for k in OWN_DEFAULTS if settings.get(k) not in (None, ...)}
     return {**own, **values, **unread_by_own(settings)}

@@ -5,7 +5,9 @@ The contents of a recipe are part of the key of every trial.
 
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
+
+from rotgrid.spec.entries import own_name
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -15,30 +17,59 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    optimizer: Literal["sgd", "adam", "adamw"]
-    momentum: float = Field(ge=0, lt=1)
-    """Of SGD; the first beta of Adam, whose second is 0.999."""
-    weight_decay: float = Field(ge=0, le=1e6)
-    """Added to the gradient by `sgd` and `adam`; decoupled in `adamw`."""
-    schedule: Literal["constant", "one-cycle", "milestones", "exponential"]
-    learning_rate: float = Field(gt=0, le=1e12)
-    batch_size: int = Field(gt=0, le=1_000_000)
-    epochs: int = Field(gt=0, le=10_000)
-    adversary_steps: int = Field(default=40, ge=0, le=100_000)
-    """Steps of the iterative adversaries: `pgd`, `trades` and `cusp`."""
-    adversary_step_size: float = Field(default=1 / 30, gt=0, le=1e6)
-    """Step size of the iterative adversaries in units of eps."""
-    adversary_warmup: float = Field(default=0.0, ge=0, le=1)
-    """Share of the training over which the adversary's eps grows from 0, so that small networks
-    do not collapse to one class (Gowal et al. 2018 and others). Not for `cusp`, which has its own
-    curriculum."""
-    milestones: tuple[Share, ...] = ()
-    """Of schedule `milestones`: shares of the training after each of which the learning rate is
-    divided by 10."""
-    decay: float = Field(default=1.0, gt=0, le=1)
-    """Of schedule `exponential`: what the learning rate is multiplied by after each step."""
-    trades_beta: float = Field(default=1.0, ge=0, le=1e6)
-    """Of the `trades` adversary: weight of the divergence (1 for MNIST in Zhang et al. 2019)."""
+    optimizer: Literal["sgd", "adam", "adamw"] = Field(description="what updates the weights")
+    momentum: float = Field(
+        ge=0, lt=1, description="of SGD; the first beta of Adam, whose second is 0.999"
+    )
+    weight_decay: float = Field(
+        ge=0,
+        le=1e6,
+        description="added to the gradient by `sgd` and `adam`; decoupled in `adamw`",
+    )
+    schedule: Literal["constant", "one-cycle", "milestones", "exponential"] = Field(
+        description="how the learning rate changes during the training"
+    )
+    learning_rate: float = Field(gt=0, le=1e12, description="(peak) step size")
+    batch_size: int = Field(gt=0, le=1_000_000, description="images per step")
+    epochs: int = Field(gt=0, le=10_000, description="passes over the training images")
+    adversary_steps: int = Field(
+        default=40,
+        ge=0,
+        le=100_000,
+        description="steps of the iterative adversaries: `pgd`, `trades` and `cusp`",
+    )
+    adversary_step_size: float = Field(
+        default=1 / 30,
+        gt=0,
+        le=1e6,
+        description="step size of the iterative adversaries, in units of eps",
+    )
+    adversary_warmup: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of the training over which the adversary's eps grows from 0, so that "
+        "small networks do not collapse to one class (Gowal et al. 2018 and others); not for "
+        "`cusp`, which has its own curriculum",
+    )
+    milestones: tuple[Share, ...] = Field(
+        default=(),
+        description="schedule `milestones`: shares of the training after each of which the "
+        "learning rate is divided by 10",
+    )
+    decay: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="schedule `exponential`: what the learning rate is multiplied by after each "
+        "step",
+    )
+    trades_beta: float = Field(
+        default=1.0,
+        ge=0,
+        le=1e6,
+        description="of `trades`: weight of the divergence (1 for MNIST in Zhang et al. 2019)",
+    )
 
     def contents(self) -> dict[str, object]:
         """What belongs in a key: all but the later fields that are not used."""
@@ -71,8 +102,8 @@ FAST = Recipe(
 )
 
 
-# For as long as accuracy grows: README, "What the recipe changes". At the rate of 0.005 the loss
-# stands still for half of a long training.
+# For as long as accuracy grows: docs/measurements.md, "What the recipe changes". At the rate of
+# 0.005 the loss stands still for half of a long training.
 CONVERGED = FAST.model_copy(update={"epochs": 40, "learning_rate": 2e-3})
 PAPER_LONG = PAPER.model_copy(update={"epochs": 100})
 
@@ -107,4 +138,6 @@ RECIPE_NAMES = (*RECIPES, "original")
 if TYPE_CHECKING:
     RecipeName: TypeAlias = str
 else:
-    RecipeName = Literal[RECIPE_NAMES] | Annotated[str, StringConstraints(pattern=r"^\w[\w.-]*$")]
+    RecipeName = Literal[RECIPE_NAMES] | own_name(
+        r"^\w[\w.-]*$", "the name of one of your own, under `recipes` of the grid"
+    )

@@ -16,7 +16,14 @@ from typing import NamedTuple
 
 NOT_OWN = ("rotgrid", "analysis")
 """Packages whose code is in no digest of a name: column `code` of the rows names it."""
+NEEDED = (
+    "altair", "e2cnn", "marimo", "numpy", "PIL", "polars", "pooch", "pyarrow", "pydantic",
+    "pydantic_core", "ray", "rich", "scipy", "torch", "vl_convert", "yaml",
+)  # fmt: skip
+"""What rotgrid imports: a user's module of such a name would be imported in its place."""
 INSTALLED = ("site-packages", "dist-packages")
+STANDARD = Path(os.__file__).parent
+"""Where Python's own modules are."""
 
 FOLDERS: list[Path] = []
 """Where own files are looked for first: folders of grids that were read, of sources received."""
@@ -32,7 +39,8 @@ class Source(NamedTuple):
     folder: Path
     """In which the top-level package or module is."""
     files: Mapping[str, bytes]
-    """Contents by path below that folder, the module's own file first."""
+    """Contents by path below that folder, or another one on Python's path; the module's own file
+    first."""
 
 
 def search_in(folder: str | os.PathLike[str]) -> None:
@@ -60,15 +68,24 @@ def find(name: str) -> Source:
         raise SourceError(f"{name}: an own name is written package.module:function")
     if parts[0] in NOT_OWN:
         raise SourceError(f"{name}: is in {parts[0]} itself, which has names without a colon")
+    if parts[0] in NEEDED or parts[0] in sys.stdlib_module_names:
+        raise SourceError(
+            f"{name}: Python or rotgrid has a module {parts[0]}: give yours another name"
+        )
     for folder in search_path():
         if (path := file_of(folder, module)) is not None:
             return Source(folder, files_from(folder, module, path))
-    looked = ", ".join(map(str, [*FOLDERS, Path.cwd()]))
+    looked = ", ".join(map(str, dict.fromkeys([*FOLDERS, Path.cwd()])))
     below = module.replace(".", "/")
     raise SourceError(
         f"{name}: no file {below}.py or {below}/__init__.py in {looked} or on Python's path "
         "(PYTHONPATH)"
     )
+
+
+def is_installed(folder: Path) -> bool:
+    """Whether a folder is of installed packages, or of Python itself."""
+    return any(part in INSTALLED for part in folder.parts) or folder.is_relative_to(STANDARD)
 
 
 def file_of(folder: Path, module: str) -> Path | None:
@@ -79,13 +96,15 @@ def file_of(folder: Path, module: str) -> Path | None:
 
 
 def files_from(folder: Path, module: str, path: Path) -> dict[str, bytes]:
-    """Own files that importing a module runs, by path below the folder, that of the module first.
+    """Own files that importing a module runs, by path below the folder or another one on Python's
+    path, that of the module first.
 
     Raises:
         SourceError: one is not Python.
     """
-    installed = any(part in INSTALLED for part in folder.parts)
+    installed = is_installed(folder)
     top = module.partition(".")[0]
+    folders = [folder, *(other for other in search_path() if not is_installed(other))]
     found: dict[str, bytes] = {}
     waiting = [module]
     while waiting:
@@ -93,9 +112,10 @@ def files_from(folder: Path, module: str, path: Path) -> dict[str, bytes]:
         first = name.partition(".")[0]
         if first in NOT_OWN or (installed and first != top):
             continue
-        file = file_of(folder, name)
+        place = next((place for place in folders if file_of(place, name)), folder)
+        file = file_of(place, name)
         waiting += [name.rpartition(".")[0]] if "." in name else []
-        if file is None or (key := file.relative_to(folder).as_posix()) in found:
+        if file is None or (key := file.relative_to(place).as_posix()) in found:
             continue
         found[key] = file.read_bytes().replace(b"\r\n", b"\n")
         package = name if file.name == "__init__.py" else name.rpartition(".")[0]
@@ -140,8 +160,9 @@ def digest(source: Source) -> str:
 
 
 def parameters(name: str, source: Source) -> dict[str, object] | None:
-    """The parameters of a function by name, with their defaults; None where there is none, or it
-    is not written as a plain value. None in all for what is no `def` of the module's own file.
+    """The parameters of a function by name, with their defaults; None where there is none, `...`
+    where it is not written as a plain value. None in all for what is no `def` of the module's own
+    file.
 
     Raises:
         SourceError: nothing of that name is in the file.
@@ -152,7 +173,7 @@ def parameters(name: str, source: Source) -> dict[str, object] | None:
     for node in body:
         if isinstance(node, ast.FunctionDef) and node.name == function:
             return dict(signature(node.args))
-    if function not in names_defined(body):
+    if not {function, "*"} & names_defined(body):
         defined = (
             ", ".join(n.name for n in body if isinstance(n, ast.FunctionDef)) or "no function"
         )
@@ -163,7 +184,7 @@ def parameters(name: str, source: Source) -> dict[str, object] | None:
 
 
 def signature(arguments: ast.arguments) -> Iterator[tuple[str, object]]:
-    """Names of parameters and their defaults."""
+    """Names of parameters and their defaults; `...` where one is no plain value."""
     plain = [*arguments.posonlyargs, *arguments.args]
     defaults = [None] * (len(plain) - len(arguments.defaults)) + list(arguments.defaults)
     pairs = [*zip(plain, defaults, strict=True)]
@@ -172,7 +193,7 @@ def signature(arguments: ast.arguments) -> Iterator[tuple[str, object]]:
         try:
             yield argument.arg, None if default is None else ast.literal_eval(default)
         except ValueError:
-            yield argument.arg, None
+            yield argument.arg, ...
 
 
 def names_defined(body: list[ast.stmt]) -> set[str]:
@@ -182,7 +203,7 @@ def names_defined(body: list[ast.stmt]) -> set[str]:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             found.add(node.name)
         elif isinstance(node, ast.Import | ast.ImportFrom):
-            found |= {alias.asname or alias.name for alias in node.names}
+            found |= {alias.asname or alias.name for alias in node.names}  # "*": any name
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             found.add(node.id)
     return found

@@ -103,7 +103,8 @@ def fit(
             storage.put(checkpoint_in, name, checkpoints.serialize(state, notes))
             written = time.monotonic()
     require_finite(model)
-    model.eval()
+    with torch.no_grad():  # what is built of the weights in `eval` carries no gradient
+        model.eval()
     return rows
 
 
@@ -176,8 +177,10 @@ def resume(
     """Go on from a stored training: how many epochs it has, and their rows; 0 and none if there
     is none of this trial.
 
-    A damaged one is logged, and the training stays as it was.
+    A damaged one is logged, and the training stays as it was. In either case the model is in
+    training mode, as it was when it was stored: e2cnn's layers have other buffers in evaluation.
     """
+    training.model.train()
     found = None if root is None else checkpoints.load(root, name)
     if found is None:
         return 0, []

@@ -17,10 +17,10 @@ from rotgrid.attacks.fgsm import ascent_direction, step_along
 from rotgrid.attacks.linf import frozen, input_gradient, project, unchecked_gradient
 from rotgrid.attacks.pgd import pgd_from
 from rotgrid.attacks.starts import draw_starts, uniform_offsets
+from rotgrid.models.own_network import load_own
 from rotgrid.spec import Trial
 from rotgrid.spec.adversaries import ADVERSARIES, AdversaryName
 from rotgrid.spec.entries import function_at, is_own, settings_named
-from rotgrid.spec.loading import load
 
 RANDOM_STEP = 1.25
 """Step of `fgsm-rs` in units of eps (Wong et al. 2020, section 4.2; 0.375 for eps 0.3)."""
@@ -81,15 +81,14 @@ def perturbed(
     named = settings_named(perturb)
     told = {k: v for k, v in settings.items() if k in named}
     if is_own(trial.adversary):
-        with frozen(model):
-            return own_attack.perturbed(trial.adversary, perturb, model, images, labels, **told)
+        return own_attack.perturbed(trial.adversary, perturb, model, images, labels, **told)
     return perturb(model, images, labels, **told)
 
 
 def adversary_of(name: AdversaryName, digest: str = "") -> Callable[..., Tensor]:
     """What makes the images of an adversary, by the settings that its signature names."""
     return (
-        load(name, digest)
+        load_own(name, digest)
         if is_own(name)
         else function_at("rotgrid.training", ADVERSARIES[name].run)
     )

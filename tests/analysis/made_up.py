@@ -181,6 +181,11 @@ def chart(name: str, rows: pl.DataFrame, **tables: pl.DataFrame) -> alt.ConcatCh
     return FIGURES[name].draw(rows, *((empty | tables)[need] for need in FIGURES[name].needs))
 
 
+def words_of(spec: dict) -> str:
+    """What is said about a figure: its caption, and its notes elsewhere."""
+    return " ".join([*spec["title"]["subtitle"], *spec["usermeta"]["notes"]])
+
+
 def frame(rows: list[dict]) -> pl.DataFrame:
     """Rows as `analysis.load` gives them; without `flags` they were never checked."""
     checks = [

@@ -45,14 +45,14 @@ def test_main_writes_every_file(tmp_path, capsys):
         'report.html, section "Figures that could not be drawn"\n'
     )
     assert "Figures that could not be drawn</h2>" in page
-    assert {"overview", "tradeoff", "figure01", "figure02", "figure10", "figure12"}.isdisjoint(
-        missing
-    )
+    assert {"against", "overview", "figure01", "figure02", "figure10"}.isdisjoint(missing)
+    assert "<li>tradeoff: needs more than overview shows</li>" in page
     drawn = [name for name in FIGURES if name not in missing]
     figures = {f"{name}.{kind}" for name in drawn for kind in ("svg", "pdf", "png")}
     assert {path.name for path in (out / "figures").iterdir()} == figures
     kinds = ("md", "csv", "tex")
     tables = {f"{name}.{kind}" for name in drawn if name != "overview" for kind in kinds}
+    tables |= {f"{name}.{kind}" for name in ("effects", "leaderboard") for kind in kinds}
     assert {path.name for path in (out / "tables").iterdir()} == tables
     outcomes = json.loads((out / "claims.json").read_text())
     assert all(f'<tr id="{one["id"]}"' in page for one in outcomes)
@@ -73,7 +73,7 @@ def test_partial_results_are_drawn_and_what_is_missing_is_said(tmp_path, capsys,
     assert "no rows of 1 of 1 trials" in printed
     assert "figure04 not drawn: needs rows with attack fgsm" in printed
     drawn = {path.stem for path in (tmp_path / "out" / "figures").iterdir()}
-    assert {"overview", "figure01", "figure02"} <= drawn
+    assert {"against", "figure01", "figure02"} <= drawn
     assert "figure04" not in drawn
     page = (tmp_path / "out" / "report.html").read_text()
     assert "figure04: needs rows with attack fgsm" in page

@@ -17,7 +17,7 @@ from rotgrid.spec.datasets import MNIST_SHAPE
 from rotgrid.spec.models import MODELS
 
 import trained
-from linear import Halves
+from linear import Folding, Halves
 
 WAYS = {
     "fgsm": {},
@@ -261,3 +261,14 @@ def test_wrong_choices_are_refused(net, test_set, choices, message):
     asked = {"attack": "fgsm", "eps_grid": [0.1], "shape": MNIST_SHAPE, **choices}
     with pytest.raises(ValueError, match=message):
         conventions.sweep(net, *test_set, **asked)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_network_that_builds_its_filters_in_evaluation_mode_runs_in_either(training, test_set):
+    net, (images, labels) = Folding().train(training), test_set
+    found = [
+        sweep(net, images[:20], labels[:20], clip="none", mode=mode) for mode in ("eval", "train")
+    ]
+    assert torch.equal(*found)
+    assert net.training == training
+    assert hasattr(net, "filters") is not training

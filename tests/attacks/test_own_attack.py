@@ -35,6 +35,14 @@ def test_an_own_attack_is_measured_at_each_eps_as_fgsm_is(folder, case):
         ("return images * torch.nan", "not finite"),
         ("return None", "returns a NoneType"),
         ("return images.clamp_(0.4, 0.5)", "leaves the ball|changes the images"),
+        ("labels.zero_()\n    return images", "changes the labels"),
+        ("model.w.data.zero_()\n    return images", "changes w of the network"),
+        (
+            "model.load_state_dict({k: 0 * v for k, v in model.state_dict().items()})\n"
+            "    return images",
+            "changes .* of the network",
+        ),
+        ("raise SystemExit(0)", r"nets\.py:3: SystemExit: 0"),
         ("raise RuntimeError('boo')", r"nets\.py:3: RuntimeError: boo"),
     ],
 )
@@ -73,3 +81,20 @@ def test_the_network_is_in_evaluation_mode_and_is_left_as_it_was(folder, case):
     attacks.sweep(net, images, labels, attack="nets:mine", eps_grid=[0.1])
     assert net.training
     assert all(parameter.requires_grad for parameter in net.parameters())
+
+
+def test_a_network_that_an_attack_changes_has_its_weights_again(folder, case):
+    net = case[0]
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    write(folder, nets=HEAD + "model.w.data.zero_()\n    return images")
+    with pytest.raises(OwnAttackError):
+        attacks.sweep(*case, attack="nets:mine", eps_grid=[0.1])
+    assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
+
+
+def test_the_mode_that_an_attack_leaves_the_network_in_does_not_count(folder, case):
+    net, images, labels = case
+    dropped = torch.nn.Sequential(net, torch.nn.Dropout(0.9))
+    write(folder, nets=HEAD + "model.train()\n    return images.clone()")
+    correct = attacks.sweep(dropped, images, labels, attack="nets:mine", eps_grid=[0.1, 0.2])
+    assert correct.all()

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -33,6 +35,10 @@ def noisy(images):
     return images + torch.randn_like(images)
 
 
+def brighter(images):
+    return images.data.add_(0.1)
+
+
 def over_the_batch(images):
     return images - images.mean(0)
 
@@ -41,6 +47,7 @@ WRONG = {
     "other classes": (Net(classes=5), r"returns \(4, 5\) for \(4, 3, 6, 6\) images, not logits"),
     "a tuple": (Net(lambda x: (x, x)), "returns tuple for"),
     "not finite": (Net(lambda x: x / 0), "not finite"),
+    "images": (Net(before=brighter), "changes the images"),
     "softmax": (Net(lambda x: x.softmax(1)), "returns probabilities"),
     "noise": (Net(before=noisy), "is not deterministic"),
     "the batch": (Net(before=over_the_batch), "other logits alone than in a batch"),
@@ -86,3 +93,13 @@ def test_a_network_of_several_shapes_is_asked_for_the_right_one():
     contract.require(Net(), SHAPE, "mine")
     with pytest.raises(ContractError):
         contract.require(Net(), SHAPE._replace(size=7), "mine")
+
+
+def test_a_network_is_built_anew_with_the_same_numbers():
+    torch.manual_seed(0)
+    net, other = Net(), Net()
+    assert contract.is_built_anew(net, copy.deepcopy(net)) == ""
+    assert "returned before" in contract.is_built_anew(net, net)
+    assert "returned before" in contract.is_built_anew(nn.Sequential(net), nn.Sequential(net))
+    assert "other weights" in contract.is_built_anew(net, other)
+    assert "other weights" in contract.is_built_anew(net, nn.Sequential(copy.deepcopy(net)))

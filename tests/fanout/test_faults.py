@@ -1,4 +1,4 @@
-"""The fault matrix of the README: each fault in a real run, then the rows against `--local`."""
+"""The fault matrix of docs/cluster.md: each fault in a real run, its rows against `--local`."""
 
 import io
 import json

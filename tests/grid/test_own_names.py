@@ -76,6 +76,22 @@ def test_a_setting_that_an_own_attack_does_not_name_is_a_problem(folder):
     )
 
 
+def test_a_default_that_is_no_plain_value_is_a_problem(folder):
+    text = "STEPS = 7\ndef mine(model, images, labels, *, eps, steps=STEPS): ...\n"
+    write(folder, nets=text)
+    found = problems("blocks: [{model: stdcnn, probes: {attack: 'nets:mine'}}]")
+    assert "nets:mine: its `def` gives steps a default that is no plain value" in found
+    assert grid.parse("blocks: [{model: stdcnn, adversary: 'nets:mine'}]").trials
+
+
+def test_a_field_of_probes_and_a_name_of_a_recipe_say_where_they_belong():
+    found = problems("defaults: {n_images: 5}\nblocks: [{model: stdcnn, eps: 0.1}]")
+    assert "defaults.n_images: is a field of `probes`, in a block" in found
+    assert "blocks.0.eps: is a field of `probes`, in a block" in found
+    found = problems("blocks: [{model: stdcnn, recipe: 'my:recipe'}]")
+    assert "or the name of one of your own, under `recipes` of the grid" in found
+
+
 def test_another_file_than_is_pinned_makes_no_difference_to_the_plan(folder):
     plan = grid.read(write_all(folder))
     write(folder, mynets__blocks="changed = 1\n")
@@ -91,6 +107,13 @@ def test_what_no_launch_has_pinned_is_a_problem(pinned):
 def test_digests_cannot_be_given():
     found = problems("blocks: [{model: stdcnn, model_digest: '0123456789abcdef'}]")
     assert "model_digest: unknown key" in found
+
+
+def test_a_function_that_is_a_network_in_one_place_is_no_attack_in_another(folder):
+    write_all(folder)
+    model = "model: 'mynets.nets:build'"
+    for more in ("adversary: 'mynets.nets:build'", "probes: {attack: 'mynets.nets:build'}"):
+        assert "its `def` names no parameter eps" in problems(f"blocks: [{{{model}, {more}}}]")
 
 
 def test_own_data_give_counts_and_limits(folder):
@@ -148,6 +171,8 @@ def test_the_name_of_an_own_recipe_is_in_no_key():
         ("{mine: 3}", "recipes.mine: should be a mapping of settings"),
         ("{fast: {like: paper}}", "recipes.fast: is a recipe of rotgrid's"),
         ("{mine: {like: fst}}", "did you mean 'fast'?"),
+        ("{mine: {like: [fast]}}", "recipes.mine.like: should be a recipe"),
+        ("{mine: {like: two}, two: {like: fast}}", "should be a recipe that stands before this"),
         ("{mine: {like: fast, optimiser: sgd}}", "recipes.mine.optimiser: unknown key"),
         (
             "{mine: {like: fast, optimizer: lion}}",

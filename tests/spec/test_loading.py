@@ -60,3 +60,9 @@ def test_errors_name_the_line_of_the_users_file(folder):
     write(folder, nets="f = 3\n")
     with pytest.raises(SourceError, match=r"nets\.py defines no function f"):
         loading.load("nets:f")
+
+
+def test_a_script_that_ends_its_process_is_an_error_with_its_line(folder):
+    write(folder, nets="import sys\n\nsys.exit(0)\n\n\ndef f(): ...\n")
+    with pytest.raises(SourceError, match=r"cannot be imported: .*nets\.py:3: SystemExit: 0"):
+        loading.load("nets:f")

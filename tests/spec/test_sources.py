@@ -50,6 +50,36 @@ def test_siblings_of_a_single_file_count_and_rotgrid_itself_does_not(folder):
         sources.find("rotgrid.models.stdcnn:build")
 
 
+def test_files_in_other_folders_of_pythons_path_count(folder, monkeypatch):
+    write(folder, nets="import json, helpers\ndef build(variant, shape): ...\n")
+    monkeypatch.syspath_prepend(write(folder / "library", helpers="a = 1\n"))
+    before = digest("nets:build")
+    assert set(sources.find("nets:build").files) == {"nets.py", "helpers.py"}
+    write(folder / "library", helpers="a = 2\n")
+    assert digest("nets:build") != before
+
+
+def test_a_name_that_a_star_brings_may_be_any(folder):
+    write(folder, mynets__nets="def build(v, s): ...\n")
+    (folder / "mynets/__init__.py").write_text("from .nets import *\n")
+    name = "mynets:build"
+    assert sources.parameters(name, sources.find(name)) is None
+
+
+@pytest.mark.parametrize("module", ["random", "torch", "torch.nn"])
+def test_names_of_modules_that_rotgrid_needs_are_refused(folder, module):
+    write(folder, random="def build(v, s): ...\n", torch="def build(v, s): ...\n")
+    with pytest.raises(SourceError, match=f"has a module {module[:5]}.*another name"):
+        sources.find(f"{module}:build")
+
+
+def test_where_it_was_looked_is_said_once(folder):
+    sources.search_in(folder)
+    with pytest.raises(SourceError) as error:
+        sources.find("nowhere:build")
+    assert str(error.value).count(str(folder)) == 1
+
+
 def test_of_an_installed_package_only_the_named_one_is_own(folder, monkeypatch):
     place = write(
         folder / "site-packages", nets="import helpers\ndef build(v, s): ...\n", helpers=""
@@ -92,9 +122,10 @@ def test_parameters_and_plain_defaults_are_read_off_the_def(folder):
     )
     source = sources.find("nets:mine")
     found = sources.parameters("nets:mine", source)
-    assert found == dict.fromkeys(["model", "images", "labels", "eps", "f"]) | {
+    assert found == dict.fromkeys(["model", "images", "labels", "eps"]) | {
         "steps": 20,
         "mode": "x",
+        "f": ...,
     }
 
 

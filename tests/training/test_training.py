@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import logging
 import math
@@ -20,6 +21,7 @@ from rotgrid.spec.recipes import RECIPES
 from rotgrid.training import DivergedError, fit, optimizers, validation
 from rotgrid.training.cuda_graph import stepper
 
+from linear import Folding
 from stored_rows import of_accuracies
 
 
@@ -131,6 +133,22 @@ def test_a_resumed_training_is_bit_identical(
     assert calls == [1, 2, 3, 3]
     assert same_weights(straight, resumed)
     assert without_seconds(rows) == without_seconds(resumed_rows)
+
+
+def test_a_network_that_builds_its_filters_in_evaluation_mode_is_resumed(
+    quick_trial, digits, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    torch.manual_seed(0)
+    straight = Folding()
+    interrupted, resumed = copy.deepcopy(straight), copy.deepcopy(straight)
+    fit(straight, digits, quick_trial)
+    with pytest.raises(KeyboardInterrupt):
+        fit(interrupted, digits, quick_trial, tmp_path, progress=interrupt)
+    told = []
+    fit(resumed, digits, quick_trial, tmp_path, progress=told.append)
+    assert told == ["epoch 2 of 2"]
+    assert same_weights(straight, copy.deepcopy(resumed))
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import pytest
 
 from analysis.rows.selection import NotMeasured
 
-from made_up import OWN_ATTACK, chart, frame, study
+from made_up import OWN_ATTACK, chart, frame, study, words_of
 
 SMALL = {"train_rotations": (0, 60), "adversaries": ("none",), "test_rotations": (0,)}
 
@@ -24,7 +24,7 @@ def test_a_panel_for_every_attack_own_ones_last_and_each_from_eps_0():
 
 def test_the_range_is_that_of_most_networks_and_said():
     rows = frame(study(**SMALL) + study((("hnet", "fixed"),), (60,), ("none",)))
-    words = " ".join(chart("attacks", rows).title.subtitle)
+    words = words_of(chart("attacks", rows).to_dict())
     assert "Trained and tested with rotations in [-60, 60] degrees." in words
 
 

@@ -10,7 +10,7 @@ from analysis.rows.selection import NotMeasured
 from rotgrid.spec import Probe, Trial
 from rotgrid.spec.models import MODELS
 
-from made_up import chart, frame, learned, row, study, table_of, trials_of, turned, whole
+from made_up import chart, frame, learned, row, study, table_of, trials_of, turned, whole, words_of
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def titles(found):
 
 
 def words(found):
-    return " ".join(found.to_dict()["title"]["subtitle"])
+    return words_of(found.to_dict())
 
 
 def test_a_front_holds_what_nothing_excels():

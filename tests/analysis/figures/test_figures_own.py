@@ -21,6 +21,7 @@ from made_up import (
     table_of,
     trials_of,
     turned,
+    words_of,
 )
 
 MANY = [f"nets.family{index:02}:build" for index in range(20)]
@@ -68,8 +69,8 @@ def many():
 @pytest.mark.parametrize("name", [*GENERIC, "boundary", "equivariance", "learning"])
 def test_generic_figures_show_own_things_by_their_names(name, alone):
     found = chart(name, **alone).to_dict()
-    words = " ".join(found["title"]["subtitle"])
-    assert words.startswith("mine.npz; recipe mine, like fast but weight_decay 0.1 (4 epochs")
+    words = words_of(found)
+    assert "mine.npz; recipe mine, like fast but weight_decay 0.1 (4 epochs" in words
     assert "digits" not in json.dumps(found)
     assert OWN in json.dumps(found["concat"])
 
@@ -89,22 +90,22 @@ def test_own_attacks_stand_beside_the_papers_in_the_difference_and_the_strengths
     ):
         found = chart(name, rows)
         assert [panel.title.text for panel in found.concat] == wanted
-        assert f"{OWN_ATTACK} (20 steps, 1 restart)" in " ".join(found.title.subtitle)
+        assert f"{OWN_ATTACK} (20 steps, 1 restart)" in words_of(found.to_dict())
 
 
 def test_strengths_of_an_own_attack_alone_are_shown():
     rows = frame(study(attacks=(OWN_ATTACK,), adversaries=("none",)))
     found = chart("figure10", rows)
     assert [panel.title.text for panel in found.concat] == [OWN_ATTACK]
-    assert "Not measured: FGSM. Not measured: PGD." in " ".join(found.title.subtitle)
+    assert "Not measured: FGSM. Not measured: PGD." in words_of(found.to_dict())
 
 
 def test_data_sets_are_never_mixed_and_it_is_said():
     same = {"adversaries": ("none",), "seeds": (0, 1)}
     rows = frame(study(**same) + study(data=OWN_DATA, train_rotations=(0, 60), **same))
     found = chart("tradeoff", rows)
-    words = " ".join(found.title.subtitle)
-    assert words.startswith("MNIST-5k subset")
+    words = words_of(found.to_dict())
+    assert "MNIST-5k subset" in words
     assert "rows with train_size 600, data mine.npz." in words
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from analysis.rows.selection import NotMeasured
 
-from made_up import chart, frame, study, whole
+from made_up import chart, frame, study, whole, words_of
 
 TABLE1 = (("stdcnn", "table1"), ("gcnn", "table1"))
 
@@ -18,7 +18,7 @@ def titles(found):
 
 
 def words(found):
-    return " ".join(found.to_dict()["title"]["subtitle"])
+    return words_of(found.to_dict())
 
 
 @pytest.mark.parametrize(("name", "attack"), [("figure05", "none"), ("figure06", "fgsm")])

@@ -3,7 +3,7 @@ import pytest
 
 from analysis.rows.selection import NotMeasured
 
-from made_up import chart, whole
+from made_up import chart, whole, words_of
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +22,7 @@ def test_figure03_has_a_line_over_the_sizes_for_each_range(rows):
     most = rows["train_size"].max()
     assert {tuple(row) for row in sizes["train_size"]} == {(500, 1_000, most)}
     assert set(sizes["model"]) == {"stdcnn", "gcnn"}
-    assert "Measured at one size only: RotEqNet and CapsNet." in " ".join(
-        spec["title"]["subtitle"]
-    )
+    assert "Measured at one size only: RotEqNet and CapsNet." in words_of(spec)
     x = spec["concat"][0]["layer"][2]["encoding"]["x"]
     assert x["scale"]["type"] == "log"
     assert x["scale"]["domain"] == [500, most]
@@ -48,6 +46,6 @@ def test_figure03_needs_two_sizes_of_one_model(rows):
 def test_figure03_says_what_is_missing(rows):
     found = chart("figure03", rows.filter(pl.col("train_rotation") == 180))
     assert len(found.to_dict()["concat"]) == 1
-    assert "Not measured at two sizes: Upright" in " ".join(found.to_dict()["title"]["subtitle"])
+    assert "Not measured at two sizes: Upright" in words_of(found.to_dict())
     with pytest.raises(NotMeasured, match="two values of train_size or more"):
         chart("figure03", rows.filter(pl.col("train_size") == 500))

@@ -8,7 +8,7 @@ from analysis.figures.panels import MOST_ROWS
 from rotgrid.spec import Probe, Trial
 from rotgrid.spec.models import MODELS
 
-from made_up import chart, frame, row, table_of, turned
+from made_up import chart, frame, row, table_of, turned, words_of
 
 TURNS = [float(turn) for turn in range(0, 181, 10)]
 NETWORK = ["trial", "model", "variant", "train_rotation"]
@@ -82,7 +82,7 @@ def test_the_cube_keeps_outermost_ranges_and_the_diagonal_and_says_so(full_cube)
     assert 5 <= len(trained) < len(TURNS)
     assert found.data.height == len(MODELS) * 3 * len(trained) ** 2
     names = " and ".join([", ".join(f"{x:g}" for x in sorted(trained)[:-1]), "180"])
-    words = " ".join(found.title.subtitle)
+    words = words_of(found.to_dict())
     for column in ("train_rotation", "test_rotation"):
         assert f"{len(trained)} of 19 values of {column} are shown: {names}." in words
 
@@ -108,7 +108,7 @@ def test_a_test_range_for_every_degree_is_drawn():
         found = chart(name, rows)
         data = found.data if isinstance(found.data, pl.DataFrame) else found.concat[0].data
         assert {0.0, 180.0} <= set(data["test_rotation"])
-        assert "of 181 values of test_rotation are shown." in " ".join(found.title.subtitle)
+        assert "of 181 values of test_rotation are shown." in words_of(found.to_dict())
 
 
 def test_eps_and_ranges_of_lines_are_few_and_keep_the_papers(full_cube):

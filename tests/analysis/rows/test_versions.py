@@ -89,10 +89,10 @@ def test_a_version_whose_rows_say_no_time_is_the_earlier_one():
 def test_lines_name_the_earlier_versions_and_count_their_rows():
     several = pl.DataFrame({"name": ["a:b", "a:b"], "version": ["x", "y"]})
     assert versions.line(several, 12) == (
-        "a:b: 12 rows of 2 earlier versions (digests x and y) are left out"
+        "a:b: 12 rows of 2 other versions (digests x and y) are left out"
     )
     assert versions.line(several.head(1), 1) == (
-        "a:b: 1 row of an earlier version (digest x) is left out"
+        "a:b: 1 row of another version (digest x) is left out"
     )
 
 
@@ -113,8 +113,8 @@ def test_load_keeps_every_version_and_the_report_the_newest(tmp_path):
     of_model = rows.filter(model_digest=EARLIER).height
     of_attack = rows.filter(attack_digest=EARLIER).height
     assert analysis.problems(tmp_path) == [
-        f"{OWN_ATTACK}: {of_attack} rows of an earlier version (digest {EARLIER}) are left out",
-        f"{OWN}: {of_model} rows of an earlier version (digest {EARLIER}) are left out",
+        f"{OWN_ATTACK}: {of_attack} rows of another version (digest {EARLIER}) are left out",
+        f"{OWN}: {of_model} rows of another version (digest {EARLIER}) are left out",
     ]
 
 
@@ -168,7 +168,7 @@ def test_comparable_rows_are_of_the_newest_version_and_it_says_so():
     rows = frame(of_versions(1, 2, attacks=()))
     kept, notes = comparable(rows)
     assert set(kept["model_digest"]) == {"", NEWEST}
-    assert f"{OWN}: 2 rows of an earlier version (digest {EARLIER}) are left out." in notes
+    assert f"{OWN}: 2 rows of another version (digest {EARLIER}) are left out." in notes
     with pytest.raises(MixedRowsError, match="several versions"):
         comparable(rows.drop("finished_at"))
 
@@ -188,7 +188,7 @@ def test_data_and_recipes_have_versions_too(tmp_path):
     assert set(loaded.rows["recipe_settings"]) == {"", settings[1]}
     assert set(loaded.rows["data_digest"]) == {"", NEWEST}
     assert sorted(loaded.problems) == [
-        f"{OWN_DATA}: 2 rows of an earlier version (digest {EARLIER}) are left out",
+        f"{OWN_DATA}: 2 rows of another version (digest {EARLIER}) are left out",
         "recipe mine of gcnn: 2 rows with other, earlier settings (like fast but weight_decay 0.1)"
         " are left out",
     ]

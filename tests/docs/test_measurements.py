@@ -1,10 +1,7 @@
-"""The README stays true: its commands parse, its tables are generated, its snippets run."""
+"""Numbers of README, docs/measurements.md and docs/study are those of the stored rows."""
 
 import itertools
-import re
-import shlex
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -16,94 +13,18 @@ from analysis.claims import records, verdicts
 from analysis.figures.registry import FIGURES
 from analysis.report import pictures
 from analysis.rows.loading import gather
-from rotgrid import cost, experiment, grid, launch, models, plan_table, results, spec
-from rotgrid.console import duration
-from rotgrid.cost import shipped, speed
-from rotgrid.grid.problems import GridError
+from rotgrid import grid, results, spec
 from rotgrid.results import storage
-from rotgrid.results.columns import column_table
 from rotgrid.spec.attacks import ATTACKS
-from rotgrid.spec.models import MODELS
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-WORDS = " ".join(README.split())
-DOCUMENTS = README + (ROOT / ".github/CONTRIBUTING.md").read_text()
+from pages import PAGES, ROOT, lines_below, page, words
 
-
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
-
-
-def test_columns_are_those_of_the_schema():
-    """If this fails: take the lines from the output of python -m rotgrid.results"""
-    evaluations = column_table().partition("**`training/`**")[0].splitlines()
-    head = "| column | type | unit | meaning |\n|---|---|---|---|\n"
-    (table,) = README.split(head)[1:]
-    lines = table.partition("\n\n")[0].splitlines()
-    assert len(lines) > 10
-    assert lines == [line for line in evaluations if line in lines]
-
-
-@pytest.mark.parametrize(
-    ("model", "variant"), [(name, v) for name, model in MODELS.items() for v in model.variants]
-)
-def test_parameter_counts_are_true(model, variant):
-    count = models.count_parameters(models.build(model, variant))
-    assert f"| `{model}` | `{variant}` | {count:,} |" in README
-
-
-def launches():
-    return re.findall(r"python -m rotgrid\.launch [^`\n#]+", README)
-
-
-@pytest.mark.parametrize("command", launches())
-def test_launch_commands_parse_and_their_grids_exist(command):
-    words = shlex.split(command.replace("&&", "").replace("\\", ""))[3:]
-    args = launch.parse_arguments(words)
-    if args.grid.startswith("grids/"):
-        assert grid.read(ROOT / args.grid, args.set).trials
-
-
-def test_the_example_grid_is_valid():
-    (example,) = blocks("yaml")
-    assert grid.parse(example).rows > 0
-
-
-def test_the_example_of_a_mistake_is_what_a_mistake_prints():
-    (example,) = blocks("yaml")
-    with pytest.raises(GridError) as caught:
-        grid.parse(example.replace("stdcnn, gcnn", "stdcnn, gcn"), "mine.yaml")
-    assert f"```\n{caught.value}\n```" in README
-
-
-def test_python_snippets_run(tmp_path, monkeypatch, capsys):
-    plan = grid.read(
-        ROOT / "grids/quick.yaml",
-        ["defaults.train_size=60", "defaults.epochs=1", "blocks.*.probes.*.n_images=20"],
-    )
-    chosen = {t: p for t, p in plan.trials.items() if t.train_rotation == 0}
-    storage.put(tmp_path / "results/quick", "grids/quick.yaml", grid.dump(plan).encode())
-    for trial, probes in chosen.items():
-        experiment.run(trial, probes, tmp_path / "results/quick")
-    monkeypatch.chdir(tmp_path)
-    assert blocks("python")
-    for snippet in blocks("python"):
-        exec(compile(snippet, "README.md", "exec"), {})
-    assert "accuracy" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("target", re.findall(r"\]\((?!http|#)([^)]+)\)", DOCUMENTS))
-def test_links_lead_somewhere(target):
-    assert (ROOT / target).exists() or (ROOT / ".github" / target).exists()
-
-
-def test_the_repository_names_no_machine():
-    assert not re.search(r"(?<!\w)(/root|/home/(?!ray)|/work|/tmp)\b", DOCUMENTS)
+PAGE = page("measurements")
+WORDS = words(PAGE)
 
 
 def share(rows, **condition):
-    """n_correct of n, as the README prints it."""
+    """n_correct of n, as the pages print it."""
     (row,) = rows.filter(**condition).iter_rows(named=True)
     return f"{row['n_correct'] / row['n']:.1%} of {row['n']:,}"
 
@@ -146,12 +67,11 @@ def claims_table(outcomes):
 
 
 def test_claims_are_judged_by_the_stored_rows(outcomes):
-    head = "| claim | figure | sentence | recipe; attack | verdict | numbers | n | seeds |\n"
-    (table,) = README.split(f"{head}|---|---|---|---|---|---|---|---|\n")[1:]
+    head = "| claim | figure | sentence | recipe; attack | verdict | numbers | n | seeds |"
     lines = claims_table(outcomes)
     assert len(lines) > 10
-    assert table.partition("\n\n")[0].splitlines() == lines
-    assert f"judges {len({one.id for one in outcomes})} sentences" in README
+    assert lines_below(PAGE, head) == lines
+    assert f"judges {len({one.id for one in outcomes})} sentences" in PAGE
     assert records.disagreement(outcomes) in WORDS
 
 
@@ -175,19 +95,11 @@ def test_pictures_are_as_large_as_what_the_stored_rows_give(picture, figure, pla
         assert found.drawn[figure].table["model"].n_unique() == 6
 
 
-def test_every_fault_has_a_test():
-    """The fault matrix: the last column names a test that there is, and no test of one is left."""
-    table = README.partition("| fault | what happens | test |\n|---|---|---|\n")[2]
-    named = {row.split("`")[-2] for row in table.partition("\n\n")[0].splitlines()}
-    texts = [(ROOT / f"tests/fanout/test_{of}.py").read_text() for of in ("faults", "joining")]
-    assert named == set(re.findall(r"^def (test_\w+)", "".join(texts), re.M))
-
-
 def test_measured_numbers_are_those_of_the_stored_rows():
     lines = measured_table()
     assert len(lines) == 13
     for line in lines:
-        assert line in README
+        assert line in PAGE
 
 
 def over_seeds(rows, **which):
@@ -233,9 +145,9 @@ def lowered(attack, eps):
     return f"{gaps.mean():+.1f} ({low:+.1f} to {high:+.1f})", len(gaps)
 
 
-def test_the_recipes_do_what_the_readme_says():
+def test_the_recipes_do_what_the_page_says():
     for line in (lines := recipes_table()):
-        assert line in README
+        assert line in PAGE
     assert len(lines) == 13
     (clean, pairs), (attacked, _) = lowered("none", 0.0), lowered("fmn-pgd", 0.1)
     assert f"over {pairs} pairs of networks it changes accuracy by {clean} points" in WORDS
@@ -286,7 +198,7 @@ def test_numbers_of_the_architectures_are_those_of_the_stored_rows():
     lines = architectures_table()
     assert len(lines) == 12
     for line in lines:
-        assert line in README
+        assert line in PAGE
 
 
 def strong_table():
@@ -313,7 +225,7 @@ def test_numbers_under_strong_attacks_are_those_of_the_stored_rows():
     lines = strong_table()
     assert len(lines) == 12
     for line in lines:
-        assert line in README
+        assert line in PAGE
 
 
 def test_strong_attacks_were_made_on_the_same_networks():
@@ -349,40 +261,7 @@ def calibration_table():
 
 def test_the_calibration_is_that_of_the_stored_rows():
     for line in calibration_table():
-        assert line in README.replace("  ", " ")
-
-
-def prices(name):
-    """The table of docs/grids.md for a grid: rates of the reference core and of an H100."""
-    plan = grid.read(ROOT / f"grids/{name}.yaml")
-    known = [speed.Speed(shipped.CPU), speed.Speed(shipped.GPU)]
-
-    def seconds(asked, trained, machine):
-        return cost.estimate(asked, trained, machine).seconds.values()
-
-    trained, rows, totals = set(), [], [0.0, 0.0]
-    for block, asked in plan.blocks.items():
-        hours = [sum(seconds(asked, trained, machine)) / 3600 for machine in known]
-        totals = [total + one for total, one in zip(totals, hours, strict=True)]
-        new = asked.keys() - trained
-        trained |= new
-        measured = sum(map(len, asked.values()))
-        shown = " | ".join(map(plan_table.rounded, hours))
-        rows.append(f"| `{block}` | {len(new):,} | {measured:,} | {shown} |")
-    shown = " | ".join(map(plan_table.rounded, totals))
-    rows.append(f"| all | {len(plan.trials):,} | {plan.rows:,} | {shown} |")
-    slots = zip(known, (2, 8), strict=True)
-    times = [plan_table.makespan(seconds(plan.trials, set(), machine), n) for machine, n in slots]
-    rows.append("| time with 2 cores, 8 GPUs | | | " + " | ".join(map(duration, times)) + " |")
-    return rows
-
-
-@pytest.mark.parametrize("name", ["paper", "study", "study-fashion", "full"])
-def test_prices_of_the_grids(name):
-    """If this fails: the table in docs/grids.md should have these lines."""
-    text = (ROOT / "docs/grids.md").read_text().partition(f"## `grids/{name}.yaml`")[2]
-    table = text.partition("## `grids/")[0]
-    assert [line for line in table.splitlines() if line.startswith("| ")][1:] == prices(name)
+        assert line in PAGE.replace("  ", " ")
 
 
 def reached():
@@ -404,5 +283,88 @@ def reached():
 
 def test_what_recipes_reach_is_what_the_stored_rows_say():
     """If this fails: the table in docs/study/README.md should have these lines."""
-    text = (ROOT / "docs/study/README.md").read_text()
+    text = PAGES["docs/study/README.md"]
     assert [line for line in text.splitlines() if line.startswith("| `")] == reached()
+
+
+README = PAGES["README.md"]
+STORED = ("architectures", "baseline", "calibration", "recipes", "study")
+
+
+def test_the_table_of_the_readme_is_a_part_of_that_of_the_recipes():
+    lines = []
+    for line in recipes_table():
+        model, adversary, *kind, clean, robust, clean_rotated, robust_rotated = line.split(" | ")
+        if adversary == "none" and kind in (["paper", "float32", "10"], ["fast", "float32", "4"]):
+            lines.append(
+                " | ".join([model, kind[0], clean, robust, clean_rotated, robust_rotated])
+            )
+    assert len(lines) == 4
+    head = README.partition("| model | recipe |")[2].partition("\n")[0]
+    assert lines_below(README, f"| model | recipe |{head}") == lines
+
+
+def robust_means():
+    """Mean accuracy under attack in percent by model, recipe and range, of the readme's table."""
+    rows = analysis.load(ROOT / "docs/recipes").filter(
+        (pl.col("recipe") == "paper") | ((pl.col("recipe") == "fast") & (pl.col("epochs") == 4)),
+        adversary="none",
+        precision="float32",
+        attack="fmn-pgd",
+        eps=0.1,
+    )
+    means = rows.group_by("model", "recipe", "train_rotation").agg(
+        100 * pl.sum("n_correct") / pl.sum("n")
+    )
+    return {tuple(key): mean for *key, mean in means.iter_rows()}
+
+
+def test_the_recipe_matters_more_than_the_network_and_rotations_most():
+    means = robust_means()
+    assert len(means) == 8
+    models, recipes, ranges = (set(values) for values in zip(*means, strict=True))
+    of_recipe = [abs(means[m, "paper", x] - means[m, "fast", x]) for m in models for x in ranges]
+    of_model = [abs(means["gcnn", r, x] - means["stdcnn", r, x]) for r in recipes for x in ranges]
+    assert min(of_recipe) > max(of_model)
+    assert all(means[m, r, 180.0] < means[m, r, 0.0] - 50 for m in models for r in recipes)
+
+
+def test_what_is_decided_is_what_the_readme_says(outcomes):
+    measured = [one for one in outcomes if one.verdict != "not measured"]
+    verdict_of = {}
+    for one in (one for one in measured if one.verdict != "described"):
+        assert one.seeds >= 3
+        verdict_of.setdefault(one.verdict, []).append(one.id)
+    told = "; ".join(
+        f"{', '.join(dict.fromkeys(ids))} **{verdict}**" for verdict, ids in verdict_of.items()
+    )
+    every, some = ({one.id for one in group} for group in (outcomes, measured))
+    judged = set().union(*verdict_of.values())
+    assert (
+        f"Of the {len(every)} sentences that the analysis judges, {len(some)} have rows, and "
+        f"{len(judged)} have rows of three seeds: {told}"
+    ) in words(README)
+    assert verdict_of["too close to call"].count("B1") == 5
+    assert "**too close to call** in all five settings with three seeds" in words(README)
+
+
+def test_the_study_is_as_far_as_the_readme_says():
+    plan = grid.read(ROOT / "grids/study.yaml")
+    measured = results.measured_probes(ROOT / "docs/study")
+    complete = [
+        name
+        for name, asked in plan.blocks.items()
+        if all(
+            {probe.key() for probe in probes} <= measured.get(trial.key(), set())
+            for trial, probes in asked.items()
+        )
+    ]
+    assert f"{len(plan.trials)} networks on full MNIST" in words(README)
+    assert (not complete) == ("No block of it is complete" in words(README))
+
+
+def test_stored_rows_are_of_mnist_as_the_page_on_the_method_says():
+    rows = analysis.load(*(ROOT / "docs" / name for name in STORED))
+    assert ("All rows stored in this repository are of MNIST." in words(page("method"))) == (
+        set(rows["data"]) == {"mnist"}
+    )

@@ -1,0 +1,158 @@
+"""Networks ranked by what the rows have; those that cannot be told apart share a rank."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from analysis.question import fields as of_fields
+from analysis.question.outcomes import CLEAN_WORDS, headline, usual_protocol
+from analysis.rows import versions
+from analysis.rows.conditions import CLEAN, SAME_RANGE
+from analysis.rows.scan import TRIAL
+from analysis.rows.selection import NotMeasured
+from analysis.stats.multiple_testing import holm
+from analysis.stats.paired import contrast
+from analysis.stats.summary import summary
+
+MOST_NETWORKS = 100
+"""Kinds of networks that are ranked; more are counted."""
+ALPHA = 0.05
+UPRIGHT_TESTS = pl.col("test_rotation") == 0
+WORST = pl.col("attack") == "rotation-grid"
+Bits = Mapping[int, np.ndarray]
+
+
+class Leaderboard(NamedTuple):
+    """A row per kind of network, the best first, and what its columns mean."""
+
+    table: pl.DataFrame
+    words: str
+
+
+def leaderboard(rows: pl.DataFrame, epochs: pl.DataFrame | None = None) -> Leaderboard | None:
+    """Kinds of networks by robust accuracy, or by accuracy without attack if nothing was attacked;
+    None if there is one kind only. Unless half of them were attacked alike, the latter counts.
+    `epochs` is the table of training.
+
+    A network shares the rank of a better one if its paired difference, or that of a network
+    between or behind, cannot be told from 0 (Holm, 95 %; below three seeds this holds for these
+    networks only). Networks that fail checks have no rank.
+    """
+    newest = versions.newest_versions(rows) if versions.mixed(rows) else rows
+    fields = of_fields.with_fields(newest)
+    if fields.is_empty():
+        return None
+    names = [n for n in of_fields.varied(fields) if n in TRIAL] or ["model"]
+    top = headline(fields)
+    attacked = (pl.col("attack") == top.attack) & (pl.col("eps") == top.eps) if top else CLEAN
+    parts = {"robust": usual_protocol(fields.filter(attacked)), "clean": fields.filter(CLEAN)}
+    if not top or 2 * parts["robust"]["arm"].n_unique() < fields["arm"].n_unique():
+        top, parts = None, {"clean": parts["clean"], **(parts if top else {})}
+    best = next(iter(parts))
+    test, of_test = _test(parts[best])
+    parts = {name: once(part.filter(test)) for name, part in parts.items()}
+    parts["rotated"], of_rotated = _rotated(fields)
+    table = _measured(fields, names, parts, _seconds(epochs))
+    table = table.drop_nulls(f"{best}_accuracy").head(MOST_NETWORKS)
+    if table.height < 2:
+        return None
+    ranks = _ranks(table, parts[best])
+    words = f"Ranked by accuracy {top.words if top else CLEAN_WORDS}, images {of_test}."
+    shown = table.drop("arm").insert_column(0, pl.Series("rank", ranks, pl.Int64))
+    return Leaderboard(shown, f"{words} {of_rotated}".strip())
+
+
+def once(rows: pl.DataFrame) -> pl.DataFrame:
+    """One row per network and seed, all of a kind of network on the same number of images: the
+    largest."""
+    kept = rows.sort("n", descending=True).unique(["arm", "seed"], keep="first")
+    return kept.filter(pl.col("n") == pl.col("n").max().over("arm")).sort("arm", "seed")
+
+
+def _test(rows: pl.DataFrame) -> tuple[pl.Expr, str]:
+    """The test range that most kinds of networks have: that of their training, or none."""
+    same, upright = (rows.filter(one)["arm"].n_unique() for one in (SAME_RANGE, UPRIGHT_TESTS))
+    if same >= upright:
+        return SAME_RANGE, "rotated as in training"
+    return UPRIGHT_TESTS, "upright"
+
+
+def _rotated(fields: pl.DataFrame) -> tuple[pl.DataFrame, str]:
+    """The rows of the widest worst rotation or, unless half of the networks have it, without
+    attack at the widest test range."""
+    every = fields["arm"].n_unique()
+    for which, words in ((WORST, "the worst of all tried rotations"), (CLEAN, "random rotations")):
+        part = fields.filter(which)
+        degrees = max(part["test_rotation"], default=0.0)
+        part = part.filter(pl.col("test_rotation") == degrees)
+        if degrees and 2 * part["arm"].n_unique() >= every:
+            return once(part), f"Rotated: {words} in \u00b1{degrees:g} degrees."
+    return fields.clear(), ""
+
+
+def _measured(
+    fields: pl.DataFrame,
+    names: Sequence[str],
+    parts: Mapping[str, pl.DataFrame],
+    seconds: pl.DataFrame,
+) -> pl.DataFrame:
+    """A row per kind of network with each accuracy and its interval, its size and time, sorted by
+    the first accuracy; those that fail checks last."""
+    kinds = fields.join(seconds, on="trial", how="left").group_by("arm", *names)
+    table = kinds.agg(pl.col("parameters").max(), pl.col("train_seconds").mean())
+    best = next(iter(parts))
+    for prefix, part in parts.items():
+        if part.is_empty():
+            continue
+        measures = {f"{prefix}_{name}": name for name in ("accuracy", "lower", "upper")}
+        more = ["seeds", "n", "flags"] if prefix == best else []
+        measured = summary(part, ["arm"]).select("arm", *more, **measures)
+        table = table.join(measured, on="arm", how="left", maintain_order="left")
+    last = [
+        c for c in ("parameters", "train_seconds", "seeds", "n", "flags") if c in table.columns
+    ]
+    table = table.select(pl.exclude(last), *last)
+    table = table.select([c for c in table.columns if table[c].null_count() < table.height])
+    flagged = pl.col("flags").fill_null("") != ""
+    return table.sort(flagged, -pl.col(f"{best}_accuracy"), *names, nulls_last=True)
+
+
+def _seconds(epochs: pl.DataFrame | None) -> pl.DataFrame:
+    """Seconds of training of each network, its epochs summed."""
+    if epochs is None or epochs.is_empty():
+        schema = {"trial": pl.String(), "train_seconds": pl.Float64()}
+        return pl.DataFrame(schema=schema)
+    return epochs.group_by("trial").agg(train_seconds=pl.col("seconds").sum())
+
+
+def _ranks(table: pl.DataFrame, rows: pl.DataFrame) -> list[int | None]:
+    """The rank of each row of a sorted table."""
+    bits = {arm: _bits(part) for (arm,), part in rows.group_by("arm")}
+    believed = table.filter(pl.col("flags").fill_null("") == "")["arm"].to_list()
+    ranks: dict[str, int] = {}
+    left = believed
+    while left:
+        rank, leader, others = len(ranks) + 1, left[0], left[1:]
+        p = holm([_p(bits[leader], bits[other]) for other in others])
+        tied = max((place for place, one in enumerate(p, 1) if one >= ALPHA), default=0)
+        ranks |= dict.fromkeys([leader, *others[:tied]], rank)
+        left = others[tied:]
+    return [ranks.get(arm) for arm in table["arm"]]
+
+
+def _bits(rows: pl.DataFrame) -> Bits:
+    return {
+        seed: np.unpackbits(np.frombuffer(correct, dtype=np.uint8), count=n).astype(float)
+        for seed, n, correct in rows.select("seed", "n", "correct").iter_rows()
+    }
+
+
+def _p(leader: Bits, other: Bits) -> float:
+    """The two-sided p of no difference; 1 where no seed is common, so that nothing is known."""
+    try:
+        one = contrast([(1.0, leader, "leader"), (-1.0, other, "other")])
+    except NotMeasured:
+        return 1.0
+    return min(1.0, 2 * min(one.p_above(), one.p_below()))

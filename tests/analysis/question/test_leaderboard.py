@@ -1,0 +1,94 @@
+import numpy as np
+import polars as pl
+
+from analysis.question.leaderboard import leaderboard
+from rotgrid.spec import Probe, Trial
+
+from made_up import frame, learned, row, study, table_of, trials_of
+
+PGD = Probe(attack="pgd", eps=0.1)
+BOTH = Probe(), PGD
+
+
+def of_shares(shares, seeds=range(3), n=400, probes=BOTH):
+    """Networks of these accuracies on the same images, of one difficulty each."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for model, share in shares.items():
+        for seed in seeds:
+            trial = Trial(model=model, data="mnist5k", seed=seed)
+            bits = rng.random(n) < share
+            packed = {"n": n, "n_correct": int(bits.sum())}
+            packed["correct"] = np.packbits(bits).tobytes()
+            rows += [row(trial, probe, **packed) for probe in probes]
+    return frame(rows)
+
+
+def ranks(rows):
+    table = leaderboard(rows).table
+    return dict(table.select(pl.col("model").str.split(" ").list.first(), "rank").iter_rows())
+
+
+def test_networks_that_cannot_be_told_apart_share_a_rank():
+    shares = {"stdcnn": 0.9, "gcnn": 0.9, "hnet": 0.5, "ptn": 0.5, "roteqnet": 0.1}
+    assert ranks(of_shares(shares)) == {"stdcnn": 1, "gcnn": 1, "hnet": 3, "ptn": 3, "roteqnet": 5}
+
+
+def test_ranks_never_fall_with_accuracy():
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        models = ("stdcnn", "gcnn", "hnet", "ptn", "roteqnet", "capsnet")
+        table = leaderboard(of_shares({m: rng.uniform(0.4, 0.6) for m in models})).table
+        assert table["robust_accuracy"].is_sorted(descending=True)
+        assert table["rank"].is_sorted()
+        assert table["rank"][0] == 1
+
+
+def test_the_order_of_rows_changes_nothing():
+    rows = of_shares({"stdcnn": 0.9, "gcnn": 0.5})
+    shuffled = rows.sample(fraction=1, shuffle=True, seed=2)
+    assert leaderboard(shuffled).table.equals(leaderboard(rows).table)
+
+
+def test_networks_that_fail_checks_are_last_and_have_no_rank():
+    rows = of_shares({"stdcnn": 0.9, "gcnn": 0.5})
+    failing = (pl.col("model") == "stdcnn") & (pl.col("eps") > 0)
+    flagged = rows.with_columns(flags=pl.when(failing).then(pl.lit("repeat")))
+    assert leaderboard(flagged).table["rank"].to_list() == [1, None]
+
+
+def test_columns_are_what_the_rows_have():
+    rows = study(test_rotations=(0, 60, 180), eps=(0.1,), attacks=("pgd",))
+    trials = trials_of(rows)
+    epochs = table_of("training", [one for trial in trials for one in learned(trial, 2.0)])
+    board = leaderboard(frame(rows), epochs)
+    table = board.table
+    assert table.columns[:4] == ["rank", "model", "train_rotation", "adversary"]
+    assert {"robust_accuracy", "clean_lower", "rotated_upper", "parameters"} <= set(table.columns)
+    assert set(table["train_seconds"]) == {2.0 * trials[0].epochs}
+    assert board.words == (
+        "Ranked by accuracy under PGD at eps 0.1, images rotated as in training. Rotated: random "
+        "rotations in \u00b1180 degrees."
+    )
+    clean = leaderboard(frame(rows).filter(attack="none"))
+    assert "robust_accuracy" not in clean.table.columns
+    assert clean.table["clean_accuracy"].is_sorted(descending=True)
+
+
+def test_where_few_networks_were_attacked_accuracy_without_attack_counts():
+    rows = of_shares({"stdcnn": 0.9, "gcnn": 0.8, "hnet": 0.7})
+    few = rows.filter((pl.col("attack") == "none") | (pl.col("model") == "hnet"))
+    board = leaderboard(few)
+    assert board.words.startswith("Ranked by accuracy without attack")
+    assert board.table.height == 3
+
+
+def test_the_worst_rotation_counts_where_it_was_tried():
+    worst = Probe(attack="rotation-grid", test_rotation=30.0)
+    rows = of_shares({"stdcnn": 0.9, "gcnn": 0.8}, probes=(Probe(), PGD, worst))
+    assert "the worst of all tried rotations in \u00b130 degrees" in leaderboard(rows).words
+
+
+def test_one_network_is_no_race():
+    assert leaderboard(of_shares({"gcnn": 0.9})) is None
+    assert leaderboard(frame([])) is None
