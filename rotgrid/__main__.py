@@ -12,6 +12,7 @@ VERBS = {
     "launch": ("rotgrid.launch", "train and measure what a grid asks for"),
     "status": ("rotgrid.status", "what is done, failed and missing"),
     "analysis": ("analysis.__main__", "draw report, figures and tables"),
+    "explore": ("analysis.explorer.__main__", "choose, draw and download rows in the browser"),
     "gallery": ("rotgrid.gallery", "draw test images as stored networks see them"),
     "check": ("rotgrid.check", "does a network or attack of your own do what is asked of it"),
     "data": ("rotgrid.make_data.__main__", "write a data set of one's own: rotgrid data make"),

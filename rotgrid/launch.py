@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rotgrid import grid
@@ -21,6 +21,7 @@ from rotgrid.fanout import local
 from rotgrid.fanout.progress import Tracker
 from rotgrid.grid.problems import GridError
 from rotgrid.plan_table import print_plan
+from rotgrid.redrawing import redrawn
 from rotgrid.results import failures, storage
 from rotgrid.results.grids import store_grid
 from rotgrid.results.inventory import Probes
@@ -135,7 +136,7 @@ def execute(plan: grid.Plan, todo: Todo, results_in: str, args: argparse.Namespa
     try:
         if code := prepare(plan, trials, results_in, here):
             return code
-        with Tracker(seconds, names) as tracker:
+        with Tracker(seconds, names) as tracker, redrawing(plan, results_in, args, tracker.say):
             limits = time_limits(todo.expected, plan.resources)
             if here:
                 local.run(trials, results_in, plan.resources, tracker, limits)
@@ -155,6 +156,15 @@ def execute(plan: grid.Plan, todo: Todo, results_in: str, args: argparse.Namespa
         left = len(trials) - len(tracker.failed)
         print(f"stopped: the first trials all failed; {left} were not started", file=sys.stderr)
     return 0
+
+
+def redrawing(
+    plan: grid.Plan, results_in: str, args: argparse.Namespace, say: Callable[[str], None]
+) -> contextlib.AbstractContextManager[None]:
+    """What redraws the report meanwhile, if there is to be one."""
+    if args.no_report:
+        return contextlib.nullcontext()
+    return redrawn(results_in, report_folder(plan, results_in), say)
 
 
 def prepare(plan: grid.Plan, todo: Probes, results_in: str, here: bool) -> int:

@@ -36,6 +36,7 @@ ORDER = [
     "todo",
     "arguments",
     "plan_table",
+    "redrawing",
     "launch",
     "watching",
     "status",
@@ -49,6 +50,7 @@ BELOW = {
     "question": ("rows", "stats"),
     "figures": ("rows", "stats", "question"),
     "report": ("rows", "stats", "claims", "question", "figures"),
+    "explorer": ("rows", "stats", "claims", "question", "figures", "report"),
 }
 """The packages of analysis, and of which others each may import."""
 WITHOUT_ALTAIR = ("rows", "stats", "claims", "question")
@@ -128,7 +130,7 @@ def test_every_package_of_analysis_has_its_place():
     folders = {path.parent.name for path in files("analysis")} - {"analysis"}
     assert folders == set(BELOW)
     tops = {path.name for path in (ROOT / "analysis").glob("*.py")}
-    assert tops == {"__init__.py", "__main__.py", "explore.py"}
+    assert tops == {"__init__.py", "__main__.py"}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     installed = set(project["tool"]["setuptools"]["packages"])
     assert {f"analysis.{package}" for package in BELOW} <= installed

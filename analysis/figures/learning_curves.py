@@ -17,23 +17,35 @@ LEGEND = (
     "training; with an adversary also 10 steps of PGD at its eps. Losses of capsules are not "
     "comparable."
 )
-NETWORK = ("model", "variant", "adversary", "train_rotation")
+UNDER_WAY = "Dotted, with hollow points: trainings under way, apart from those that are finished."
+NETWORK = ("model", "variant", "adversary", "train_rotation", "unfinished")
 NAMES = {"loss": "Training loss", "validation": "Validation accuracy"}
 
 
-def learning(_: pl.DataFrame, epochs: pl.DataFrame) -> alt.ConcatChart:
-    """Loss, validation accuracy and validation accuracy under attack against the epoch."""
-    epochs, notes = alike_networks(where(epochs, "table training"))
+def learning(_: pl.DataFrame, epochs: pl.DataFrame, unfinished: pl.DataFrame) -> alt.ConcatChart:
+    """Loss, validation accuracy and validation accuracy under attack against the epoch; those of
+    trainings under way are marked."""
+    epochs, notes = alike_networks(where(joined(epochs, unfinished), "table training"))
     epochs, ranges = outer_ranges(epochs)
     data = where(measures(epochs), "epochs that were validated", pl.lit(True))
     lines = [
-        LEGEND,
+        f"{LEGEND} {UNDER_WAY}" if data["unfinished"].any() else LEGEND,
         f"{vocabulary.DATA[epochs['data'][0]]}; {phrases.plural(data['seeds'], 'seed')}; "
         f"n = {phrases.span(epochs['val_n'])} validation images per network, not test images.",
     ]
     about = [f"{captions.training(epochs)}.", captions.summed_up(notes, set(data["model"]))]
+    if not data["unfinished"].any():
+        data = data.drop("unfinished")
     drawn = curves(data, layers.model_encodings(data["model"]), ranges)
     return panels.titled("How do the networks learn?", lines, drawn, data, notes=about)
+
+
+def joined(epochs: pl.DataFrame, unfinished: pl.DataFrame) -> pl.DataFrame:
+    """The epochs of both, told apart by a column `unfinished`."""
+    parts = (epochs, False), (unfinished, True)
+    marked = [part.with_columns(pl.Series("unfinished", [is_so] * len(part), pl.Boolean))
+              for part, is_so in parts]  # fmt: skip
+    return pl.concat(marked, how="diagonal")
 
 
 def outer_ranges(epochs: pl.DataFrame) -> tuple[pl.DataFrame, list[float]]:
@@ -110,13 +122,20 @@ def panel(
         y = layers.ranged(scales.share, alt.Y, "value", domain, "Validation accuracy")
         subtitle = scales.starts_at(domain)
     dash = {key: value for key, value in look.items() if key == "strokeDash"}
-    base = alt.Chart().encode(
-        x=x, detail="train_rotation:Q", color=look["color"], opacity=look["opacity"]
-    )
-    points = base.mark_point(filled=True, size=22, opacity=1)
+    some_unfinished = "unfinished" in data.columns
+    series = ["train_rotation:Q", *(["unfinished:N"] if some_unfinished else [])]
+    base = alt.Chart().encode(x=x, detail=series, color=look["color"], opacity=look["opacity"])
+    done = base.transform_filter("!datum.unfinished") if some_unfinished else base
+    points = {"shape": look["shape"], "tooltip": layers.tooltip(data.columns)}
     marks = [
         base.mark_area(fillOpacity=0.15).encode(y.least, y.greatest),
-        base.mark_line(strokeWidth=1.5).encode(y.mean, **dash),
-        points.encode(y.mean, shape=look["shape"], tooltip=layers.tooltip(data.columns)),
+        done.mark_line(strokeWidth=1.5).encode(y.mean, **dash),
+        done.mark_point(filled=True, size=22, opacity=1).encode(y.mean, **points),
     ]
+    if some_unfinished:
+        still = base.transform_filter("datum.unfinished")
+        marks += [
+            still.mark_line(strokeWidth=1.5, strokeDash=[1, 3]).encode(y.mean),
+            still.mark_point(filled=False, size=22, opacity=1).encode(y.mean, **points),
+        ]
     return panels.panel(marks, title, only, subtitle=[subtitle], width=WIDTH, height=HEIGHT)

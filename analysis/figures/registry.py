@@ -113,7 +113,7 @@ FIGURES = OF_ANY_GRID | {
         (under("pgd", "equivariance"), NO_ADVERSARY),
         ("equivariance",),
     ),
-    "learning": Figure("Learning curves", learning, (pl.lit(False),), ("training",)),
+    "learning": Figure("Learning curves", learning, (pl.lit(False),), ("training", "unfinished")),
     "cost": Figure("Cost", cost, (under("pgd"), SAME_RANGE), ("training",)),
 }
 """Every figure, in the order of the report; numbers are the paper's."""

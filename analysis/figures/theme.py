@@ -119,6 +119,7 @@ TITLES = {
     "error_min": "Least error of a seed",
     "error_max": "Greatest error of a seed",
     "epoch": "Epoch",
+    "unfinished": "Training under way",
     "measure": "Measure",
     "value_min": "Least of a seed",
     "value_max": "Greatest of a seed",

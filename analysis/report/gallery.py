@@ -25,8 +25,9 @@ CAPTION = (
     "perturbation around a middle grey (white: lighter, black: darker), enlarged as it says. "
     "Below stands the class that the network sees, underlined if it is wrong. Distance: L-inf, "
     "from the rotated image to the nearest misclassified one that the attack found, in pixel "
-    "units (pixels in [0, 1]). Click on a picture to enlarge it."
+    "units (pixels in [0, 1])."
 )
+ENLARGE = "Click on a picture to enlarge it."
 
 Shown = Sequence[tuple[Page, list[bytes]]]
 
@@ -94,7 +95,7 @@ def content(gallery: Gallery) -> str:
     """The section's content: a fold for each network and attack, the first one open."""
     left = f" {gallery.left} more are in RESULTS/{galleries.FOLDER}." if gallery.left else ""
     folds = [fold(page, pngs, at == 0) for at, (page, pngs) in enumerate(gallery.pages)]
-    return "\n".join([f"<p>{html.escape(CAPTION + left)}</p>", *folds])
+    return "\n".join([f"<p>{html.escape(f'{CAPTION} {ENLARGE}{left}')}</p>", *folds])
 
 
 def fold(page: Page, pngs: Iterable[bytes], is_open: bool) -> str:

@@ -28,6 +28,7 @@ from analysis.report.elements import (
 )
 from analysis.rows.loading import Loaded
 from analysis.rows.overview import Overview
+from analysis.rows.progress import in_words
 from analysis.rows.selection import Comparable
 from rotgrid import __version__
 
@@ -62,7 +63,7 @@ def report(
         policy=POLICY,
         style=file("style.css"),
         title=html.escape(title),
-        header=_header(loaded.overview, outcomes, asked),
+        header=_header(loaded, outcomes, asked),
         contents=_contents(
             [
                 *_titles(own),
@@ -129,7 +130,8 @@ def _about(
     return about
 
 
-def _header(whole: Overview, outcomes: Sequence[Outcome], asked: answers.Asked) -> str:
+def _header(loaded: Loaded, outcomes: Sequence[Outcome], asked: answers.Asked) -> str:
+    whole, progress = loaded.overview, html.escape(in_words(loaded.progress))
     notices = "".join(
         f'<p class="notice" role="note">{html.escape(line[0].upper() + line[1:])}.</p>'
         for line in methods.notices(whole)
@@ -141,7 +143,10 @@ def _header(whole: Overview, outcomes: Sequence[Outcome], asked: answers.Asked) 
     question = "Does robustness to rotations cost robustness to adversarial pixels?"
     of_claims = html.escape(claims_table.headline(outcomes)) if outcomes else ""
     headline = answers.headlines(asked, of_claims)
-    return f'<p class="muted">{question}</p>{headline}{notices}<dl class="counts">{counts}</dl>'
+    return (
+        f'<p class="muted">{question}</p>{headline}{notices}'
+        f'<p class="muted">{progress}</p><dl class="counts">{counts}</dl>'
+    )
 
 
 def _claims(outcomes: Sequence[Outcome], drawn: Mapping[str, Drawn]) -> str:

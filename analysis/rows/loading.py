@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from analysis.rows import flags, missing, scan, versions
+from analysis.rows import flags, missing, progress, scan, versions
 from analysis.rows.overview import (
     IDENTITY,
     Overview,
@@ -21,6 +21,7 @@ from analysis.rows.overview import (
 from analysis.rows.scan import PROBE, ROW, TRIAL, Place
 from rotgrid.results.columns import KEYS, TableName
 from rotgrid.results.grids import launched_plans, launched_versions
+from rotgrid.results.inventory import State
 
 
 class NoResults(LookupError):
@@ -72,6 +73,10 @@ class Loaded(NamedTuple):
     """A row per epoch of the networks."""
     equivariance: pl.DataFrame = pl.DataFrame()
     """A row per (angle, layer) of the networks."""
+    unfinished: pl.DataFrame = pl.DataFrame()
+    """A row per epoch of the trainings under way, as in `training`; no verdict reads them."""
+    progress: Mapping[str, State] = {}
+    """The state of each trial that a launched grid asks for, by key."""
 
 
 class _Evaluations(NamedTuple):
@@ -153,11 +158,14 @@ def gather(*locations: Place, wanted: Wanted = EVERYTHING, every_version: bool =
     lines += [line for place in places for line in missing.failed(place)]
     grids: list[str] = []
     older = set(found.older.rows())
+    states: dict[str, State] = {}
     for place in places:
         plans, unreadable = launched_plans(place)
         lines += [missing.unreadable_grid(place, problem) for problem in unreadable]
         for name, plan in plans.items():
-            lines += missing.unanswered(place, name, plan, found.begun, found.measured, older)
+            asked = missing.asked(plan, found.measured, older)
+            lines += missing.unanswered(place, name, asked, found.begun)
+            states = progress.furthest(states, progress.states(place, asked, found.begun))
         grids += plans
     failed = flags.failed(found.transferred, tables["diagnostics"], tables["training"])
     networks = flags.flagged(networks, failed, tables["diagnostics"])
@@ -171,6 +179,8 @@ def gather(*locations: Place, wanted: Wanted = EVERYTHING, every_version: bool =
         found.overview._replace(networks=networks),
         tables["training"],
         tables["equivariance"],
+        progress.unfinished(places, networks["trial"]),
+        states,
     )
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Literal, Union, get_args, get_origin
+from typing import Literal, NamedTuple, Union, get_args, get_origin
 
 import polars as pl
 
@@ -110,18 +110,18 @@ def unreadable_grid(place: Place, problem: str) -> str:
     return f"{os.fspath(place)}: unreadable grid, so what is missing is unknown: {reason}"
 
 
-def unanswered(
-    place: Place,
-    name: str,
-    plan: Plan,
-    begun: Collection[str],
-    measured: pl.Series,
-    older: Collection[tuple[str, str]] = (),
-) -> Iterator[str]:
-    """What the plan of a launched grid asks but no row answers. `begun` are the trials that have
-    rows, `measured` has the number of each (trial, probe) that has one; what is of an `older`
-    version of an own name is not asked any more."""
-    where = f"{os.fspath(place)}: grids/{name}.yaml"
+class Asked(NamedTuple):
+    """What the plan of a launched grid asks for."""
+
+    trials: dict[str, Trial]
+    """By key."""
+    lacking: dict[str, int]
+    """How many probes no row answers, by the key of the trial; of those that lack any."""
+
+
+def asked(plan: Plan, measured: pl.Series, older: Collection[tuple[str, str]] = ()) -> Asked:
+    """What a plan asks for, and lacks. `measured` has the number of each (trial, probe) that has a
+    row; what is of an `older` version of an own name is not asked any more."""
     wanted = {t: t.key() for t in plan.trials if not set(named_by(t)).intersection(older)}
     trials = {key: trial for trial, key in wanted.items()}
     probes = (p for p in distinct_probes(plan) if not set(named_by(p)).intersection(older))
@@ -129,7 +129,13 @@ def unanswered(
     pairs = [(key, keys[p]) for key, t in trials.items() for p in plan.trials[t] if p in keys]
     planned = pl.DataFrame(pairs, schema={"trial": pl.String, "probe": pl.String}, orient="row")
     lacking = planned.filter(~(of_trial() ^ of_probe()).is_in(measured.implode()))
-    counts = dict(lacking.group_by("trial", maintain_order=True).len().iter_rows())
+    return Asked(trials, dict(lacking.group_by("trial", maintain_order=True).len().iter_rows()))
+
+
+def unanswered(place: Place, name: str, asks: Asked, begun: Collection[str]) -> Iterator[str]:
+    """What a launched grid asks but no row answers. `begun` are the trials that have rows."""
+    where = f"{os.fspath(place)}: grids/{name}.yaml"
+    trials, counts = asks
     absent = [trials[key] for key in counts if key not in begun]
     partial = {trials[key]: count for key, count in counts.items() if key in begun}
     total = f"of {len(trials)} trials"

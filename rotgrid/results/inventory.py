@@ -14,6 +14,7 @@ from rotgrid.grid import Plan
 from rotgrid.results import failures, storage
 from rotgrid.results.failures import Failure
 from rotgrid.results.storage import Root
+from rotgrid.results.unfinished import SUFFIX
 from rotgrid.spec import Probe, Trial, grid_fields
 
 State = Literal["done", "failed", "in training", "trained", "to do"]
@@ -78,12 +79,22 @@ def take(root: Root) -> Inventory:
     """
     rows, damaged = results.read(root, "evaluations", ["trial", "probe", "device", "seconds"])
     epochs, _ = results.read(root, "training", ["trial", "device", "seconds"])
-    stored = [PurePosixPath(name).name for name in storage.names(root, "checkpoints", ".pt")]
-    training = {n.removesuffix(".training.pt") for n in stored if n.endswith(".training.pt")}
-    trained = {n.removesuffix(".pt") for n in stored if not n.endswith(".training.pt")}
+    trained, training = trained_and_training(root)
     measured = results.probes_by_trial(rows)
     seconds = seconds_spent(epochs, rows)
     return Inventory(measured, trained, training, failures.read(root), damaged, seconds)
+
+
+def trained_and_training(root: Root) -> tuple[set[str], set[str]]:
+    """The keys of the trials whose weights are stored, and of those that have a checkpoint of an
+    unfinished training.
+
+    Raises:
+        StoreError: they cannot be read.
+    """
+    stored = [PurePosixPath(name).name for name in storage.names(root, "checkpoints", ".pt")]
+    training = {n.removesuffix(SUFFIX) for n in stored if n.endswith(SUFFIX)}
+    return {n.removesuffix(".pt") for n in stored if not n.endswith(SUFFIX)}, training
 
 
 def seconds_spent(epochs: pa.Table, rows: pa.Table) -> dict[tuple[str, bool], Spent]:

@@ -171,12 +171,13 @@ def whole() -> dict[str, pl.DataFrame]:
         "rows": frame(rows),
         "training": table_of("training", [r for trial in trials for r in learned(trial)]),
         "equivariance": table_of("equivariance", [r for trial in plain for r in turned(trial)]),
+        "unfinished": table_of("unfinished", []),
     }
 
 
 def chart(name: str, rows: pl.DataFrame, **tables: pl.DataFrame) -> alt.ConcatChart:
     """A figure of the registry; tables that are not given are empty."""
-    empty = {table: table_of(table, []) for table in ("training", "equivariance")}
+    empty = {table: table_of(table, []) for table in ("training", "equivariance", "unfinished")}
     return FIGURES[name].draw(rows, *((empty | tables)[need] for need in FIGURES[name].needs))
 
 
@@ -268,8 +269,9 @@ def near(trial: Trial, probe: Probe, **changes) -> dict:
 
 
 def table_of(name: str, rows: list[dict]) -> pl.DataFrame:
-    """Rows as a table of results."""
-    schema = pl.from_arrow(SCHEMAS[name].empty_table()).schema
+    """Rows as a table of results, or as that of trainings under way."""
+    table = "training" if name == "unfinished" else name
+    schema = pl.from_arrow(SCHEMAS[table].empty_table()).schema
     return pl.DataFrame(rows, schema=schema)
 
 

@@ -209,6 +209,28 @@ def test_learning_shows_robust_validation_of_adversarial_training_only(everythin
     assert set(found.data["train_rotation"]) == {0.0, 180.0}
 
 
+def test_trainings_under_way_are_lines_of_their_own():
+    """No mean has both, and where there is none the figure is as ever."""
+    trial = Trial(model="gcnn", data="mnist5k", recipe="fast")
+    done = table_of("training", learned(trial))
+    begun = table_of("unfinished", learned(trial.model_copy(update={"seed": 1}))).filter(
+        pl.col("epoch") <= 2
+    )
+    found = chart("learning", frame([]), training=done, unfinished=begun)
+    epochs = found.data.filter(measure="validation").group_by("unfinished").agg("epoch", "seeds")
+    assert {row[0]: sorted(row[1]) for row in epochs.iter_rows()} == {
+        False: sorted(done["epoch"]),
+        True: [1, 2],
+    }
+    assert set(found.data["seeds"]) == {1}
+    assert "trainings under way" in words(found)
+    alone = chart("learning", frame([]), training=done)
+    assert "unfinished" not in alone.data.columns
+    assert "under way" not in words(alone)
+    only = chart("learning", frame([]), unfinished=begun)
+    assert set(only.data["unfinished"]) == {True}
+
+
 def test_of_many_epochs_some_are_drawn_with_the_last():
     trial = Trial(model="gcnn", data="mnist5k", epochs=5_000)
     data = chart("learning", frame([]), training=table_of("training", learned(trial))).data

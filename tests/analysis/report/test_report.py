@@ -37,6 +37,7 @@ def page(full):
     diagnostics = table_of("diagnostics", checks(trial, zero_gradient=0.25, repeat=0.0))
     failed = flags.failed(full, diagnostics, table_of("training", []))
     loaded = Loaded(full, ["a <problem>"], ["quick"], diagnostics, failed, overview(full))
+    loaded = loaded._replace(progress={"a": "done", "b": "in training"})
     with ThreadPoolExecutor() as pool:
         drawn, *_ = drawings(loaded, pool, {name: FIGURES[name] for name in SHOWN})
     worst = Comparable(pl.DataFrame({"attack": ["rotation-grid"]}), ["Left <out>."])
@@ -69,6 +70,11 @@ def test_every_figure_is_there_alive_and_as_a_picture(page, elements):
     assert len(specs) == len(SHOWN)
     questions = {json.loads(spec)["title"]["text"] for spec in specs}
     assert len(questions) == len(SHOWN)
+
+
+def test_its_head_says_how_far_the_grids_are_and_when_it_was_drawn(page):
+    head = page.partition("<nav")[0]
+    assert re.search(r"1 of 2 networks done, 1 in training\. Drawn on \d{4}-\d\d-\d\d at ", head)
 
 
 def test_pictures_are_svg_as_text(page, elements):
