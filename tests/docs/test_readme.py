@@ -97,7 +97,7 @@ def test_every_name_of_a_grid_is_there():
 
 
 def test_the_price_is_that_of_the_page_on_grids():
-    """Which is made from shipped speeds: test_tables.py."""
+    """Which is made from shipped speeds: test_page_tables.py."""
     of_study = page("grids").partition("## `grids/study.yaml`")[2]
     core, gpu = re.search(r"^\| all \| .* \| ([\d,.]+) \| ([\d,.]+) \|$", of_study, re.M).groups()
     assert f"`grids/study.yaml` takes {gpu} hours of an H100, or {core} of a CPU core" in WORDS
