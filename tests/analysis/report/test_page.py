@@ -384,6 +384,7 @@ def test_contents_stay_in_sight_and_lead_to_what_is_shown(view):
 
 
 def test_a_figure_is_saved_as_it_would_be_printed(view):
+    all_drawn(view)  # nothing moves any more
     view.js(
         "window.saved = [];"
         "HTMLAnchorElement.prototype.click ="
