@@ -51,13 +51,13 @@ class P4Conv(Expanded):
 
     memory_format = torch.channels_last
     """Of the filters, and so of the maps: what the other layers of a network are fast on."""
+    in_orientations: ClassVar[int]
     source: Tensor
     bias: nn.Parameter | None
 
     def __init__(
         self,
         in_channels: int,
-        in_orientations: int,
         out_channels: int,
         kernel_size: int,
         padding: int = 0,
@@ -65,7 +65,7 @@ class P4Conv(Expanded):
     ) -> None:
         super().__init__()
         self.padding = padding
-        shape = (out_channels, in_channels, in_orientations, kernel_size, kernel_size)
+        shape = (out_channels, in_channels, self.in_orientations, kernel_size, kernel_size)
         bound = 1 / math.sqrt(in_channels * kernel_size**2)
         self.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
         biases = torch.empty(out_channels).uniform_(-bound, bound) if bias else None
@@ -105,15 +105,7 @@ def source(in_channels: int, in_orientations: int, size: int) -> Tensor:
 class P4ConvZ2(P4Conv):
     """First layer: (batch, in, h, w) -> (batch, out, 4, h', w'); weight (out, in, 1, k, k)."""
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        padding: int = 0,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(in_channels, 1, out_channels, kernel_size, padding, bias)
+    in_orientations = 1
 
     def forward(self, images: Tensor) -> Tensor:
         """Lift planar images to maps over the group."""
@@ -126,15 +118,7 @@ class P4ConvZ2(P4Conv):
 class P4ConvP4(P4Conv):
     """(batch, in, 4, h, w) -> (batch, out, 4, h', w'); weight (out, in, 4, k, k)."""
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        padding: int = 0,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(in_channels, 4, out_channels, kernel_size, padding, bias)
+    in_orientations = 4
 
     def forward(self, maps: Tensor) -> Tensor:
         """Convolve maps over the group."""
