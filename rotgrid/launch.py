@@ -25,7 +25,7 @@ from rotgrid.redrawing import redrawn
 from rotgrid.results import failures, storage
 from rotgrid.results.grids import store_grid
 from rotgrid.results.inventory import Probes
-from rotgrid.spec.extensions import any_own
+from rotgrid.spec import any_own
 from rotgrid.todo import Todo, find_todo, time_limits
 
 

@@ -110,6 +110,15 @@ def test_an_own_network_makes_the_images_of_a_transfer(grid_file, folder):
     assert (row["source"], row["n"]) == (MINE, 10)
 
 
+def test_a_grid_whose_only_own_name_is_a_source_keeps_that_source(folder):
+    write_all(folder)
+    probes = "{attack: transfer, source: 'mynets.nets:build', eps: 0.1, steps: 2, n_images: 10}"
+    block = "{model: stdcnn, data: mnist5k, train_size: 100, epochs: 1, probes: " + probes + "}"
+    (folder / "g.yaml").write_text(f"blocks: [{block}]")
+    assert run(folder / "g.yaml") == 0
+    assert {path.name for path in (folder / "r/code").rglob("*.py")} == {"nets.py", "blocks.py"}
+
+
 @pytest.mark.parametrize(
     ("change", "code", "message"),
     [

@@ -29,6 +29,7 @@ __all__ = [
     "Probe",
     "Record",
     "Trial",
+    "any_own",
     "batch_sizes",
     "data_named",
     "data_of",
@@ -39,6 +40,11 @@ __all__ = [
     "own_recipe",
     "without_added_defaults",
 ]
+
+
+def any_own(asked: Mapping[Trial, Iterable[Probe]]) -> bool:
+    """Whether anything is own in trials and their probes."""
+    return bool(own_functions(asked)) or any(trial.data_digest for trial in asked)
 
 
 def own_functions(asked: Mapping[Trial, Iterable[Probe]]) -> dict[str, str]:

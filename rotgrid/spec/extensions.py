@@ -6,9 +6,9 @@ everywhere; what tells two versions of one apart is its digest, a field of its o
 `Probe`.
 """
 
-import itertools
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -20,8 +20,6 @@ from rotgrid.spec.entries import is_own
 from rotgrid.spec.records import field_error
 from rotgrid.spec.sources import FOLDERS, SourceError
 
-DIGEST = 16
-"""Hex digits of the digest of an own name."""
 Digest = Annotated[str, Field(pattern="^([0-9a-f]{16})?$")]
 """A digest, or "" where a name is not own."""
 
@@ -106,11 +104,7 @@ def unpinned(name: str, fields: Mapping[str, Any]) -> Own:
         KeyError, TypeError: it is something else.
     """
     digest = fields["digest"]
-    if (
-        not isinstance(digest, str)
-        or len(digest) != DIGEST
-        or set(digest) - set("0123456789abcdef")
-    ):
+    if not re.fullmatch("[0-9a-f]{16}", digest):
         raise TypeError("digest")
     if not name.endswith(".npz"):
         settings = fields.get("settings")
@@ -119,13 +113,6 @@ def unpinned(name: str, fields: Mapping[str, Any]) -> Own:
     shape = Shape(channels, size, classes, tuple(fields["mean"]), tuple(fields["std"]))
     train, val, test = (int(fields[part]) for part in ("train", "val", "test"))
     return Own(digest, data=DataSet(train, val, test, shape, name))
-
-
-def any_own(asked: Mapping[Any, Iterable[Any]]) -> bool:
-    """Whether anything is own in trials and their probes."""
-    probes = dict.fromkeys(itertools.chain.from_iterable(asked.values()))
-    fields = ("model_digest", "data_digest", "adversary_digest", "attack_digest")
-    return any(getattr(record, f, "") for record in (*asked, *probes) for f in fields)
 
 
 def with_digests(values: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
