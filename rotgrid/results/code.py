@@ -56,10 +56,9 @@ def use_stored_source(root: Root, name: str, digest: str) -> None:
 
 def receive(shipped: Mapping[str, tuple[str, Mapping[str, bytes]]]) -> None:
     """Take the files behind own names from another process, with the digest of each name, unless
-    those in place are the same."""
-    for name, (digest, files) in shipped.items():
-        if not is_in_place(name, digest):
-            search_in_copy(files)
+    those in place are the same. All go into one folder: names may be of one package."""
+    if not all(is_in_place(name, digest) for name, (digest, _) in shipped.items()):
+        search_in_copy({at: text for _, files in shipped.values() for at, text in files.items()})
 
 
 def is_in_place(name: str, digest: str) -> bool:

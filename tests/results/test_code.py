@@ -46,3 +46,21 @@ def test_files_that_another_process_sends_come_before_those_in_place(folder, sto
     digest = sources.digest(sources.Source(folder, sent))
     code.receive({NAME: (digest, sent)})
     assert loading.load(NAME, digest)() == 3
+
+
+def test_names_of_one_package_are_received_into_one_folder(folder):
+    """A function may import late what only another name has brought."""
+    late = b"def f():\n    from pair.two import g\n    return g()\n"
+    names = {
+        "pair.one:f": {"pair/one.py": late},
+        "pair.two:g": {"pair/two.py": b"def g(): return 4\n"},
+    }
+    sent = {}
+    for name, files in names.items():
+        files = {**files, "pair/__init__.py": b"", "pair/two.py": b"def g(): return 4\n"}
+        first = f"{name.partition(':')[0].replace('.', '/')}.py"
+        files = {first: files[first], **files}
+        sent[name] = (sources.digest(sources.Source(folder, files)), files)
+    code.receive(sent)
+    assert loading.load("pair.one:f", sent["pair.one:f"][0])() == 4
+    assert {sources.find(name).folder for name in names} == {sources.FOLDERS[0]}
