@@ -22,7 +22,7 @@ from rotgrid.attacks import own_attack
 from rotgrid.console import tolerate_lost_output
 from rotgrid.data import DataError, Dataset, load, pixels
 from rotgrid.evaluation import contract, equivariance
-from rotgrid.evaluation.settings import SETTINGS_OF_PROBE
+from rotgrid.evaluation.settings import told
 from rotgrid.experiment import untrained_network
 from rotgrid.models import count_parameters
 from rotgrid.models.own_network import load_own
@@ -154,14 +154,13 @@ def attack_findings(name: str, variant: str, dataset: Dataset) -> Iterator[Findi
     if "eps" not in settings_named(attack):
         yield "is told eps", "names no parameter eps: (model, images, labels, *, eps, ...)"
         return
-    told = {k: f(probe) for k, f in SETTINGS_OF_PROBE.items() if k in settings_named(attack)}
     net = small_network(dataset)
     images, labels = pixels(dataset.test_images[:100]), dataset.test_labels[:100]
-    print(f"    is told eps{''.join(f', {k}' for k in told)}")
+    print(f"    is told eps{''.join(f', {k}' for k in told(attack, probe))}")
 
     def made(eps: float) -> torch.Tensor:
-        again = {k: f(probe) for k, f in SETTINGS_OF_PROBE.items() if k in told}
-        return own_attack.perturbed(name, attack, net, images, labels, eps=eps, **again)
+        settings = told(attack, probe)
+        return own_attack.perturbed(name, attack, net, images, labels, eps=eps, **settings)
 
     for eps in (0.0, EPS, 0.3):
         problem = raised(made, eps)

@@ -8,14 +8,14 @@ from torch import nn
 from rotgrid.attacks import own_attack
 from rotgrid.data import DataError
 from rotgrid.evaluation import contract
-from rotgrid.evaluation.settings import SETTINGS_OF_PROBE
+from rotgrid.evaluation.settings import told
 from rotgrid.experiment import untrained_network
 from rotgrid.models.own_network import ContractError, load_own
 from rotgrid.results.code import store_sources
 from rotgrid.results.storage import Root
 from rotgrid.spec import Probe, Trial, data_of, extensions, own_functions
 from rotgrid.spec.datasets import Shape
-from rotgrid.spec.entries import is_own, settings_named
+from rotgrid.spec.entries import is_own
 from rotgrid.spec.loading import find_version, place_of
 from rotgrid.training.adversarial import perturbed
 
@@ -104,8 +104,10 @@ def require_attack(trial: Trial, probe: Probe) -> None:
     eps = probe.pixel_eps(data_of(trial).shape)
 
     def made() -> torch.Tensor:
-        told = {k: f(probe) for k, f in SETTINGS_OF_PROBE.items() if k in settings_named(attack)}
-        return own_attack.perturbed(probe.attack, attack, model, images, labels, eps=eps, **told)
+        settings = told(attack, probe)
+        return own_attack.perturbed(
+            probe.attack, attack, model, images, labels, eps=eps, **settings
+        )
 
     if not torch.equal(made(), made()):
         raise ValueError(

@@ -110,6 +110,13 @@ SETTINGS_OF_PROBE: dict[str, Callable[[Probe], Any]] = {
 }
 """Those that follow from the probe alone."""
 
+
+def told(function: Callable[..., Any], probe: Probe) -> dict[str, Any]:
+    """Of the settings that follow from the probe alone, those that a function names."""
+    named = settings_named(function)
+    return {name: make(probe) for name, make in SETTINGS_OF_PROBE.items() if name in named}
+
+
 SETTINGS: dict[str, Callable[[Subject, Probe], Any]] = {
     **{name: of_probe(make) for name, make in SETTINGS_OF_PROBE.items()},
     "source": source_of,
