@@ -143,7 +143,10 @@ def gather(*locations: Place, wanted: Wanted = EVERYTHING, every_version: bool =
     """
     places = _readable(locations)
     lines = [line for place in locations for line in missing.unreadable(place)]
-    launched = {n: d for place in places for n, d in launched_versions(place).items()}
+    stored = [(place, *launched_plans(place)) for place in places]
+    launched: dict[str, str] = {}
+    for place, plans, _ in stored:
+        launched |= launched_versions(place, plans)
     found, of_files = scan.read(
         places, "evaluations", lambda rows: _evaluations(rows, wanted, every_version, launched)
     )
@@ -159,8 +162,7 @@ def gather(*locations: Place, wanted: Wanted = EVERYTHING, every_version: bool =
     grids: list[str] = []
     older = set(found.older.rows())
     states: dict[str, State] = {}
-    for place in places:
-        plans, unreadable = launched_plans(place)
+    for place, plans, unreadable in stored:
         lines += [missing.unreadable_grid(place, problem) for problem in unreadable]
         for name, plan in plans.items():
             asked = missing.asked(plan, found.measured, older)

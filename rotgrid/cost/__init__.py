@@ -51,9 +51,8 @@ def estimate(
     """
     seconds: dict[Trial, float] = {}
     by_origin: dict[tuple[str, Pair], float] = defaultdict(float)
-    shared: dict[
-        tuple[str, str, str, int], float
-    ] = {}  # of many trials that have one tuple of probes
+    # of many trials that have one tuple of probes
+    shared: dict[tuple[str, str, str, int], float] = {}
     for trial, probes in todo.items():
         network = trial.model, trial.variant
         if (same := (*network, trial.data, id(probes))) not in shared:

@@ -61,8 +61,8 @@ class Speed(NamedTuple):
     def shipped_seconds(self, network: Network, work: Work) -> float:
         """Seconds of some work by the shipped speed alone."""
         model, variant = network
-        variants, typical = MODELS[model].variants, statistics.median(self.shipped.values())
-        return work.passes() * variants.get(variant, OWN_WORK) / self.shipped.get(model, typical)
+        speed = self.shipped.get(model) or statistics.median(self.shipped.values())
+        return work.passes() * MODELS[model].variants.get(variant, OWN_WORK) / speed
 
     def origin(self, network: Network) -> tuple[str, Pair]:
         """Where the speed of a network comes from, in words, and the least and the most that true

@@ -1,6 +1,7 @@
 """The grids that were launched to a results location, stored beside its rows."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from rotgrid import grid
@@ -49,11 +50,10 @@ def is_outdated(root: Root, name: str) -> bool:
     return times[PurePosixPath(name).name] < max(times.values())
 
 
-def launched_versions(root: Root) -> dict[str, str]:
-    """The digest of each own name in the last launch that had it."""
+def launched_versions(root: Root, plans: Mapping[str, Plan]) -> dict[str, str]:
+    """The digest of each own name in the last launch that had it; `plans` are all that were."""
     found: dict[str, str] = {}
     infos = [info for info in storage.infos(root, "grids") if info.base_name.endswith(".yaml")]
-    plans, _ = launched_plans(root)
     for info in sorted(infos, key=lambda info: info.mtime_ns or 0):
         if plan := plans.get(PurePosixPath(info.base_name).stem):
             pins = plan.document.get("pinned", {})
