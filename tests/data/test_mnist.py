@@ -161,8 +161,8 @@ def test_damage_to_the_embedded_digits_is_an_error(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def fashion(monkeypatch, tmp_path):
-    """The real Fashion-MNIST: from the folder beside that of MNIST, or downloaded."""
+def fashion(monkeypatch):
+    """The real Fashion-MNIST: from the folder of MNIST or the one beside it, or downloaded."""
     given_root = Path(os.environ.get("ROTGRID_DATA", ""))
     places = [given_root, given_root.parent]
     real = next((p for p in places if (p / "fashion-mnist").is_dir()), None)
@@ -171,6 +171,7 @@ def fashion(monkeypatch, tmp_path):
     return data.load("fashion-mnist")
 
 
+@pytest.mark.real_data
 def test_the_real_fashion_mnist(fashion):
     for part, n in (("train", 55_000), ("val", 5_000), ("test", 10_000)):
         images, labels = getattr(fashion, f"{part}_images"), getattr(fashion, f"{part}_labels")
