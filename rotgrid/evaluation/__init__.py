@@ -125,6 +125,7 @@ def measure_sweep(subject: Subject, probes: Sequence[Probe]) -> list[Row]:
         attack=probes[0].attack,
         eps_grid=[probe.pixel_eps(subject.dataset.shape) for probe in probes],
         label_rule=probes[0].label_rule,
+        threat=probes[0].threat,
         attack_digest=probes[0].attack_digest,
         notes=notes,
         **attack_settings(subject, probes[0]),

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from rotgrid.spec import Probe, Record, Trial
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """Later versions added columns to earlier ones and dropped `rotgrid.spec.REMOVED_FIELDS`; earlier
 parts are read all the same."""
 TableName = Literal["evaluations", "training", "equivariance", "diagnostics"]
