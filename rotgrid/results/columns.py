@@ -84,7 +84,8 @@ TABLES: dict[TableName, list[Column]] = {
             "distances",
             pa.list_(pa.float32()),
             "pixel units",
-            "fmn: L-inf distance of each image to the decision boundary, from above",
+            "fmn, lbfgs: distance of each image to the decision boundary, from above, as `threat` "
+            "measures it",
         ),
         Column(
             "search_checked",

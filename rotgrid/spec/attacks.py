@@ -101,6 +101,9 @@ BOTH: tuple[ThreatName, ...] = ("linf", "l2")
 FMN_STEPS = 50
 """Of the search that goes before PGD in `fmn-pgd`: those of `fmn`, which it is no weaker than."""
 
+LBFGS_WEIGHTS = 10
+"""Minimisations of `lbfgs`, each with another weight of the cross-entropy."""
+
 OURS: dict[str, Attack] = {
     "none": Attack("no attack", (*MOVED, "mode"), lambda e: (0, 0), run="case:no_attack"),
     "noise": Attack(
@@ -192,6 +195,17 @@ OURS: dict[str, Attack] = {
         settings="{steps}",
         steps=50,
         threats=BOTH,
+        at_least_one=("steps",),
+        searches=True,
+    ),
+    "lbfgs": Attack(
+        label="L-BFGS",
+        reads=STEPS,
+        passes_per_image=lambda e: (9 + LBFGS_WEIGHTS * e.steps, 1),
+        run="lbfgs:survival",
+        settings="{steps} of each of 10 minimisations",
+        steps=20,
+        threats=("l2",),
         at_least_one=("steps",),
         searches=True,
     ),
