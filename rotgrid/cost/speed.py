@@ -46,14 +46,14 @@ class Speed(NamedTuple):
     """Of the seconds of training's passes in float32 those in bfloat16."""
 
     def training(self, trial: Trial) -> float:
-        """Seconds of the whole training of a trial. Captured steps keep a GPU busy, so that those
-        who share it take turns; others wait for Python, and do not wait for each other."""
+        """Seconds of the whole training of a trial. Captured steps keep a GPU busy, so that on a
+        share of it they take longer by as much; others wait for Python, not for each other."""
         network, work = (trial.model, trial.variant), training_work(trial)
         if trial.precision == "bfloat16":
             work = work._replace(trained=self.bfloat16 * work.trained)
         seconds = self.factor(network)[0] * self.shipped_seconds(network, work)
-        turns = 1 / min(1.0, self.share) if ADVERSARIES[trial.adversary].captured else 1.0
-        return turns * seconds * relative_size(data_of(trial).shape)
+        share = min(1.0, self.share) if ADVERSARIES[trial.adversary].captured else 1.0
+        return seconds / share * relative_size(data_of(trial).shape)
 
     def measuring(self, trial: Trial, probes: Iterable[Probe]) -> float:
         """Seconds of measuring resolved probes of a trial."""

@@ -63,7 +63,7 @@ def test_nothing_known_is_a_guess(tmp_path):
     assert found == speed.speed_of(CPU)
     assert found.origin(STDCNN) == (speed.GUESS, speed.GUESSED)
     on_gpu = learned(tmp_path, GPU)
-    alone = GPU.gpu * on_gpu.training(trial_of(STDCNN))  # two take turns
+    alone = GPU.gpu * on_gpu.training(trial_of(STDCNN))
     assert alone < found.training(trial_of(STDCNN)) / 10
     assert on_gpu.origin(STDCNN) == (speed.GUESS_GPU, speed.GUESSED_GPU)
 
@@ -84,12 +84,12 @@ def test_a_trial_on_an_h100_takes_what_was_measured_there():
         assert seconds == pytest.approx(1.0, rel=1e-3)
 
 
-def test_captured_trainings_take_turns_on_a_gpu_and_nothing_else_does():
+def test_captured_trainings_take_longer_on_a_share_of_a_gpu_and_nothing_else_does():
     whole, quarter = (speed.speed_of(Resources(gpu=gpu)) for gpu in (1.0, 0.25))
-    for adversary, turns in (("none", 4), ("fgsm", 4), ("pgd", 1)):
+    for adversary, longer in (("none", 4), ("fgsm", 4), ("pgd", 1)):
         trial = trial_of(STDCNN, adversary=adversary)
         (training, measuring), alone = seconds_of(quarter, trial), seconds_of(whole, trial)
-        assert training == pytest.approx(turns * alone[0])
+        assert training == pytest.approx(longer * alone[0])
         assert measuring == alone[1]
     assert speed.speed_of(Resources(gpu=2.0)).training(trial) == whole.training(trial)
 
