@@ -323,6 +323,18 @@ def test_probes_whose_fields_do_not_fit_are_refused(fields, message):
         Probe(**fields)
 
 
+@pytest.mark.parametrize("attack", [name for name in ATTACKS if "eps" in ATTACKS[name].reads])
+def test_every_attack_within_eps_has_the_threat_models_that_it_says(attack):
+    source, entry = {"source": "stdcnn"} if attack == "transfer" else {}, ATTACKS[attack]
+    assert Probe(attack=attack, **source).threat == entry.threats[0]
+    for threat in ("linf", "l2"):
+        if threat in entry.threats:
+            assert Probe(attack=attack, threat=threat, **source).threat == threat
+        else:
+            with pytest.raises(ValidationError, match=f"choose from {entry.threats[0]}"):
+                Probe(attack=attack, threat=threat, **source)
+
+
 @pytest.mark.parametrize("attack", ["pgd", "apgd", "fmn-pgd", "transfer"])
 def test_steps_or_a_random_start_are_enough_for_an_attack_that_climbs(attack):
     for steps, restarts in ((0, 1), (1, 0)):
