@@ -183,6 +183,20 @@ def test_pgd_is_foolboxs(trained, test_set):
     assert 0 < success.sum() < len(images)
 
 
+def test_fgsm_is_foolboxs_and_fmn_goes_as_near_as_its_ddn(trained, test_set):
+    images, labels = (each[~wrong(trained, *test_set)] for each in (*test_set,))
+    model = foolbox.PyTorchModel(trained, bounds=(0, 1))
+    step = foolbox.attacks.L2FastGradientAttack(random_start=False)
+    _, expected, _ = step(model, images, labels, epsilons=EPS)
+    ours = attacks.fgsm(trained, images, labels, eps=EPS, threat="l2")
+    torch.testing.assert_close(ours, expected, atol=2e-5, rtol=0)
+    _, far, found = foolbox.attacks.DDNAttack(steps=50)(model, images, labels, epsilons=None)
+    assert found.all()
+    ratio = distances(trained, images, labels, steps=50, threat="l2") / L2.size(far - images)
+    assert ratio.median() <= 1
+    assert ratio.quantile(0.9) < 1.05
+
+
 def test_a_square_query_moves_length_from_one_window_to_the_other():
     images = torch.full((4, 3, 12, 12), 0.5)
     eps = torch.full((4, 1, 1, 1), 0.3)
