@@ -20,7 +20,7 @@ from rotgrid.console import command, tolerate_lost_output
 from rotgrid.fanout import local
 from rotgrid.fanout.progress import Tracker
 from rotgrid.grid.problems import GridError
-from rotgrid.plan_table import print_plan
+from rotgrid.plan_table import print_plan, slow_precision
 from rotgrid.redrawing import redrawn
 from rotgrid.results import failures, storage
 from rotgrid.results.grids import store_grid
@@ -130,6 +130,8 @@ def fail(code: int, *lines: str) -> int:
 def execute(plan: grid.Plan, todo: Todo, results_in: str, args: argparse.Namespace) -> int:
     """Run the trials; 0, or the exit code of what made it impossible."""
     trials = todo.trials
+    if words := slow_precision(plan, todo):
+        print(f"precision: {words}", file=sys.stderr)
     names = {trial.key(): f"{trial.model} {trial.variant}" for trial in trials}
     seconds = {trial.key(): each for trial, each in todo.expected.seconds.items()}
     here = args.local or bool(args.only)

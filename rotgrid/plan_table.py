@@ -11,6 +11,8 @@ from rich.table import Table
 
 from rotgrid import cost, grid
 from rotgrid.console import duration, wide
+from rotgrid.cost.processor import has_bfloat16
+from rotgrid.cost.shipped import BFLOAT16_EMULATED
 from rotgrid.results import inventory
 from rotgrid.results.inventory import Probes
 from rotgrid.spec import Probe, Trial
@@ -35,6 +37,7 @@ def print_plan(plan: grid.Plan, todo: Todo, results_in: str, args: argparse.Name
         ("trained", f"{len(todo.trained):,} networks whose rows are missing"),
         ("to do", f"{to_train:,} networks to train, {left:,} rows to measure"),
         *(prices(todo.expected, plan.resources, args) if todo.trials else ()),
+        *([("precision", words)] if (words := slow_precision(plan, todo)) else ()),
         ("results", results_in),
     ):
         facts.add_row(name, value)
@@ -49,6 +52,18 @@ def print_plan(plan: grid.Plan, todo: Todo, results_in: str, args: argparse.Name
         console.print("", blocks_table(plan, todo, args), sep="\n")
     if args.trials:
         console.print("", inventory.trials_table(plan, todo.stock), sep="\n")
+
+
+def slow_precision(plan: grid.Plan, todo: Todo) -> str:
+    """That trainings in bfloat16 are slow on this processor, and what to set; or nothing."""
+    asked = any(t.precision == "bfloat16" for t in todo.trials.keys() - todo.trained)
+    if not asked or plan.resources.gpu or has_bfloat16():
+        return ""
+    return (
+        "bfloat16, and this processor has no instructions for it (AVX512_BF16 or AMX): training "
+        f"takes about {BFLOAT16_EMULATED:g} times as long as in float32, which "
+        "--set 'blocks.*.precision=float32' asks for"
+    )
 
 
 def cartesian(plan: grid.Plan) -> str:

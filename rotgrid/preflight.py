@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from rotgrid.attacks import own_attack
+from rotgrid.attacks.threats import THREATS
 from rotgrid.data import DataError
 from rotgrid.evaluation import contract
 from rotgrid.evaluation.settings import told
@@ -101,12 +102,12 @@ def require_attack(trial: Trial, probe: Probe) -> None:
     other images when it is asked again."""
     attack = load_own(probe.attack, probe.attack_digest)
     model, images, labels = network_and_sample(trial)
-    eps = probe.pixel_eps(data_of(trial).shape)
+    eps, ball = probe.pixel_eps(data_of(trial).shape), THREATS[probe.threat]
 
     def made() -> torch.Tensor:
         settings = told(attack, probe)
         return own_attack.perturbed(
-            probe.attack, attack, model, images, labels, eps=eps, **settings
+            probe.attack, attack, model, images, labels, eps=eps, threat=ball, **settings
         )
 
     if not torch.equal(made(), made()):

@@ -2,9 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rotgrid import plan_table
+from rotgrid import grid, plan_table
 from rotgrid.cost import Estimate
 from rotgrid.grid import Resources
+from rotgrid.todo import find_todo
 
 
 def test_a_range_is_shown_with_its_middle():
@@ -43,3 +44,27 @@ def test_slots_are_what_the_machine_holds(monkeypatch, cores, gpus, resources, s
     monkeypatch.setattr(plan_table.os, "cpu_count", lambda: cores)
     monkeypatch.setattr(plan_table, "gpus", lambda: ["0000:4f:00.0"] * gpus)
     assert plan_table.slots_here(resources) == slots
+
+
+@pytest.mark.parametrize(
+    ("instructions", "gpu", "precision", "said"),
+    [
+        (False, 0, "[float32, bfloat16]", True),
+        (False, 0, "float32", False),
+        (False, 1, "bfloat16", False),
+        (True, 0, "bfloat16", False),
+    ],
+)
+def test_slow_bfloat16_is_said_with_what_to_set(
+    tmp_path, monkeypatch, instructions, gpu, precision, said
+):
+    monkeypatch.setattr(plan_table, "has_bfloat16", lambda: instructions)
+    text = f"resources: {{gpu: {gpu}}}\nblocks: [{{model: stdcnn, precision: {precision}}}]"
+    plan = grid.parse(text)
+    words = plan_table.slow_precision(plan, find_todo(plan, str(tmp_path), retry=False))
+    assert ("about 2.5 times as long" in words) is said
+    if said:
+        (override,) = (part for part in words.split("'") if "=" in part)
+        plan = grid.parse(text, overrides=[override])
+        assert {trial.precision for trial in plan.trials} == {"float32"}
+        assert not plan_table.slow_precision(plan, find_todo(plan, str(tmp_path), retry=False))

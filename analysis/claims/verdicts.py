@@ -17,7 +17,7 @@ import polars as pl
 from analysis.claims import beyond, pixels, rotations, settings, widening
 from analysis.claims.evidence import Claim, Evidence, Part
 from analysis.claims.scope import scope
-from analysis.rows.conditions import BY_PROTOCOL
+from analysis.rows.conditions import BY_PROTOCOL, LINF
 from analysis.rows.datasets import OF_PAPER
 from analysis.rows.scan import FIELDS
 from analysis.rows.selection import MixedRowsError, NotMeasured
@@ -93,7 +93,7 @@ def judge(rows: pl.DataFrame, claims: Sequence[Claim] = CLAIMS) -> list[Outcome]
     one that says what is missing. The paper's sentences are judged on the paper's data sets only,
     those beyond it on each data set by itself. `claims` are all that are declared. Rows that lack
     what a claim needs, such as the outcomes of single images, count for the others only."""
-    usable = rows.select(COLUMNS).filter(pl.col("test_translation") == 0, BY_PROTOCOL)
+    usable = rows.select(COLUMNS).filter(pl.col("test_translation") == 0, BY_PROTOCOL, LINF)
     trained = by_recipe(usable, claims)
     found = [list(measured(claim, trained[_rows_of(claim)])) for claim in claims]
     known = [each for of in found for each in of if isinstance(each, Measured)]

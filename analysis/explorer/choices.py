@@ -20,7 +20,7 @@ MEASURES = ("accuracy", "clean_accuracy", "distance", "parameters", "seconds")
 over images; of the network; of its training."""
 TITLES = {
     "clean_accuracy": "Accuracy without attack (mean over seeds)",
-    "distance": "Median distance to the boundary (L-inf, pixel units)",
+    "distance": "Median distance to the boundary (pixel units)",
     "parameters": "Trainable parameters",
     "seed": "Seed",
     "data": "Data",
@@ -31,6 +31,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "attack": vocabulary.ATTACKS,
     "adversary": vocabulary.ADVERSARIES,
     "eps_unit": vocabulary.EPS_UNITS,
+    "threat": vocabulary.THREATS,
 }
 """What stored words are called, by field."""
 FEW = 6

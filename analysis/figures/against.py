@@ -97,7 +97,8 @@ def x_axis(data: pl.DataFrame, shown: Axes) -> alt.X:
     """The axis of the number, with ticks at measured values."""
     x, values = shown.x, sorted(set(data[shown.x]))
     if x == "eps":
-        return eps_axis(data.with_columns(eps_unit=pl.lit(shown.rows["eps_unit"][0])))
+        unit, threat = shown.rows.select("eps_unit", "threat").row(0)
+        return eps_axis(data.with_columns(eps_unit=pl.lit(unit), threat=pl.lit(threat)))
     if x.endswith("rotation"):
         return scales.rotation_x(x, float(values[-1]), theme.title(x).split(" (")[0], WIDTH)
     if x in LOG and values[0] > 0:

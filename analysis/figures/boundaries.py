@@ -52,7 +52,7 @@ def boundary(rows: pl.DataFrame) -> alt.ConcatChart:
     """How far images lie from the decision boundary: the share of them beyond each distance."""
     needs = "attack fmn, train_rotation = test_rotation, adversary none, distances"
     measured = pl.col("distances").is_not_null()
-    fmn = pl.col("attack") == "fmn"
+    fmn = (pl.col("attack") == "fmn") & (pl.col("threat") == "linf")
     chosen = where(rows, needs, fmn, measured, SAME_RANGE, NO_ADVERSARY)
     rows, notes = comparable(chosen)
     rows = rows.unique(["trial", "test_rotation"], keep="first", maintain_order=True)

@@ -35,7 +35,7 @@ MOST_LEFT_OUT = 1
 """Kinds of rows left out that are described; more are summed up."""
 MOST_FLAGGED = 5
 """Flagged networks that are named; the rest are counted."""
-KIND = ("attack", "loss", "label_rule", "clip", "mode", "source")
+KIND = ("attack", "loss", "label_rule", "clip", "mode", "threat", "source")
 """What makes an attack another one, in words."""
 SPECIAL = {
     "margin": "on the margin",
@@ -44,6 +44,7 @@ SPECIAL = {
     "none": "not clipped",
     "normalised": "clipped to [0, 1] of standardised images, which leaves the ball",
     "train": "in training mode",
+    "l2": "in the L2 ball",
 }
 """What is said of settings that are not the usual ones."""
 CHARACTER = 5.4
@@ -154,8 +155,9 @@ def attacks(rows: pl.DataFrame) -> str:
     if attacked.is_empty():
         return ""
     units = listed([unit_of_eps(u, attacked) for u in attacked["eps_unit"].unique().sort()])
+    balls = listed([vocabulary.THREATS[name] for name in attacked["threat"].unique().sort()])
     return (
-        f"{attack_settings(attacked)}; eps {span(attacked['eps'])}, an L-inf radius in {units} "
+        f"{attack_settings(attacked)}; eps {span(attacked['eps'])}, an {balls} radius in {units} "
         "around the rotated image."
     )
 

@@ -102,9 +102,9 @@ def with_eps_zero(rows: pl.DataFrame, attack: str) -> pl.DataFrame:
     """The rows of the attack (there are some); where it was not measured at eps 0, those without
     attack."""
     attacked = rows.filter(pl.col("attack") == attack)
-    unit = attacked["eps_unit"][0]
+    unit, threat = attacked.select("eps_unit", "threat").row(0)
     clean = rows.filter(CLEAN).with_columns(
-        attack=pl.lit(attack), eps=pl.lit(0.0), eps_unit=pl.lit(unit)
+        attack=pl.lit(attack), eps=pl.lit(0.0), eps_unit=pl.lit(unit), threat=pl.lit(threat)
     )
     at_zero = attacked.filter(pl.col("eps") == 0)
     keys = ["trial", "test_rotation"]
@@ -131,9 +131,10 @@ def panel(data: pl.DataFrame, attack: str, width: int = theme.WIDTH) -> alt.Laye
 def eps_axis(data: pl.DataFrame, room: float = 1.0) -> alt.X:
     """An axis from 0 to the largest eps, times `room` for labels; its ticks are measured ones."""
     measured = sorted(data["eps"].unique())
+    ball, unit = vocabulary.THREATS[data["threat"][0]], vocabulary.EPS_UNITS[data["eps_unit"][0]]
     return alt.X(
         "eps:Q",
-        title=f"eps (L-inf, {vocabulary.EPS_UNITS[data['eps_unit'][0]]})",
+        title=f"eps ({ball}, {unit})",
         scale=dict(domain=[0, measured[-1] * room], nice=False),
         axis=dict(values=scales.thinned(measured), format="~g", grid=False, labelFlush=False),
     )

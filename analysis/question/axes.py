@@ -8,7 +8,7 @@ import polars as pl
 from analysis.question import fields as of_fields
 from analysis.question.fields import said
 from analysis.question.outcomes import Headline, headline, usual_protocol
-from analysis.rows import versions
+from analysis.rows import versions, vocabulary
 from analysis.rows.conditions import CLEAN, ON_PIXELS, SAME_RANGE
 from analysis.rows.selection import NotMeasured
 from rotgrid.spec import Trial
@@ -55,7 +55,15 @@ def axes(rows: pl.DataFrame, place: int = 0) -> Axes:
     order = sorted((x for x in counts if counts[x] > 1), key=lambda x: -counts[x])
     if len(order) <= place:
         raise NotMeasured(f"needs rows at two values of {'another' if place else 'a'} number")
-    return _assigned(drawn[order[place]], order[place])
+    shown = _assigned(drawn[order[place]], order[place])
+    return shown._replace(notes=shown.notes + _other_balls(newest, fields))
+
+
+def _other_balls(rows: pl.DataFrame, fields: pl.DataFrame) -> list[str]:
+    """What of the rows is left out for the sake of one threat model."""
+    measured, kept = (each.filter(pl.col("eps") > 0)["threat"].unique() for each in (rows, fields))
+    left = [vocabulary.THREATS[name] for name in sorted({*measured} - {*kept})]
+    return [f"Left out: rows of {ball} balls." for ball in left]
 
 
 def _along(fields: pl.DataFrame, x: str) -> pl.DataFrame:

@@ -14,7 +14,17 @@ from rotgrid.spec.models import MODELS
 NO_FIELDS = ("seed", "n_images", "variant", "adversary_eps", "recipe_settings")
 """Columns that are a part of another field, or of what is repeated."""
 KNOWN = [name for name in (*TRIAL, *PROBE) if name not in NO_FIELDS and "_digest" not in name]
-OF_ATTACK = ("eps", "steps", "restarts", "loss", "label_rule", "source", "clip", "eps_unit")
+OF_ATTACK = (
+    "eps",
+    "steps",
+    "restarts",
+    "loss",
+    "label_rule",
+    "source",
+    "clip",
+    "eps_unit",
+    "threat",
+)
 """Fields that tests without attack do not have."""
 FOLLOWS = {
     "epochs": "recipe",
@@ -32,8 +42,13 @@ NO_ACCURACY = ("equivariance", "diagnostics")
 def with_fields(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows that know which images are right, with a column for each field: `model` with its
     variant, `adversary` with its eps; recipes as they are for the first model. `arm` says which
-    rows are of one network and its repetitions with other seeds."""
+    rows are of one network and its repetitions with other seeds. Of attacks within eps only those
+    of the threat model with the most rows are kept."""
     known = rows.filter(~pl.col("attack").is_in(NO_ACCURACY)).drop_nulls("correct")
+    usual = known.filter(pl.col("eps") > 0)["threat"].value_counts().sort("count", "threat")
+    known = known.filter(
+        (pl.col("eps") == 0) | pl.col("threat").is_in(usual["threat"].tail(1).implode())
+    )
     fields = as_of_first_model(known).with_columns(
         model=_joined("model", "variant"),
         adversary=pl.when(pl.col("adversary") == "none")

@@ -23,11 +23,13 @@ class Headline(NamedTuple):
 
     attack: str
     eps: float
+    threat: str = "linf"
 
     @property
     def words(self) -> str:
-        """`under PGD at eps 0.1`."""
-        return f"under {vocabulary.ATTACKS[self.attack]} at eps {self.eps:g}"
+        """`under PGD at eps 0.1`, `under PGD at eps 1 (L2)`."""
+        ball = "" if self.threat == "linf" else f" ({vocabulary.THREATS[self.threat]})"
+        return f"under {vocabulary.ATTACKS[self.attack]} at eps {self.eps:g}{ball}"
 
 
 class Outcome(NamedTuple):
@@ -59,7 +61,7 @@ def headline(fields: pl.DataFrame) -> Headline | None:
     unknown = [name for name in often if name == best or name not in ("fgsm", *BY_STRENGTH)]
     means = at.filter(pl.col("attack").is_in(unknown or list(often)))
     means = means.group_by("attack").agg((pl.col("n_correct") / pl.col("n")).mean())
-    return Headline(means.sort("n_correct", "attack")["attack"][0], eps)
+    return Headline(means.sort("n_correct", "attack")["attack"][0], eps, at["threat"][0])
 
 
 def outcomes(fields: pl.DataFrame) -> list[Outcome]:

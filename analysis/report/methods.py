@@ -21,8 +21,8 @@ ALWAYS = [
     "drawn once and shared by all networks. An attack starts from the turned image and, unless "
     "said otherwise, knows the true label; an image that is misclassified before the attack then "
     "counts as an error.",
-    "eps is the radius of an L-infinity ball, unless said otherwise in pixel units; pixels lie in "
-    "[0, 1].",
+    "eps is the radius of a ball, unless said otherwise of an L-infinity one and in pixel units; "
+    "pixels lie in [0, 1].",
     "Accuracy is the mean over seeds. Least and greatest seed show what training varies. The 95% "
     "interval is over seeds and images from three seeds on; of fewer it is over images, and holds "
     "for these networks only. Where it is not known which images each network got right, it is "

@@ -20,6 +20,8 @@ SPATIAL = ("rotation-grid", "translation-grid", "spatial-grid", "worst-of-10")
 CLEAN = pl.col("attack") == "none"
 BY_PROTOCOL = (pl.col("clip") == "pixel") & (pl.col("mode") == "eval")
 """Measured as all attacks are, by no convention of other code."""
+LINF = pl.col("threat") == "linf"
+"""Measured in the L-inf ball, or without one."""
 ON_PIXELS = ~pl.col("attack").is_in([*SPATIAL, "equivariance", "diagnostics"])
 """Whether a row is of an attack on pixels, the user's own included, or of none."""
 OWN_ATTACK = pl.col("attack").str.contains(":", literal=True)
@@ -29,7 +31,7 @@ UPRIGHT = pl.col("train_rotation") == 0
 SAME_RANGE = pl.col("test_rotation") == pl.col("train_rotation")
 BOTH_X = "Train and test rotation x (uniform in [-x, x])"
 TIPS = ("model", "variant", "test_rotation")
-ATTACKED = ("attack", "eps", "eps_unit")
+ATTACKED = ("attack", "eps", "eps_unit", "threat")
 
 
 def nearest_eps(rows: pl.DataFrame, wanted: float) -> tuple[pl.DataFrame, float]:

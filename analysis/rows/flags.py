@@ -18,7 +18,9 @@ from analysis.rows.conditions import BY_PROTOCOL
 from analysis.rows.phrases import listed
 from rotgrid.spec.overfitting import overfitted_epochs
 
-SAME_IMAGES = ("trial", "test_rotation", "test_translation", "n_images", "eps", "eps_unit")
+SAME_IMAGES = (
+    *("trial", "test_rotation", "test_translation", "n_images", "eps", "eps_unit", "threat"),
+)
 """Rows with equal values attack the same images within the same ball."""
 MOST_TRANSFERRED = 0.002
 """Share of images that may be broken by another network's images and not by PGD."""

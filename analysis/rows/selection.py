@@ -183,10 +183,10 @@ def alike_networks(networks: pl.DataFrame) -> Comparable:
 
 def tested_alike(rows: pl.DataFrame) -> Comparable:
     """The rows of one range of shifts and one mode of the network, those with an attack in one
-    unit of eps and clipped alike."""
+    threat model and unit of eps, and clipped alike."""
     rows, notes = most_frequent(rows, ["test_translation", "mode"])
     attacked = pl.col("attack") != "none"
-    kept, more = most_frequent(rows.filter(attacked), ["eps_unit", "clip"])
+    kept, more = most_frequent(rows.filter(attacked), ["eps_unit", "clip", "threat"])
     return Comparable(pl.concat([rows.filter(~attacked), kept]), notes + more)
 
 

@@ -23,6 +23,7 @@ LABELS = Names({name: model.label for name, model in models.MODELS.items()})
 DATA = Names({name: data.label for name, data in datasets.DATA.items()})
 ATTACKS = Names({name: attack.label for name, attack in attacks.ATTACKS.items()})
 EPS_UNITS = Names({"pixel": "pixel units", "normalised": "deviations of the data's pixels"})
+THREATS = Names({"linf": "L-inf", "l2": "L2"})
 ADVERSARIES = Names(
     {name: adversary.label for name, adversary in adversaries.ADVERSARIES.items()},
     lambda name: adversaries.ADVERSARIES[name].label,

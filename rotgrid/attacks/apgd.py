@@ -16,11 +16,12 @@ from rotgrid.attacks.linf import (
     frozen,
     input_gradient,
     misclassified,
-    project,
     true_and_wrong,
 )
 from rotgrid.attacks.starts import StartsOfSome, draw_starts, require_starts
+from rotgrid.attacks.threats import LINF, THREATS, Threat
 from rotgrid.spec import entry_named
+from rotgrid.spec.vocabulary import ThreatName
 
 ApgdLoss = Literal["ce", "dlr"]
 PerImage = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -43,12 +44,14 @@ def apgd(
     restarts: int = 1,
     loss: ApgdLoss = "ce",
     generator: torch.Generator | None = None,
+    threat: ThreatName = "linf",
 ) -> Tensor:
     """The adversarial images found by Auto-PGD: APGD-CE, or APGD-T on the targeted DLR loss.
 
     An image gets the first misclassified iterate of any run; itself if it needs no attack; if
     nothing breaks it, the iterate of highest loss in its last run. Starts are those of
-    `rotgrid.attacks.pgd`, scaled so that the largest entry of each offset is eps.
+    `rotgrid.attacks.pgd`, scaled to the surface of the ball: so that the largest entry of each
+    offset is eps, or `l2` its Euclidean norm.
 
     Args:
         model, images, labels, eps: those of `rotgrid.attacks.fgsm`.
@@ -56,6 +59,7 @@ def apgd(
         restarts: number of starts; `dlr` runs from each of them toward each target.
         loss: `ce`, or `dlr` toward each of up to 9 wrong classes, most likely first.
         generator: of the random starts; without one the first start is the image itself.
+        threat: `linf` or `l2`, see `rotgrid.attacks.threats`.
 
     Raises:
         ValueError: an argument has the wrong type, shape or range (`rotgrid.attacks.checks`), or
@@ -63,9 +67,10 @@ def apgd(
         FloatingPointError: logits or gradients are not finite.
     """
     require_starts(steps, restarts, generator)
-    offsets = draw_starts(images, restarts, generator)
+    ball = THREATS[threat]
+    offsets = draw_starts(images, restarts, generator, ball.offsets)
     radius = images.new_full((len(images), 1, 1, 1), eps)
-    return apgd_from(model, images, labels, radius, steps, loss, offsets)[0]
+    return apgd_from(model, images, labels, radius, steps, loss, offsets, threat=ball)[0]
 
 
 def apgd_from(
@@ -77,6 +82,7 @@ def apgd_from(
     loss: ApgdLoss,
     offsets: Iterable[Tensor],
     fresh: bool = False,
+    threat: Threat = LINF,
 ) -> tuple[Tensor, Tensor]:
     """Adversarial images and whether each is misclassified, at an eps (m, 1, 1, 1) per image.
 
@@ -96,8 +102,8 @@ def apgd_from(
             if not len(left):
                 break
             case = (images[left], labels[left], target[left], eps[left])
-            ascent = begin(model, *case, offset[left], climbed)
-            found[left], broken[left] = climb(model, ascent, steps, climbed)
+            ascent = begin(model, *case, offset[left], climbed, threat)
+            found[left], broken[left] = climb(model, ascent, steps, climbed, threat)
     return found, broken
 
 
@@ -187,11 +193,12 @@ def begin(
     eps: Tensor,
     offset: Tensor,
     climbed: PerImage,
+    threat: Threat = LINF,
 ) -> Ascent:
-    """Runs at their starts: x + eps * offset, the offset scaled to a largest entry of 1."""
-    largest = offset.abs().amax((1, 2, 3), keepdim=True)
-    scaled = offset / largest.clamp(min=torch.finfo(offset.dtype).tiny)
-    start = project(images + eps * scaled, images, eps)
+    """Runs at their starts: x + eps * offset, the offset scaled to a length of 1."""
+    size = threat.size(offset)[:, None, None, None]
+    scaled = offset / size.clamp(min=torch.finfo(offset.dtype).tiny)
+    start = threat.project(images + eps * scaled, images, eps)
     wrong, loss, gradient = loss_and_gradient(model, start, labels, targets, climbed)
     return Ascent(
         images, labels, targets, eps, step_size=2 * eps, before=start, point=start, wrong=wrong,
@@ -200,14 +207,16 @@ def begin(
     )  # fmt: skip
 
 
-def climb(model: Model, ascent: Ascent, steps: int, climbed: PerImage) -> tuple[Tensor, Tensor]:
+def climb(
+    model: Model, ascent: Ascent, steps: int, climbed: PerImage, threat: Threat
+) -> tuple[Tensor, Tensor]:
     """The attack loop; an image leaves it once it is misclassified."""
     found, broken = ascent.point.clone(), torch.zeros_like(ascent.wrong)
     active = torch.arange(len(found), device=found.device)
     ends = halving_steps(steps)
     for step in range(steps + 1):
         if step > 0:
-            ascent = advance(model, ascent, climbed, 1.0 if step == 1 else MOMENTUM)
+            ascent = advance(model, ascent, climbed, 1.0 if step == 1 else MOMENTUM, threat)
         if ascent.wrong.any():
             found[active[ascent.wrong]] = ascent.point[ascent.wrong]
             broken[active[ascent.wrong]] = True
@@ -221,13 +230,16 @@ def climb(model: Model, ascent: Ascent, steps: int, climbed: PerImage) -> tuple[
     return found, broken
 
 
-def advance(model: Model, ascent: Ascent, climbed: PerImage, weight: float) -> Ascent:
+def advance(
+    model: Model, ascent: Ascent, climbed: PerImage, weight: float, threat: Threat = LINF
+) -> Ascent:
     """One step: `weight` times the projected one, the rest along the last move."""
     images, point, eps = ascent.images, ascent.point, ascent.eps
-    stepped = project(point + ascent.step_size * ascent.gradient.sign(), images, eps)
+    direction = threat.steepest(ascent.gradient)
+    stepped = threat.project(point + ascent.step_size * direction, images, eps)
     last_move = point - ascent.before
     mixed = point + weight * (stepped - point) + (1 - weight) * last_move
-    moved = project(mixed, images, eps)
+    moved = threat.project(mixed, images, eps)
     wrong, loss, gradient = loss_and_gradient(model, moved, ascent.labels, ascent.targets, climbed)
     better = loss > ascent.best_loss
     per_pixel = better[:, None, None, None]
@@ -286,9 +298,10 @@ def survival(
 ) -> Tensor:
     """`apgd`."""
     require_starts(steps, restarts, generator)
-    offsets = draw_starts(case.images, restarts, generator)
+    offsets = draw_starts(case.images, restarts, generator, case.threat.offsets)
 
     def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
-        return apgd_from(*case.batch(at), eps, steps, loss, StartsOfSome(offsets, at))
+        starts = StartsOfSome(offsets, at)
+        return apgd_from(*case.batch(at), eps, steps, loss, starts, threat=case.threat)
 
     return survival_by_search(case, attack, once_more=True)

@@ -14,7 +14,8 @@ from rotgrid.attacks.eps_search import (
     first_order,
     survived,
 )
-from rotgrid.attacks.linf import Model, distances, in_batches, misclassified
+from rotgrid.attacks.linf import Model, in_batches, misclassified
+from rotgrid.attacks.threats import LINF, Threat
 
 Notes = dict[str, list[int]]
 """What an attack has to say beside: numbers of images, one per eps of the grid."""
@@ -32,6 +33,7 @@ class Case(NamedTuple):
     depend on what else is chosen."""
     eps_grid: Sequence[float]
     notes: Notes
+    threat: Threat = LINF
 
     def batch(self, at: Tensor) -> tuple[Model, Tensor, Tensor]:
         """The model, and some of the images with their labels."""
@@ -86,7 +88,8 @@ def attempt_of(case: Case, attack: BatchAttack) -> Attempt:
 
     def attempt(at: Tensor, eps: Tensor) -> Tensor:
         found, broken = attack(case.chosen[at], eps.view(-1, 1, 1, 1))
-        return torch.where(broken, distances(found, case.images[case.chosen[at]]), torch.inf)
+        moved = found - case.images[case.chosen[at]]
+        return torch.where(broken, case.threat.size(moved), torch.inf)
 
     return attempt
 
@@ -112,4 +115,4 @@ def first_guess(case: Case, images: Tensor) -> Tensor:
     """Where the search begins; on a grid of one eps it does not matter."""
     if len({*case.eps_grid}) < 2:
         return images.new_zeros(len(case.chosen))
-    return first_order(case.model, images[case.chosen], case.labels[case.chosen])
+    return first_order(case.model, images[case.chosen], case.labels[case.chosen], case.threat)

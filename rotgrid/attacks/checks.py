@@ -4,21 +4,22 @@ import functools
 import math
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args
 
 import torch
 from torch import Tensor
 
 from rotgrid.attacks.linf import Model, finite_logits, frozen
+from rotgrid.spec.vocabulary import ThreatName
 
 Attack = TypeVar("Attack", bound=Callable[..., Tensor])
 
 
-def checked(attack: Attack, asks_model: bool = True) -> Attack:
+def checked(attack: Attack, asks_model: bool = True, threat: ThreatName = "linf") -> Attack:
     """The attack, with its arguments checked before it starts; no result carries a graph.
 
     Called with (model, images, labels, ...). It runs outside of `torch.inference_mode`, where
-    nothing can be differentiated.
+    nothing can be differentiated. `threat` is that of an attack which has no such setting.
 
     Raises:
         ValueError: an argument has the wrong type, shape or range.
@@ -33,7 +34,8 @@ def checked(attack: Attack, asks_model: bool = True) -> Attack:
         *args: Any,  # noqa: ANN401
         **settings: Any,  # noqa: ANN401
     ) -> Tensor:
-        settings = {k: CHECKS[k](k, v) if k in CHECKS else v for k, v in settings.items()}
+        checks = CHECKS_OF[as_threat("threat", settings.get("threat", threat))]
+        settings = {k: checks[k](k, v) if k in checks else v for k, v in settings.items()}
         require_valid(images, labels)
         with torch.inference_mode(False), torch.no_grad():
             images, labels = ordinary(images), ordinary(labels).long()
@@ -135,15 +137,37 @@ def as_radius(name: str, value: object) -> float:
     return eps
 
 
-def as_radii(name: str, values: object) -> list[float]:
+def as_length(name: str, value: object) -> float:
+    """An eps of `l2`, in pixel units: that of an image may be greater than 1.
+
+    Raises:
+        ValueError: it is no number from 0.
+    """
+    if not (eps := as_number(name, value)) >= 0:
+        raise ValueError(f"{name} {eps:g} is no length from 0, in the unit of pixels")
+    return eps
+
+
+def as_list(name: str, values: object, each: Callable[[str, object], float]) -> list[float]:
     """A grid of eps.
 
     Raises:
-        ValueError: it is no list of numbers in [0, 1].
+        ValueError: it is no list of what `each` takes.
     """
     if isinstance(values, str) or not hasattr(values, "__len__") or getattr(values, "ndim", 1) < 1:
         raise ValueError(f"{name} {values!r} is no list: [{values}]")
-    return [as_radius("eps", value) for value in cast(list[object], values)]
+    return [each("eps", value) for value in cast(list[object], values)]
+
+
+def as_threat(name: str, value: object) -> str:
+    """A threat model.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if value not in (choices := get_args(ThreatName)):
+        raise ValueError(f"{name} {value!r}: choose from {', '.join(choices)}")
+    return cast(str, value)
 
 
 def as_whole_number(name: str, value: object) -> int:
@@ -183,10 +207,17 @@ def as_generator(name: str, value: object) -> torch.Generator | None:
 
 CHECKS: dict[str, Callable[[str, object], object]] = {
     "eps": as_radius,
-    "eps_grid": as_radii,
+    "eps_grid": functools.partial(as_list, each=as_radius),
     "steps": as_whole_number,
     "restarts": as_whole_number,
     "step_size": as_step_size,
     "generator": as_generator,
 }
 """By name of a setting: what checks it, and converts it to the type that attacks expect."""
+
+LENGTHS: dict[str, Callable[[str, object], object]] = {
+    "eps": as_length,
+    "eps_grid": functools.partial(as_list, each=as_length),
+}
+CHECKS_OF = {"linf": CHECKS, "l2": {**CHECKS, **LENGTHS}}
+"""By threat model."""

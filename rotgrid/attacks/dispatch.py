@@ -11,10 +11,11 @@ from rotgrid.attacks import own_attack
 from rotgrid.attacks.case import Case, Notes
 from rotgrid.attacks.checks import checked
 from rotgrid.attacks.linf import Model, finite_logits, frozen, in_batches, indices
+from rotgrid.attacks.threats import THREATS
 from rotgrid.spec import entry_named
 from rotgrid.spec.attacks import ATTACKS, AttackName
 from rotgrid.spec.entries import function_at, is_own
-from rotgrid.spec.vocabulary import LabelRule
+from rotgrid.spec.vocabulary import LabelRule, ThreatName
 
 
 @checked
@@ -26,6 +27,7 @@ def sweep(
     attack: AttackName,
     eps_grid: Sequence[float],
     label_rule: LabelRule = "true",
+    threat: ThreatName = "linf",
     attack_digest: str = "",
     notes: Notes | None = None,
     **settings: Any,  # noqa: ANN401  # they differ by attack
@@ -34,7 +36,8 @@ def sweep(
 
     Images that are wrong without attack are errors at every eps and are not attacked, unless the
     `label_rule` is `predicted`: then a misclassified image is attacked by its predicted label, and
-    counts as correct where the attack moves it to its true class, as in some published code.
+    counts as correct where the attack moves it to its true class, as in some published code. eps
+    is the radius of a ball of `rotgrid.attacks.threats`, `linf` or `l2`.
 
     FGSM, noise, the iterative method and own attacks (of version `attack_digest`, if given) are
     measured at each eps by itself, and their curves need not fall. Attacks that search (`pgd`,
@@ -55,12 +58,14 @@ def sweep(
     """
     survival = survival_under(attack, attack_digest)
     require_rule(attack, label_rule)
+    require_threat(attack, threat)
     with frozen(model):
         classes = predicted(model, images)
         correct = classes == labels
         result = correct.repeat(len(eps_grid), 1)
         chosen = correct.nonzero().squeeze(1)
-        case = Case(model, images, labels, chosen, eps_grid, {} if notes is None else notes)
+        notes, ball = {} if notes is None else notes, THREATS[threat]
+        case = Case(model, images, labels, chosen, eps_grid, notes, ball)
         result[:, chosen] = survival(case, **settings)
         if label_rule == "predicted":
             wrong = (~correct).nonzero().squeeze(1)
@@ -114,3 +119,14 @@ def require_rule(attack: AttackName, label_rule: LabelRule) -> None:
     rules = ATTACKS[attack].label_rules
     if label_rule not in rules:
         raise ValueError(f"label_rule {label_rule!r} of {attack}: choose from {', '.join(rules)}")
+
+
+def require_threat(attack: AttackName, threat: ThreatName) -> None:
+    """Refuse threat models that an attack does not have.
+
+    Raises:
+        ValueError: it has others.
+    """
+    threats = ATTACKS[attack].threats
+    if threat not in threats:
+        raise ValueError(f"threat {threat!r} of {attack}: choose from {', '.join(threats)}")

@@ -36,6 +36,7 @@ from rotgrid.attacks.linf import (
     input_gradient,
     margins,
 )
+from rotgrid.attacks.threats import LINF, Threat
 
 GROWTH = 1.5
 """Of the strides away from the guess: 1, 1, 2, 3, 5, ... A first-order guess is seldom off by more
@@ -195,15 +196,16 @@ def next_level(
     return level.clamp(0, levels - 1), torch.where(closed, stride, GROWTH * stride)
 
 
-def first_order(model: Model, images: Tensor, labels: Tensor) -> Tensor:
-    """(n,): the L-inf distance to the boundary if the margin were linear, in pixel units.
+def first_order(model: Model, images: Tensor, labels: Tensor, threat: Threat = LINF) -> Tensor:
+    """(n,): the distance to the boundary if the margin were linear, in pixel units.
 
-    Margin over the L1 norm of its gradient (Moosavi-Dezfooli et al. 2016, eq. 4).
+    Margin over the dual norm of its gradient (Moosavi-Dezfooli et al. 2016, eq. 4): of the L-inf
+    distance the L1 norm.
     """
 
     def distances(at: Tensor) -> Tensor:
         logits, gradient = input_gradient(model, images[at], labels[at], "margin")
-        slope = gradient.abs().flatten(1).sum(1).clamp(min=1e-12)
+        slope = threat.slope(gradient).clamp(min=1e-12)
         return -margins(logits, labels[at]) / slope
 
     with frozen(model):

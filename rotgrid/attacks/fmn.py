@@ -1,13 +1,14 @@
 """FMN: the distance of each image to the decision boundary (Pintor et al. 2021, algorithm 1).
 
 A point climbs a loss within a ball that grows while the point is classified correctly and
-shrinks once it is not. In L-inf we depart from the original in what makes the bound tighter:
+shrinks once it is not. We depart from the original in what makes the bound tighter:
 
 * The radius goes to where the margin would vanish if it were linear, FAB's five percent farther,
-  from either side of the boundary and counting only pixels that [0, 1] lets move. The original
+  from either side of the boundary and counting only pixels that [0, 1] lets move; in L2 the
+  others do not count in the direction of a step either. The original
   does so before the first success; then the radius changes by gamma, from 5 % to 0.1 %.
-* Steps follow the sign of the gradient in units of the radius, not the gradient over its
-  Euclidean norm.
+* Steps are in units of the radius, and in L-inf follow the sign of the gradient, not the gradient
+  over its Euclidean norm.
 * What is climbed is the margin over an average of the wrong classes, which narrows to the
   highest of them toward the boundary: the runner-up at the image is often not the nearest class.
   The original climbs the margin over the highest.
@@ -30,11 +31,11 @@ from rotgrid.attacks.linf import (
     input_gradient,
     margins,
     misclassified,
-    project,
     require_steps,
     true_and_wrong,
 )
-from rotgrid.attacks.linf import distances as moved_by
+from rotgrid.attacks.threats import LINF, THREATS, Threat
+from rotgrid.spec.vocabulary import ThreatName
 
 OVERSHOOT = 1.05
 """Of the step to the linear boundary, as FAB's eta; 1 would stop on it, correct by a hair."""
@@ -52,25 +53,34 @@ def fmn(
     images: Tensor,
     labels: Tensor,
     *,
-    eps: float = 1.0,
+    eps: float = math.inf,
     steps: int = 100,
     generator: torch.Generator | None = None,
+    threat: ThreatName = "linf",
 ) -> Tensor:
     """The nearest misclassified images found, where at most eps away; else the images.
 
     Args and errors are those of `rotgrid.attacks.fgsm`, and:
         steps: gradient steps, at least 1.
         generator: not used, since nothing is random.
+        threat: of the distance, `linf` or `l2` (`rotgrid.attacks.threats`).
     """
     require_steps(steps)
-    found, distance = fmn_from(model, images, labels, steps)
+    found, distance = fmn_from(model, images, labels, steps, THREATS[threat])
     within = distance <= eps + TOLERANCE
     return torch.where(within[:, None, None, None], found, images)
 
 
 @checked
-def distances(model: Model, images: Tensor, labels: Tensor, *, steps: int = 100) -> Tensor:
-    """(batch,): L-inf distance of the nearest misclassified image found, in pixel units.
+def distances(
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    steps: int = 100,
+    threat: ThreatName = "linf",
+) -> Tensor:
+    """(batch,): distance of the nearest misclassified image found, in pixel units.
 
     It bounds the distance to the decision boundary from above: 0 where the image itself is
     misclassified, inf where nothing was found in [0, 1]. Args and errors are those of `fmn`.
@@ -78,13 +88,15 @@ def distances(model: Model, images: Tensor, labels: Tensor, *, steps: int = 100)
     require_steps(steps)
 
     def found(at: Tensor) -> Tensor:
-        return fmn_from(model, images[at], labels[at], steps)[1]
+        return fmn_from(model, images[at], labels[at], steps, THREATS[threat])[1]
 
     with frozen(model):
         return in_batches(found, indices(images), images.dtype)
 
 
-def fmn_from(model: Model, images: Tensor, labels: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+def fmn_from(
+    model: Model, images: Tensor, labels: Tensor, steps: int, threat: Threat = LINF
+) -> tuple[Tensor, Tensor]:
     """The nearest misclassified images found (else the images), and their distance (else inf)."""
     found, current = images.clone(), images
     distance = images.new_full((len(images),), torch.inf)
@@ -93,34 +105,34 @@ def fmn_from(model: Model, images: Tensor, labels: Tensor, steps: int) -> tuple[
             share = 0.01 + 0.99 * (1 + math.cos(math.pi * step / steps)) / 2
             logits, gradient = input_gradient(model, current, labels, soft_margin)
             wrong = logits.argmax(1) != labels
-            found, distance = nearest_so_far(found, distance, current, images, wrong)
-            radius = boundary_radius(current, images, labels, logits, gradient)
+            found, distance = nearest_so_far(found, distance, current, images, wrong, threat)
+            direction, slope = threat.within_box(gradient, current, images)
+            radius = boundary_radius(threat.size(current - images), slope, margins(logits, labels))
             radius = torch.minimum(radius, (1 - GAMMA * share) * distance)
-            radius = radius.clamp(max=1)[:, None, None, None]
-            current = project(current + share * radius * gradient.sign(), images, radius)
+            radius = radius.clamp(max=threat.diameter(images))[:, None, None, None]
+            current = threat.project(current + share * radius * direction, images, radius)
         wrong = misclassified(model, current, labels)
-    return nearest_so_far(found, distance, current, images, wrong)
+    return nearest_so_far(found, distance, current, images, wrong, threat)
 
 
 def nearest_so_far(
-    found: Tensor, distance: Tensor, current: Tensor, images: Tensor, wrong: Tensor
+    found: Tensor,
+    distance: Tensor,
+    current: Tensor,
+    images: Tensor,
+    wrong: Tensor,
+    threat: Threat = LINF,
 ) -> tuple[Tensor, Tensor]:
     """What was found, replaced by the current point where that is misclassified and nearer."""
-    moved = moved_by(current, images)
+    moved = threat.size(current - images)
     better = wrong & (moved < distance)
     found = torch.where(better[:, None, None, None], current, found)
     return found, torch.where(better, moved, distance)
 
 
-def boundary_radius(
-    current: Tensor, images: Tensor, labels: Tensor, logits: Tensor, gradient: Tensor
-) -> Tensor:
-    """(batch,): the L-inf distance from the image at which the margin, if linear, vanishes."""
-    moved = moved_by(current, images)
-    pushed = images + moved[:, None, None, None] * gradient.sign()
-    free = (pushed >= 0) & (pushed <= 1)
-    slope = (gradient.abs() * free).flatten(1).sum(1).clamp(min=1e-12)
-    return (moved - OVERSHOOT * margins(logits, labels) / slope).clamp(min=0)
+def boundary_radius(moved: Tensor, slope: Tensor, margin: Tensor) -> Tensor:
+    """(batch,): the distance from the image at which the margin, if linear, vanishes."""
+    return (moved - OVERSHOOT * margin / slope.clamp(min=1e-12)).clamp(min=0)
 
 
 def soft_margin(logits: Tensor, labels: Tensor) -> Tensor:
@@ -140,7 +152,9 @@ def soft_margin(logits: Tensor, labels: Tensor) -> Tensor:
 def minimal_distances(case: Case, steps: int) -> Tensor:
     """FMN's distances of the chosen images, a batch at a time."""
     return in_batches(
-        lambda at: fmn_from(*case.batch(at), steps)[1], case.chosen, case.images.dtype
+        lambda at: fmn_from(*case.batch(at), steps, case.threat)[1],
+        case.chosen,
+        case.images.dtype,
     )
 
 

@@ -198,6 +198,12 @@ def finite_logits(model: Model, images: Tensor) -> Tensor:
     return logits
 
 
+def margins_and_errors(model: Model, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The margin of each image, and whether it is misclassified. Errors: see `finite_logits`."""
+    logits = finite_logits(model, images)
+    return margins(logits, labels), logits.argmax(1) != labels
+
+
 def misclassified(model: Model, images: Tensor, labels: Tensor) -> Tensor:
     """(batch,): whether the class of an image is not its label. Errors: see `finite_logits`."""
     return finite_logits(model, images).argmax(1) != labels

@@ -1,6 +1,6 @@
 """Random noise: what a perturbation does that knows nothing of the model. A baseline."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -12,13 +12,11 @@ from rotgrid.attacks.linf import (
     frozen,
     in_batches,
     misclassified,
-    project,
     require_restarts,
 )
-from rotgrid.attacks.starts import uniform_offsets
-
-Draw = Callable[[Tensor, torch.Generator], Tensor]
-"""(images, generator) -> offsets in units of eps."""
+from rotgrid.attacks.starts import Draw, uniform_offsets
+from rotgrid.attacks.threats import LINF, THREATS, Threat
+from rotgrid.spec.vocabulary import ThreatName
 
 
 @checked
@@ -30,13 +28,15 @@ def noise(
     eps: float,
     restarts: int = 1,
     generator: torch.Generator | None = None,
+    threat: ThreatName = "linf",
 ) -> Tensor:
     """clip(x + U(-eps, eps), 0, 1); of several draws (`restarts`) the last that misclassifies.
 
-    Draws are made one at a time. Without a generator they are those of a fixed seed. Args and
-    errors are those of `rotgrid.attacks.fgsm`.
+    In `l2` they are uniform in the Euclidean ball. Draws are made one at a time. Without a
+    generator they are those of a fixed seed. Args and errors are those of `rotgrid.attacks.fgsm`.
     """
-    return worst_draw(model, images, labels, eps, restarts, generator, uniform_offsets)
+    ball = THREATS[threat]
+    return worst_draw(model, images, labels, eps, restarts, generator, ball.offsets, ball)
 
 
 @checked
@@ -74,13 +74,14 @@ def worst_draw(
     restarts: int,
     generator: torch.Generator | None,
     draw: Draw,
+    threat: Threat = LINF,
 ) -> Tensor:
     """The images moved by eps times the last offset that misclassifies, else by the first."""
     require_restarts(restarts)
     worst = images
     with frozen(model):
         for drawn, offset in enumerate(draws(draw, images, restarts, generator)):
-            moved = project(images + eps * offset, images, eps)
+            moved = threat.project(images + eps * offset, images, eps)
             taken = misclassified(model, moved, labels) | (drawn == 0)
             worst = torch.where(taken[:, None, None, None], moved, worst)
     return worst
@@ -90,7 +91,7 @@ def noise_survival(
     case: Case, *, restarts: int = 1, generator: torch.Generator | None = None
 ) -> Tensor:
     """`noise` at each eps, by the same draws."""
-    return survival(case, restarts, generator, uniform_offsets)
+    return survival(case, restarts, generator, case.threat.offsets)
 
 
 def sign_noise_survival(
@@ -116,6 +117,6 @@ def broken_by(case: Case, offset: Tensor, eps: float, chosen: Tensor) -> Tensor:
 
     def broken(at: Tensor) -> Tensor:
         model, x, y = case.batch(at)
-        return misclassified(model, project(x + eps * offset[at], x, eps), y)
+        return misclassified(model, case.threat.project(x + eps * offset[at], x, eps), y)
 
     return in_batches(broken, chosen, torch.bool)

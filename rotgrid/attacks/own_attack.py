@@ -2,8 +2,9 @@
 
 An own attack is `attack(model, images, labels, *, eps, ...) -> images`. It is told those of eps,
 steps, restarts, loss and generator that its signature names, and returns images that lie in [0, 1]
-and within eps (L-inf, pixel units) of those it was given. The model is in evaluation mode, and its
-parameters want no gradient; its mode is put back, and other changes of it are refused.
+and within eps (L-inf, or L2 with `threat: l2`; pixel units) of those it was given. The model is in
+evaluation mode, and its parameters want no gradient; its mode is put back, and other changes of it
+are refused.
 """
 
 import inspect
@@ -14,8 +15,9 @@ import torch
 from torch import Tensor
 
 from rotgrid.attacks.case import Case, survival_at_each_eps
-from rotgrid.attacks.linf import TOLERANCE, Model, distances, frozen
+from rotgrid.attacks.linf import TOLERANCE, Model, frozen
 from rotgrid.attacks.networks import network_of
+from rotgrid.attacks.threats import LINF, Threat
 from rotgrid.device import settings_kept
 from rotgrid.models.own_network import load_own
 from rotgrid.spec.loading import described, place_of
@@ -35,7 +37,9 @@ def survival_of(name: str, digest: str) -> Callable[..., Tensor]:
 
     def survival(case: Case, **settings: Any) -> Tensor:  # noqa: ANN401
         def moves(at: Tensor) -> Callable[[float], Tensor]:
-            return lambda eps: perturbed(name, attack, *case.batch(at), eps=eps, **settings)
+            return lambda eps: perturbed(
+                name, attack, *case.batch(at), eps=eps, threat=case.threat, **settings
+            )
 
         return survival_at_each_eps(case, moves)
 
@@ -51,6 +55,7 @@ def perturbed(
     labels: Tensor,
     *,
     eps: float,
+    threat: Threat = LINF,
     **settings: Any,  # noqa: ANN401
 ) -> Tensor:
     """The images as an own attack makes them.
@@ -68,7 +73,7 @@ def perturbed(
             found = attack(model, images, labels, eps=eps, **settings)
     except (Exception, SystemExit) as error:
         raise OwnAttackError(f"{name}: {described(error)}") from error
-    if wrong := fault(found, before, eps):
+    if wrong := fault(found, before, eps, threat):
         raise OwnAttackError(f"{place_of(attack)}: {name} at eps {eps:g} {wrong}")
     if not (torch.equal(images, before) and torch.equal(labels, true)):
         what = "labels" if torch.equal(images, before) else "images"
@@ -97,7 +102,7 @@ def put_back(numbers: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> str
     return changed[0] if changed else ""
 
 
-def fault(found: object, images: Tensor, eps: float) -> str:
+def fault(found: object, images: Tensor, eps: float, threat: Threat = LINF) -> str:
     """What is wrong with adversarial images, or nothing."""
     if not isinstance(found, Tensor):
         return f"returns a {type(found).__name__}, not a tensor of images"
@@ -110,6 +115,7 @@ def fault(found: object, images: Tensor, eps: float) -> str:
     low, high = found.amin().item(), found.amax().item()
     if low < -TOLERANCE or high > 1 + TOLERANCE:
         return f"returns pixels in [{low:.4g}, {high:.4g}], outside of [0, 1]: clamp(0, 1)"
-    if (most := distances(found.detach(), images).amax().item()) > eps + TOLERANCE:
-        return f"leaves the ball: a pixel moves by {most:.4g}, and eps is {eps:g} (L-inf)"
+    most = threat.size(found.detach() - images).amax().item()
+    if most > eps + TOLERANCE * max(1, eps):
+        return f"leaves the ball: moves by {most:.4g} ({threat.label}), and eps is {eps:g}"
     return ""

@@ -16,9 +16,10 @@ from rotgrid.attacks.linf import (
     indices,
     input_gradient,
     misclassified,
-    project,
 )
 from rotgrid.attacks.starts import StartsOfSome, draw_starts, require_starts
+from rotgrid.attacks.threats import LINF, THREATS, Threat
+from rotgrid.spec.vocabulary import ThreatName
 
 
 @checked
@@ -33,8 +34,9 @@ def pgd(
     restarts: int = 1,
     loss: Loss = "ce",
     generator: torch.Generator | None = None,
+    threat: ThreatName = "linf",
 ) -> Tensor:
-    """The adversarial images found by signed gradient ascent.
+    """The adversarial images found by gradient ascent: signed, or `l2` normalised.
 
     With a `generator` every restart begins at a uniformly random point of the ball. Without one
     the first begins at the image itself, so the result is deterministic, and further ones at
@@ -46,11 +48,12 @@ def pgd(
         model: logits from pixels in [0, 1]; attacked in evaluation mode.
         images: (batch, 1, height, width) in [0, 1].
         labels: (batch,) true labels.
-        eps: L-infinity radius in pixel units.
+        eps: radius in pixel units, L-infinity or that of the `threat`.
         steps: gradient steps; with 0 the starts are looked at, which must then be random.
         step_size: in pixel units; by default eps / 30, as Madry et al.'s 0.01 for eps 0.3.
         restarts: number of starts; those after the first only attack images still correct.
         loss: `ce` or `margin`.
+        threat: `linf` or `l2`, see `rotgrid.attacks.threats`.
 
     Raises:
         ValueError: an argument has the wrong type, shape or range (`rotgrid.attacks.checks`), or
@@ -58,9 +61,10 @@ def pgd(
         FloatingPointError: logits or gradients are not finite.
     """
     require_starts(steps, restarts, generator)
-    offsets = draw_starts(images, restarts, generator)
+    ball = THREATS[threat]
+    offsets = draw_starts(images, restarts, generator, ball.offsets)
     step_size = eps / 30 if step_size is None else step_size
-    return pgd_from(model, images, labels, eps, steps, step_size, loss, offsets)[0]
+    return pgd_from(model, images, labels, eps, steps, step_size, loss, offsets, threat=ball)[0]
 
 
 def pgd_from(
@@ -73,6 +77,7 @@ def pgd_from(
     loss: Loss,
     offsets: Iterable[Tensor],
     stop_early: bool = False,
+    threat: Threat = LINF,
 ) -> tuple[Tensor, Tensor]:
     """Adversarial images and whether each is misclassified, from starts at x + eps * offset.
 
@@ -86,10 +91,10 @@ def pgd_from(
             if not len(left):
                 break
             x, radius = images[left], radius_of(eps, left)
-            start = project(x + radius * offset[left], x, radius)
+            start = threat.project(x + radius * offset[left], x, radius)
             found[left], broken[left] = pgd_loop(
                 model, x, labels[left], start, radius, steps, radius_of(step_size, left), loss,
-                stop_early,
+                stop_early, threat,
             )  # fmt: skip
     return found, broken
 
@@ -109,13 +114,14 @@ def pgd_loop(
     step_size: Radius,
     loss: Loss,
     stop_early: bool = False,
+    threat: Threat = LINF,
 ) -> tuple[Tensor, Tensor]:
     """The attack loop. With `stop_early` an image leaves the batch once it is misclassified."""
     found = start.clone()
     broken = torch.zeros(len(images), dtype=torch.bool, device=images.device)
     active = torch.arange(len(images), device=images.device)
     current = start
-    lower, upper = (images - eps).clamp(min=0), (images + eps).clamp(max=1)
+    region = threat.region(images, eps)
     for step in range(steps + 1):
         last = step == steps
         if not last:
@@ -128,12 +134,12 @@ def pgd_loop(
         if stop_early and wrong.any():
             left = ~wrong
             active, labels, current = active[left], labels[left], current[left]
-            lower, upper, step_size = lower[left], upper[left], radius_of(step_size, left)
+            region, step_size = [part[left] for part in region], radius_of(step_size, left)
             if not last:
                 gradient = gradient[left]
         if last or not len(active):
             break
-        current = (current + step_size * gradient.sign()).clamp(lower, upper)
+        current = threat.nearest(current + step_size * threat.steepest(gradient), *region)
     unbroken = ~broken[active]
     found[active[unbroken]] = current[unbroken]
     return found, broken
@@ -152,12 +158,12 @@ def survival(
 ) -> Tensor:
     """`pgd`, below the distances already known if any."""
     require_starts(steps, restarts, generator)
-    offsets = draw_starts(case.images, restarts, generator)
+    offsets = draw_starts(case.images, restarts, generator, case.threat.offsets)
 
     def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
         size = eps / 30 if step_size is None else step_size
         starts = StartsOfSome(offsets, at)
-        return pgd_from(*case.batch(at), eps, steps, size, loss, starts, True)
+        return pgd_from(*case.batch(at), eps, steps, size, loss, starts, True, case.threat)
 
     return survival_by_search(case, attack, known_distances, once_more)
 

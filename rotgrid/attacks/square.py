@@ -3,19 +3,21 @@
 import math
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
+from rotgrid.attacks import square_l2
 from rotgrid.attacks.case import Case, survival_by_search
 from rotgrid.attacks.checks import checked
 from rotgrid.attacks.linf import (
     Model,
-    finite_logits,
     frozen,
-    margins,
+    margins_and_errors,
     misclassified,
     require_restarts,
     require_steps,
 )
+from rotgrid.attacks.threats import LINF, THREATS, Threat
+from rotgrid.spec.vocabulary import ThreatName
 
 P_INIT = 0.8
 """The share of the image that the first squares cover."""
@@ -37,6 +39,7 @@ def square(
     steps: int = 5000,
     restarts: int = 1,
     generator: torch.Generator | None = None,
+    threat: ThreatName = "linf",
 ) -> Tensor:
     """The adversarial images found by random search on the margin (algorithm 1).
 
@@ -55,11 +58,14 @@ def square(
         steps: queries after the stripes, 0 or more; the schedule of sizes is stretched over them.
         restarts: number of searches; those after the first only attack images still correct.
         generator: of all draws; without one they are those of a fixed seed.
+        threat: `linf`, or `l2` (`rotgrid.attacks.square_l2`).
     """
     require_steps(steps, least=0)
     require_restarts(restarts)
     radius = images.new_full((len(images), 1, 1, 1), eps)
-    return square_from(model, images, labels, radius, steps, restarts, generator)[0]
+    return square_from(model, images, labels, radius, steps, restarts, generator, THREATS[threat])[
+        0
+    ]
 
 
 def square_from(
@@ -70,26 +76,48 @@ def square_from(
     steps: int,
     restarts: int,
     generator: torch.Generator | None,
+    threat: Threat = LINF,
 ) -> tuple[Tensor, Tensor]:
     """Adversarial images and whether each is misclassified; eps is (batch, 1, 1, 1).
 
     The generator moves on by the same amount whatever is broken.
     """
-    height, width = images.shape[-2:]
+    once = search_linf if threat is LINF else search_l2
     generator = torch.Generator().manual_seed(0) if generator is None else generator
-    ends = torch.stack([(images - eps).clamp(min=0), (images + eps).clamp(max=1)])
     found = images.clone()
     with frozen(model), torch.no_grad():
         broken = misclassified(model, images, labels)
         for _ in range(restarts):
-            stripes, uniform = draw_squares(width, steps, generator)
-            if not len(left := (~broken).nonzero().squeeze(1)):
-                continue  # and not break: the generator moves on
-            squares = squares_of(uniform, height, width)
-            found[left], broken[left] = search(
-                model, ends[:, left], labels[left], stripes.to(images.device), squares
-            )
+            left = (~broken).nonzero().squeeze(1)
+            result = once(model, images[left], labels[left], eps[left], steps, generator)
+            found[left], broken[left] = result
     return found, broken
+
+
+def search_linf(
+    model: Model, images: Tensor, labels: Tensor, eps: Tensor, steps: int, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """One search; the generator moves on even if there are no images."""
+    height, width = images.shape[-2:]
+    stripes, uniform = draw_squares(width, steps, generator)
+    if not len(images):
+        return images, torch.zeros_like(labels, dtype=torch.bool)
+    ends = torch.stack([*LINF.region(images, eps)])
+    squares = squares_of(uniform, height, width)
+    return search(model, ends, labels, stripes.to(images.device), squares)
+
+
+def search_l2(
+    model: Model, images: Tensor, labels: Tensor, eps: Tensor, steps: int, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """One search; the generator moves on even if there are no images."""
+    signs, uniform = square_l2.draw(images.shape, steps, generator)
+    if not len(images):
+        return images, torch.zeros_like(labels, dtype=torch.bool)
+    height, width = images.shape[-2:]
+    sides = [side(step, steps, height * width) for step in range(steps)]
+    queries = square_l2.queries_of(uniform, sides, height, width)
+    return square_l2.search(model, images, labels, eps, signs, queries)
 
 
 def draw_squares(width: int, steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -138,12 +166,6 @@ def search(
     return best, broken
 
 
-def margins_and_errors(model: Model, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The margin of each image, and whether it is misclassified."""
-    logits = finite_logits(model, images)
-    return margins(logits, labels), logits.argmax(1) != labels
-
-
 def survival(
     case: Case,
     *,
@@ -160,6 +182,6 @@ def survival(
     def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
         again = torch.Generator(generator.device)
         again.set_state(state)
-        return square_from(*case.batch(at), eps, steps, restarts, again)
+        return square_from(*case.batch(at), eps, steps, restarts, again, case.threat)
 
     return survival_by_search(case, attack, once_more=True)

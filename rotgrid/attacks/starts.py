@@ -1,6 +1,6 @@
 """Where attacks start: the random offsets of each restart, drawn again where they are needed."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,10 @@ from rotgrid.attacks.linf import require_restarts, require_steps
 
 KEPT_BYTES = 32 << 20
 """Of the offsets of an attack that stay in memory; the first one stays whatever its size."""
+
+
+Draw = Callable[[Tensor, torch.Generator], Tensor]
+"""(images, generator) -> offsets in units of eps."""
 
 
 def uniform_offsets(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -28,6 +32,17 @@ def uniform(images: Tensor, generator: torch.Generator) -> Tensor:
     )
 
 
+def ball_offsets(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Uniform in the Euclidean ball of radius 1, the start of an attack in units of eps: a normal
+    draw gives the direction, a uniform one the distance. Drawn where the generator lives."""
+    normal = torch.randn(
+        images.shape, generator=generator, dtype=images.dtype, device=generator.device
+    )
+    radius = uniform(images[:, :1, :1, :1], generator) ** (1 / max(1, images[:1].numel()))
+    far = normal.flatten(1).norm(dim=1)[:, None, None, None]
+    return (normal * (radius / far)).to(images.device)
+
+
 @dataclass(frozen=True)
 class Starts:
     """The offset of each restart in units of eps, (n, 1, height, width) each, as often as asked.
@@ -44,13 +59,14 @@ class Starts:
     """Of the generator after those that are kept."""
     device: torch.device
     """Of the generator."""
+    draw: Draw
 
     def __iter__(self) -> Iterator[Tensor]:
         yield from self.kept
         again = torch.Generator(self.device)
         again.set_state(self.state)
         for _ in range(self.redrawn):
-            yield uniform_offsets(self.images, again)
+            yield self.draw(self.images, again)
 
 
 def require_starts(steps: int, restarts: int, generator: torch.Generator | None) -> None:
@@ -63,7 +79,12 @@ def require_starts(steps: int, restarts: int, generator: torch.Generator | None)
     require_steps(steps, least=int(generator is None and restarts == 1))
 
 
-def draw_starts(images: Tensor, restarts: int, generator: torch.Generator | None) -> Starts:
+def draw_starts(
+    images: Tensor,
+    restarts: int,
+    generator: torch.Generator | None,
+    draw: Draw = uniform_offsets,
+) -> Starts:
     """The starts of an attack: random, or the first at the image itself without a generator.
 
     The generator always moves on by all restarts. Starts beyond `KEPT_BYTES` are not stored, but
@@ -75,11 +96,11 @@ def draw_starts(images: Tensor, restarts: int, generator: torch.Generator | None
         generator = torch.Generator().manual_seed(0)
     room = max(1, KEPT_BYTES // max(1, images.nbytes))
     while len(kept) < min(restarts, room):
-        kept.append(uniform_offsets(images, generator))
+        kept.append(draw(images, generator))
     state, redrawn = generator.get_state(), max(0, restarts - len(kept))
     for _ in range(redrawn):
-        uniform(images, generator)
-    return Starts(images, kept, redrawn, state, generator.device)
+        draw(images, generator)
+    return Starts(images, kept, redrawn, state, generator.device, draw)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,12 @@ H100 = {
 """The same on an NVIDIA H100 in float32, batches of 64, captured steps (docs/costs.md, "A GPU").
 Attacks were not measured there."""
 
+BFLOAT16, BFLOAT16_EMULATED = 0.5, 2.5
+"""Of the time of training's passes in float32 what they take in bfloat16: on the core, which has
+instructions for it (0.64 of `stdcnn`, 0.38 of `gcnn`), and where a processor has none (1.5 and 2.0
+with the instructions of an EPYC left out, up to 3.4 of `gcnn` on a Xeon without them). On the H100
+as much as in float32."""
+
 TYPICAL = statistics.median(CORE.values())
 CPU: Mapping[str, float] = {name: CORE.get(name, TYPICAL) for name in MODELS}
 FASTER = statistics.median(speed / CORE[name] for name, speed in H100.items())

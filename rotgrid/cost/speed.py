@@ -6,13 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from rotgrid.cost.shipped import CPU, GPU
+from rotgrid.cost.processor import has_bfloat16
+from rotgrid.cost.shipped import BFLOAT16, BFLOAT16_EMULATED, CPU, GPU
 from rotgrid.cost.work import Network, Work, measuring_work, relative_size, training_work
-from rotgrid.grid import Plan, distinct_probes
+from rotgrid.grid import Plan, Resources, distinct_probes
 from rotgrid.results.grids import launched_plans
 from rotgrid.results.inventory import Inventory
 from rotgrid.results.storage import Root
 from rotgrid.spec import Probe, Trial, data_of
+from rotgrid.spec.adversaries import ADVERSARIES
 from rotgrid.spec.models import MODELS, OWN_WORK
 
 GUESS, GUESS_GPU = "a guess", "a guess from trainings measured on an H100"
@@ -38,12 +40,20 @@ class Speed(NamedTuple):
     """The least and the most that true seconds are of learned ones."""
     trials: int = 0
     """Finished ones."""
+    share: float = 1.0
+    """Of a GPU, that each trial has."""
+    bfloat16: float = BFLOAT16
+    """Of the seconds of training's passes in float32 those in bfloat16."""
 
     def training(self, trial: Trial) -> float:
-        """Seconds of the whole training of a trial."""
-        network = trial.model, trial.variant
-        seconds = self.factor(network)[0] * self.shipped_seconds(network, training_work(trial))
-        return seconds * relative_size(data_of(trial).shape)
+        """Seconds of the whole training of a trial. Captured steps keep a GPU busy, so that on a
+        share of it they take longer by as much; others wait for Python, not for each other."""
+        network, work = (trial.model, trial.variant), training_work(trial)
+        if trial.precision == "bfloat16":
+            work = work._replace(trained=self.bfloat16 * work.trained)
+        seconds = self.factor(network)[0] * self.shipped_seconds(network, work)
+        share = min(1.0, self.share) if ADVERSARIES[trial.adversary].captured else 1.0
+        return seconds / share * relative_size(data_of(trial).shape)
 
     def measuring(self, trial: Trial, probes: Iterable[Probe]) -> float:
         """Seconds of measuring resolved probes of a trial."""
@@ -79,7 +89,7 @@ def learn(plan: Plan, root: Root, stock: Inventory) -> Speed:
     A factor is the median of the faster half of the trials: a busy machine is not a slow one. One
     of training stands for measuring, and the other way round, where only one is known.
     """
-    start = Speed(GPU if plan.resources.gpu else CPU)
+    start = speed_of(plan.resources)
     ratios: dict[tuple[Network, int], list[float]] = defaultdict(list)
     finished = time_ratios(plan, root, stock, start)
     for trial, pair in finished.items():
@@ -98,7 +108,16 @@ def learn(plan: Plan, root: Root, stock: Inventory) -> Speed:
     others = tuple(map(statistics.median, zip(*factors.values(), strict=True)))
     off = [ratio / typical[which] for which, each in ratios.items() for ratio in each]
     low, high = LEARNED if len(off) >= ENOUGH else LEARNED_FEW
-    return Speed(start.shipped, factors, others, (min(low, *off), max(high, *off)), len(finished))
+    learned = min(low, *off), max(high, *off)
+    return start._replace(factors=factors, others=others, learned=learned, trials=len(finished))
+
+
+def speed_of(resources: Resources) -> Speed:
+    """The shipped speed of the kind of device that trials ask for; of a processor, with the
+    instructions of this one."""
+    if resources.gpu:
+        return Speed(GPU, share=resources.gpu, bfloat16=1.0)
+    return Speed(CPU, bfloat16=BFLOAT16 if has_bfloat16() else BFLOAT16_EMULATED)
 
 
 def time_ratios(plan: Plan, root: Root, stock: Inventory, start: Speed) -> dict[Trial, Pair]:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from rotgrid import deadline
 from rotgrid.attacks import conventions, sweep
 from rotgrid.attacks.case import Notes
-from rotgrid.attacks.fmn import distances
+from rotgrid.attacks.fmn import distances as fmn_distances
+from rotgrid.attacks.lbfgs import distances as lbfgs_distances
 from rotgrid.attacks.linf import TOLERANCE, frozen
 from rotgrid.attacks.spatial import correct_under_all
 from rotgrid.data import Dataset, pixels, subset
@@ -125,6 +126,7 @@ def measure_sweep(subject: Subject, probes: Sequence[Probe]) -> list[Row]:
         attack=probes[0].attack,
         eps_grid=[probe.pixel_eps(subject.dataset.shape) for probe in probes],
         label_rule=probes[0].label_rule,
+        threat=probes[0].threat,
         attack_digest=probes[0].attack_digest,
         notes=notes,
         **attack_settings(subject, probes[0]),
@@ -158,9 +160,12 @@ def measure_by_convention(subject: Subject, probes: Sequence[Probe]) -> list[Row
 
 
 def measure_distances(subject: Subject, probes: Sequence[Probe]) -> list[Row]:
-    """A row per probe of `fmn`, with the distance of each image."""
-    model, images, labels = subject.model, subject.images, subject.labels
-    near = distances(model, images, labels, steps=probes[0].steps)
+    """A row per probe of `fmn` or `lbfgs`, with the distance of each image."""
+    of_images, steps = (subject.model, subject.images, subject.labels), probes[0].steps
+    if probes[0].attack == "lbfgs":
+        near = lbfgs_distances(*of_images, steps=steps)
+    else:
+        near = fmn_distances(*of_images, steps=steps, threat=probes[0].threat)
     levels = [probe.pixel_eps(subject.dataset.shape) for probe in probes]
     return [
         {
@@ -206,6 +211,7 @@ def measure_gradient_masking(subject: Subject, probes: Sequence[Probe]) -> list[
 
 MEASURES: dict[str, Callable[[Subject, Sequence[Probe]], list[Row]]] = {
     "fmn": measure_distances,
+    "lbfgs": measure_distances,
     "rotation-grid": measure_transforms,
     "translation-grid": measure_transforms,
     "spatial-grid": measure_transforms,

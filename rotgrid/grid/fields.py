@@ -144,7 +144,11 @@ def attacks() -> list[str]:
 
 def reads(attack: Attack) -> list[str]:
     """The fields that an attack reads, where it has a choice, and what may be chosen."""
-    choices = {"loss": attack.losses, "label_rule": attack.label_rules}
+    choices = {
+        "loss": attack.losses,
+        "label_rule": attack.label_rules,
+        "threat": attack.threats,
+    }
     told = []
     for field in (field for field in UNREAD if field in attack.reads):
         if field == "steps":

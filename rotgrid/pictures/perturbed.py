@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -77,7 +78,7 @@ def needs_eps_only(attack: str) -> bool:
 
 def eps_tried(attack: str) -> tuple[float, ...]:
     """The radii at which an attack is made: one that finds the nearest image needs one alone."""
-    return (1.0,) if attack == "fmn" else EPS
+    return {"fmn": (1.0,), "lbfgs": (math.inf,)}.get(attack, EPS)
 
 
 def settings_of(attack: str) -> dict[str, Any]:

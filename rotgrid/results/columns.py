@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from rotgrid.spec import Probe, Record, Trial
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """Later versions added columns to earlier ones and dropped `rotgrid.spec.REMOVED_FIELDS`; earlier
 parts are read all the same."""
 TableName = Literal["evaluations", "training", "equivariance", "diagnostics"]
@@ -84,7 +84,8 @@ TABLES: dict[TableName, list[Column]] = {
             "distances",
             pa.list_(pa.float32()),
             "pixel units",
-            "fmn: L-inf distance of each image to the decision boundary, from above",
+            "fmn, lbfgs: distance of each image to the decision boundary, from above, as `threat` "
+            "measures it",
         ),
         Column(
             "search_checked",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from rotgrid.spec.entries import Entries, OwnFunction
-from rotgrid.spec.vocabulary import AttackLoss, LabelRule
+from rotgrid.spec.vocabulary import AttackLoss, LabelRule, ThreatName
 
 UNREAD: dict[str, object] = {
     "test_rotation": 0.0,
@@ -20,6 +20,7 @@ UNREAD: dict[str, object] = {
     "source": "",
     "clip": "pixel",
     "mode": "eval",
+    "threat": "linf",
 }
 """The fields of a probe that not every attack reads, and what they are set to elsewhere."""
 
@@ -67,6 +68,8 @@ class Attack(NamedTuple):
     """What it can climb."""
     label_rules: tuple[LabelRule, ...] = ("true",)
     """The labels that it can attack. With `predicted` its module has a function `perturb`, too."""
+    threats: tuple[ThreatName, ...] = ("linf",)
+    """The threat models that it has, the default first."""
     at_least_one: tuple[str, ...] = ()
     """The fields with which it makes no sense at 0. Elsewhere 0 steps look at the start alone,
     and 0 restarts are one start at the image."""
@@ -89,13 +92,17 @@ class Attack(NamedTuple):
 
 
 MOVED = ("test_rotation", "test_translation")
-RADIUS = (*MOVED, "eps", "eps_unit")
+RADIUS = (*MOVED, "eps", "eps_unit", "threat")
 STEPS = (*RADIUS, "steps", "label_rule")
 CLIMBS = (*STEPS, "restarts", "loss")
 CONVENTIONS = ("clip", "mode")
 """Read where `rotgrid.attacks.conventions` has a plain loop of the attack."""
+BOTH: tuple[ThreatName, ...] = ("linf", "l2")
 FMN_STEPS = 50
 """Of the search that goes before PGD in `fmn-pgd`: those of `fmn`, which it is no weaker than."""
+
+LBFGS_WEIGHTS = 10
+"""Minimisations of `lbfgs`, each with another weight of the cross-entropy."""
 
 OURS: dict[str, Attack] = {
     "none": Attack("no attack", (*MOVED, "mode"), lambda e: (0, 0), run="case:no_attack"),
@@ -105,6 +112,7 @@ OURS: dict[str, Attack] = {
         passes_per_image=lambda e: (0, len(e.eps) * e.starts),
         run="noise:noise_survival",
         settings="{draws}",
+        threats=BOTH,
         at_least_one=("restarts",),
     ),
     "sign-noise": Attack(
@@ -128,6 +136,7 @@ OURS: dict[str, Attack] = {
         run="fgsm:survival",
         settings="1 step",
         label_rules=("true", "predicted"),
+        threats=BOTH,
         fixed={"steps": 1, "restarts": 1},
     ),
     "bim": Attack(
@@ -146,6 +155,7 @@ OURS: dict[str, Attack] = {
         settings="{steps}, {starts}",
         losses=("ce", "margin"),
         label_rules=("true", "predicted"),
+        threats=BOTH,
         starts=True,
         searches=True,
     ),
@@ -160,6 +170,7 @@ OURS: dict[str, Attack] = {
         settings="{steps}, {starts}",
         steps=100,
         losses=("ce", "dlr"),
+        threats=BOTH,
         starts=True,
         searches=True,
         revision=2,
@@ -171,6 +182,7 @@ OURS: dict[str, Attack] = {
         run="square:survival",
         settings="{queries}, {starts}",
         steps=1000,
+        threats=BOTH,
         at_least_one=("restarts",),
         searches=True,
         revision=2,
@@ -182,6 +194,18 @@ OURS: dict[str, Attack] = {
         run="fmn:survival",
         settings="{steps}",
         steps=50,
+        threats=BOTH,
+        at_least_one=("steps",),
+        searches=True,
+    ),
+    "lbfgs": Attack(
+        label="L-BFGS",
+        reads=STEPS,
+        passes_per_image=lambda e: (9 + LBFGS_WEIGHTS * e.steps, 1),
+        run="lbfgs:survival",
+        settings="{steps} of each of 10 minimisations",
+        steps=20,
+        threats=("l2",),
         at_least_one=("steps",),
         searches=True,
     ),
@@ -192,6 +216,7 @@ OURS: dict[str, Attack] = {
         run="fmn_pgd:survival",
         settings="{steps}, {starts}",
         losses=("ce", "margin"),
+        threats=BOTH,
         starts=True,
         searches=True,
         revision=2,
@@ -280,7 +305,7 @@ def unread_by_own(settings: Collection[str]) -> dict[str, object]:
     """The fields that make no difference to an own attack whose `def` names these settings, and
     what they are set to."""
     read = {*MOVED, *(field for field in OWN_DEFAULTS if field in settings)}
-    read |= {"eps_unit"} if "eps" in settings else set()
+    read |= {"eps_unit", "threat"} if "eps" in settings else set()
     return {field: value for field, value in UNREAD.items() if field not in read}
 
 
@@ -292,6 +317,7 @@ def own_attack(name: str) -> Attack:
         passes_per_image=lambda e: (len(e.eps) * max(1, e.steps) * e.starts, len(e.eps)),
         run="own:survival_of",
         losses=("ce", "margin", "dlr"),
+        threats=BOTH,
     )
 
 

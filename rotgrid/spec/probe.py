@@ -13,7 +13,7 @@ from rotgrid.spec.extensions import Digest, known, with_digests
 from rotgrid.spec.models import MODELS, ModelName
 from rotgrid.spec.records import Keyed, entry_named, field_error, without_added_defaults
 from rotgrid.spec.trial import Trial, data_of
-from rotgrid.spec.vocabulary import AttackLoss, Clip, EpsUnit, LabelRule, Mode
+from rotgrid.spec.vocabulary import AttackLoss, Clip, EpsUnit, LabelRule, Mode, ThreatName
 
 
 class Probe(Keyed):
@@ -41,7 +41,12 @@ class Probe(Keyed):
         description="t: test images shift by U[-t, t] pixels right and down, by their own draws",
     )
     attack: AttackName = Field(default="none", description="attack on the test images")
-    eps: float = Field(default=0.3, ge=0, le=1, description="L-inf radius, in `eps_unit`")
+    eps: float = Field(
+        default=0.3,
+        ge=0,
+        le=1000,
+        description="radius of the ball of `threat`, in `eps_unit`; linf: at most 1",
+    )
     eps_unit: EpsUnit = Field(
         default="pixel",
         description="pixel: pixels lie in [0, 1]; normalised: deviations of the data's pixels, "
@@ -76,6 +81,11 @@ class Probe(Keyed):
         description="of the network while it is attacked and evaluated; train: batch norm by "
         "batches of 100 test images, dropout on, as in some published code",
     )
+    threat: ThreatName = Field(
+        default="linf",
+        description="what eps bounds; linf: the largest change of a pixel; l2: the Euclidean "
+        "length of the change of all pixels (default of lbfgs)",
+    )
     n_images: int = Field(
         default=0, ge=0, description="test images, a fixed class-balanced subset (default, 0: all)"
     )
@@ -92,7 +102,8 @@ class Probe(Keyed):
             return values
         if is_own(name):
             return with_own_settings(values)
-        return {"steps": attack.steps, **values, **attack.unread()}
+        own = {"steps": attack.steps, "threat": attack.threats[0]}
+        return {**own, **values, **attack.unread()}
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -103,6 +114,13 @@ class Probe(Keyed):
             raise field_error(
                 "label_rule", f"is not a choice of {self.attack}", attack.label_rules
             )
+        if self.threat not in attack.threats:
+            raise field_error("threat", f"is not a choice of {self.attack}", attack.threats)
+        if self.threat == "linf" and self.eps > 1:
+            raise field_error("eps", "should be at most 1 with threat: linf")
+        if self.threat != "linf" and (self.by_convention() or self.label_rule != "true"):
+            what = "is not a choice where clip, mode or label_rule is that of other code"
+            raise field_error("threat", what, ("linf",))
         if "source" in attack.reads and not self.source:
             raise field_error("source", f"is needed by {self.attack}", tuple(MODELS))
         for field in attack.at_least_one:

@@ -27,6 +27,7 @@ ADDED_FIELDS = {
     "source": "",
     "clip": "pixel",
     "mode": "eval",
+    "threat": "linf",
     "train_translation": 0.0,
     "model_digest": "",
     "data_digest": "",

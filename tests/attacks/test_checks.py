@@ -19,6 +19,7 @@ SETTINGS = {
     "apgd": {"steps": 2},
     "square": {"steps": 4},
     "fmn": {"steps": 2},
+    "lbfgs": {"steps": 1},
     "strong": {"steps": 1},
 }
 ALONE = {name: getattr(attacks, name.replace("-", "_")) for name in SETTINGS}
@@ -32,7 +33,8 @@ def run(attack, model=None, images=IMAGES, labels=LABELS, eps=0.1, **settings):
     settings = {**SETTINGS.get(name, {}), **settings}
     if attack == name:
         return ALONE[name](model, images, labels, eps=eps, **settings)
-    return attacks.sweep(model, images, labels, attack=name, eps_grid=[eps], **settings)
+    threat = {"threat": "l2"} if name == "lbfgs" else {}
+    return attacks.sweep(model, images, labels, attack=name, eps_grid=[eps], **threat, **settings)
 
 
 WRONG = {
@@ -49,7 +51,7 @@ WRONG = {
     "pixels NaN": ({"images": IMAGES * torch.nan}, "normalise in the model"),
     "eps of each": ({"eps": torch.rand(6)}, "eps tensor.* is no number: one for all images"),
     "eps text": ({"eps": "0.1"}, "eps '0.1' is no number"),
-    "eps NaN": ({"eps": float("nan")}, r"eps nan is not in \[0, 1\]"),
+    "eps NaN": ({"eps": float("nan")}, r"eps nan is (not in \[0, 1\]|no length)"),
 }
 
 

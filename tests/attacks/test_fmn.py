@@ -8,6 +8,7 @@ from torch import nn
 from rotgrid import data
 from rotgrid.attacks.fmn import boundary_radius, distances, fmn, fmn_from
 from rotgrid.attacks.pgd import pgd
+from rotgrid.attacks.threats import LINF
 
 from linear import Linear
 from trained import perceptron
@@ -158,8 +159,8 @@ def test_the_radius_goes_five_percent_beyond_the_boundary(start, current, expect
     start, current = (torch.tensor(pixels).view(1, 1, 1, 2) for pixels in (start, current))
     slope = torch.tensor([2.0, 1.0])
     score = current.flatten(1) @ slope - 2.5
-    logits = torch.stack([0 * score, score], 1)
-    radius = boundary_radius(current, start, torch.tensor([0]), logits, slope.view(1, 1, 1, 2))
+    _, gain = LINF.within_box(slope.view(1, 1, 1, 2), current, start)
+    radius = boundary_radius(LINF.size(current - start), gain, score)
     assert radius.item() == pytest.approx(expected, abs=1e-6)
 
 

@@ -29,7 +29,7 @@ def test_an_own_attack_is_measured_at_each_eps_as_fgsm_is(folder, case):
     ("body", "text"),
     [
         ("return images + 2 * eps", r"returns pixels in \[.*\], outside of \[0, 1\]"),
-        ("return (images + 2 * eps).clamp(0, 1)", r"leaves the ball: a pixel moves by 0\.2"),
+        ("return (images + 2 * eps).clamp(0, 1)", r"leaves the ball: moves by 0\.2"),
         ("return images[:1]", r"returns \(1, 1, 6, 6\) for images of \(40, 1, 6, 6\)"),
         ("return images.argmax(1)", "returns .* for images"),
         ("return images * torch.nan", "not finite"),

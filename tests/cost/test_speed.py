@@ -60,10 +60,11 @@ def seconds_of(found, trial):
 
 def test_nothing_known_is_a_guess(tmp_path):
     found = learned(tmp_path)
-    assert found == speed.Speed()
+    assert found == speed.speed_of(CPU)
     assert found.origin(STDCNN) == (speed.GUESS, speed.GUESSED)
     on_gpu = learned(tmp_path, GPU)
-    assert on_gpu.training(trial_of(STDCNN)) < found.training(trial_of(STDCNN)) / 10
+    alone = GPU.gpu * on_gpu.training(trial_of(STDCNN))
+    assert alone < found.training(trial_of(STDCNN)) / 10
     assert on_gpu.origin(STDCNN) == (speed.GUESS_GPU, speed.GUESSED_GPU)
 
 
@@ -81,6 +82,25 @@ def test_a_trial_on_an_h100_takes_what_was_measured_there():
     for network, images in images_per_second.items():
         seconds = machine.shipped_seconds(network, Work(trained=images))
         assert seconds == pytest.approx(1.0, rel=1e-3)
+
+
+def test_captured_trainings_take_longer_on_a_share_of_a_gpu_and_nothing_else_does():
+    whole, quarter = (speed.speed_of(Resources(gpu=gpu)) for gpu in (1.0, 0.25))
+    for adversary, longer in (("none", 4), ("fgsm", 4), ("pgd", 1)):
+        trial = trial_of(STDCNN, adversary=adversary)
+        (training, measuring), alone = seconds_of(quarter, trial), seconds_of(whole, trial)
+        assert training == pytest.approx(longer * alone[0])
+        assert measuring == alone[1]
+    assert speed.speed_of(Resources(gpu=2.0)).training(trial) == whole.training(trial)
+
+
+def test_bfloat16_is_fast_where_there_are_instructions_for_it_and_slow_elsewhere(monkeypatch):
+    plain, coarse = (trial_of(GCNN, precision=precision) for precision in ("float32", "bfloat16"))
+    for there, low, high in ((True, 0.4, 0.7), (False, 2.0, 3.4)):
+        monkeypatch.setattr(speed, "has_bfloat16", lambda there=there: there)
+        here = speed.speed_of(CPU)
+        assert low < here.training(coarse) / here.training(plain) < high
+        assert seconds_of(here, coarse)[1] == seconds_of(here, plain)[1]
 
 
 def test_speeds_are_those_of_the_trials_that_have_rows(tmp_path):
@@ -134,7 +154,7 @@ def test_rows_of_another_kind_of_device_do_not_count(tmp_path):
 
 def test_rows_of_trials_that_the_plan_lacks_do_not_count(tmp_path):
     write(tmp_path, trial_of(STDCNN, 99), training=7.0)
-    assert learned(tmp_path) == speed.Speed()
+    assert learned(tmp_path) == speed.speed_of(CPU)
 
 
 def test_seconds_grow_with_the_pixels_of_an_image(monkeypatch):

@@ -149,7 +149,7 @@ def test_every_attack_has_its_row(net, digits, attack, monkeypatch):
     assert row["probe"] == probe.resolve(TRIAL).key()
     assert row["n"] == 20 == sum(row["class_n"])
     assert row["n_correct"] == bits(row).sum() == sum(row["class_n_correct"])
-    assert (row["distances"] is not None) == (attack == "fmn")
+    assert (row["distances"] is not None) == (attack in ("fmn", "lbfgs"))
     assert ("checks" in row) == (attack == "diagnostics")
 
 
@@ -241,8 +241,12 @@ def test_no_random_start_means_the_image_itself(net, digits):
     assert (bits(row) == expected.numpy()).all()
 
 
-def test_distances_say_where_images_break(net, digits):
-    probes = [Probe(attack="fmn", eps=eps, steps=5, n_images=50) for eps in (0.001, 0.02)]
+@pytest.mark.parametrize(
+    ("attack", "threat", "eps"),
+    [("fmn", "linf", (0.001, 0.02)), ("fmn", "l2", (0.1, 1.5)), ("lbfgs", "l2", (0.1, 1.5))],
+)
+def test_distances_say_where_images_break(net, digits, attack, threat, eps):
+    probes = [Probe(attack=attack, threat=threat, eps=one, steps=5, n_images=50) for one in eps]
     near, far = rows(net, digits, *probes)
     assert near["distances"] == far["distances"]
     for row in (near, far):

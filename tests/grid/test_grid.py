@@ -242,6 +242,7 @@ def test_gpu_shares_that_no_trial_can_use(gpu, reason):
         "probes: [{attack: pgd}, {attack: [none, noise], label_rule: predicted}]",
         "probes: {attack: [strong, bim], clip: none}",
         "probes: {attack: none, clip: [none, normalised]}",
+        "probes: {attack: [none, rotation-grid], threat: l2}",
         "probes: {attack: [apgd, square], mode: [eval, train]}",
         "interpolation: nearest, train_rotation: [0, 0.0]",
         "interpolation: nearest, train_translation: [0, 0.0]",

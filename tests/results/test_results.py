@@ -63,7 +63,7 @@ def test_rows_come_back_with_types_and_metadata(root, tmp_path):
     assert rows.schema.equals(SCHEMAS["evaluations"])
     assert rows.to_pylist()[1] == {**row(0.2), **PROVENANCE}
     metadata = pq.read_schema(tmp_path / "r/evaluations/part.parquet").metadata
-    assert metadata[b"rotgrid.schema_version"] == b"6"
+    assert metadata[b"rotgrid.schema_version"] == b"7"
     assert json.loads(metadata[b"rotgrid.provenance"])["host"] == "here"
 
 

@@ -267,6 +267,7 @@ def test_fields_that_came_later_leave_old_keys_as_they_were():
         ("test_translation", 2),
         ("clip", "normalised"),
         ("mode", "train"),
+        ("threat", "l2"),
     ):
         other = Probe(**{**fields, name: value})
         assert other.key() != probe.key()
@@ -302,6 +303,10 @@ def test_fields_that_came_later_leave_old_networks_as_they_were():
         ({"attack": "strong", "label_rule": "predicted"}, "not a choice of strong"),
         ({"attack": "pgd", "clip": "normalized"}, "'pixel', 'none' or 'normalised'"),
         ({"attack": "pgd", "mode": "training"}, "'eval' or 'train'"),
+        ({"attack": "pgd", "threat": "l1"}, "'linf' or 'l2'"),
+        ({"attack": "strong", "threat": "l2"}, "is not a choice of strong; choose from linf"),
+        ({"attack": "pgd", "eps": 1.5}, "should be at most 1 with threat: linf"),
+        ({"attack": "pgd", "threat": "l2", "clip": "none"}, "clip, mode or label_rule is that of"),
         ({"mode": "train", "n_images": 1}, "should be 2 or more with mode: train"),
         ({"attack": "transfer"}, "needed by transfer; choose from stdcnn"),
         ({"attack": "fmn", "steps": 0}, "should be 1 or more for fmn"),
@@ -318,6 +323,18 @@ def test_probes_whose_fields_do_not_fit_are_refused(fields, message):
         Probe(**fields)
 
 
+@pytest.mark.parametrize("attack", [name for name in ATTACKS if "eps" in ATTACKS[name].reads])
+def test_every_attack_within_eps_has_the_threat_models_that_it_says(attack):
+    source, entry = {"source": "stdcnn"} if attack == "transfer" else {}, ATTACKS[attack]
+    assert Probe(attack=attack, **source).threat == entry.threats[0]
+    for threat in ("linf", "l2"):
+        if threat in entry.threats:
+            assert Probe(attack=attack, threat=threat, **source).threat == threat
+        else:
+            with pytest.raises(ValidationError, match=f"choose from {entry.threats[0]}"):
+                Probe(attack=attack, threat=threat, **source)
+
+
 @pytest.mark.parametrize("attack", ["pgd", "apgd", "fmn-pgd", "transfer"])
 def test_steps_or_a_random_start_are_enough_for_an_attack_that_climbs(attack):
     for steps, restarts in ((0, 1), (1, 0)):
@@ -329,7 +346,8 @@ def test_fields_that_an_attack_does_not_have_do_not_make_another_probe():
     same = Probe(attack="fgsm", eps=0.1)
     assert Probe(attack="fgsm", eps=0.1, loss="ce", steps=7, restarts=3, source="gcnn") == same
     assert Probe(attack="rotation-grid", eps=0.2, steps=9) == Probe(attack="rotation-grid")
-    assert Probe(clip="none") == Probe()
+    assert Probe(clip="none") == Probe(threat="l2") == Probe()
+    assert Probe(attack="pgd", eps=3.0, threat="l2").eps == 3.0
     assert Probe(mode="train") != Probe()
     assert Probe(attack="strong", clip="none", mode="train") == Probe(attack="strong")
     assert Probe(attack="apgd").steps == 100

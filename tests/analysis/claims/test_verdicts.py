@@ -501,6 +501,7 @@ def test_other_units_interpolations_shifts_and_conventions_are_other_sentences()
             ({}, {"interpolation": "nearest"}),
             ({"test_translation": 4.0}, {}),
             ({"clip": "none"}, {}),
+            ({"threat": "l2"}, {}),
             ({"mode": "train"}, {}),
         )
     ]

@@ -471,6 +471,17 @@ def test_normalised_eps_are_called_so(small):
     assert values(spec, "eps_unit") == ["normalised"]
 
 
+def test_an_eps_of_the_euclidean_ball_is_called_so(small):
+    attacked = pl.col("attack") != "none"
+    ball = pl.when(attacked).then(pl.lit("l2")).otherwise("threat")
+    rows = frame(small).with_columns(threat=ball)
+    names = ("figure11", "against", "against_other")
+    found = [encoding(drawn(name, rows)["concat"][0], "line", "x")["title"] for name in names]
+    assert found[0] == "eps (L2, pixel units)"
+    assert found.count(found[0]) == 2
+    assert "an L2 radius in pixel units (pixels in [0, 1])" in subtitle(drawn("figure11", rows))
+
+
 @pytest.fixture(scope="module")
 def flagged(small):
     """One network fails checks."""

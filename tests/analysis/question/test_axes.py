@@ -63,6 +63,15 @@ def test_panels_are_few_and_what_is_left_out_is_said():
     assert all("is shown, of" in note for note in found.notes)
 
 
+def test_threat_models_are_never_on_one_axis():
+    rows = newcomers()
+    assert axes(rows).notes == []
+    few = rows.filter(pl.col("eps") == 0.1).with_columns(threat=pl.lit("l2"), eps=pl.lit(2.0))
+    found = axes(pl.concat([rows, few]))
+    assert set(found.rows["threat"]) == {"linf"}
+    assert found.notes == ["Left out: rows of L2 balls."]
+
+
 def test_the_order_of_rows_changes_nothing():
     rows = newcomers()
     one, other = axes(rows), axes(rows.sample(fraction=1, shuffle=True, seed=1))

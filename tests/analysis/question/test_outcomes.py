@@ -15,12 +15,22 @@ def fields_of(*probes):
 
 def test_the_headline_is_of_the_strongest_attack_at_the_usual_eps():
     attacks = [Probe(attack=a, eps=e) for a in ("noise", "fgsm", "pgd") for e in (0.05, 0.1, 0.3)]
-    assert headline(fields_of(Probe(), *attacks)) == ("pgd", 0.1)
+    assert headline(fields_of(Probe(), *attacks)) == ("pgd", 0.1, "linf")
     strong = Probe(attack="strong", eps=0.1)
-    assert headline(fields_of(*attacks, strong)) == ("strong", 0.1)
-    assert headline(fields_of(Probe(attack="fgsm", eps=0.3))) == ("fgsm", 0.3)
+    assert headline(fields_of(*attacks, strong)) == ("strong", 0.1, "linf")
+    assert headline(fields_of(Probe(attack="fgsm", eps=0.3))) == ("fgsm", 0.3, "linf")
     assert headline(fields_of(Probe())) is None
     assert headline(fields_of(Probe(), Probe(attack="noise", eps=0.1))) is None
+
+
+def test_threat_models_are_never_mixed():
+    near = [Probe(attack="pgd", eps=eps) for eps in (0.05, 0.1)]
+    far = [Probe(attack="pgd", eps=eps, threat="l2") for eps in (0.1, 1.0)]
+    both = fields_of(Probe(), *near, *far)
+    assert both["threat"].to_list() == ["linf"] * 3
+    found = headline(fields_of(Probe(), *near[:1], *far))
+    assert found == ("pgd", 0.1, "l2")
+    assert found.words == "under PGD at eps 0.1 (L2)"
 
 
 def test_an_own_attack_counts_if_it_leaves_less():

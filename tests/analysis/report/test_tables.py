@@ -67,7 +67,7 @@ def test_whatever_stands_in_a_cell_latex_has_as_many_columns_and_closed_braces()
 def test_html_is_escaped_and_names_units():
     text = tables.as_html(TABLE)
     assert "<td>a|&lt;b&gt;</td>" in text
-    assert 'title="eps (L-inf, in eps_unit)">eps</th>' in text
+    assert 'title="eps (in eps_unit)">eps</th>' in text
     assert text.count("<tr>") == 3
     assert text.count('<td class="number">') == 6
 

@@ -170,6 +170,7 @@ def rewritten(path, version, *, without=(), change=None):
 @pytest.mark.parametrize("sealed", [True, False])
 def test_what_an_earlier_version_did_not_write_is_as_it_was_then(tmp_path, sealed):
     later = ["class_n", "code", "test_translation", "eps_unit", "train_steps", "clip", "mode"]
+    later += ["threat"]
     trials = [TRIAL.model_copy(update={"seed": seed}) for seed in range(2)]
     store(tmp_path, [one for trial in trials for one in rows_of(trial)])
     path = tmp_path / "evaluations" / f"{trials[0].key()}.parquet"
@@ -181,7 +182,7 @@ def test_what_an_earlier_version_did_not_write_is_as_it_was_then(tmp_path, seale
     assert rows.columns == [scan.ROW, *scan.schema("evaluations")]
     assert rows[scan.ROW].to_list() == [*range(4)]
     old = rows.filter(seed=0).select(later).unique().row(0)
-    assert old == (None, None, 0.0, "pixel", 0, "pixel", "eval")
+    assert old == (None, None, 0.0, "pixel", 0, "pixel", "eval", "linf")
     assert rows.filter(seed=1)["code"].to_list() == ["0123456789ab"] * 2
 
 

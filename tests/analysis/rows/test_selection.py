@@ -129,6 +129,7 @@ def test_comparable_prefers_more_images_among_equally_frequent_protocols():
 
 def test_every_field_of_a_probe_is_shown_or_shared():
     shared = {*selection.PROTOCOL, "test_translation", "eps_unit", "clip", "mode"}
+    shared |= {"threat"}
     shared |= {*versions.VERSION}.intersection(Probe.model_fields)
     assert shared | {"attack", "eps", "test_rotation"} == set(Probe.model_fields)
 
@@ -141,6 +142,7 @@ def test_every_field_of_a_probe_is_shown_or_shared():
         ({"eps_unit": "pixel"}, {"eps_unit": "normalised"}),
         ({"clip": "pixel"}, {"clip": "none"}),
         ({"mode": "eval"}, {"mode": "train"}),
+        ({"threat": "linf"}, {"threat": "l2"}),
         ({"test_translation": 0.0}, {"test_translation": 3.0}),
     ],
 )
