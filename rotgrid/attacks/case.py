@@ -6,12 +6,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from rotgrid.attacks.boundary import estimated_distances
 from rotgrid.attacks.eps_search import (
     Attempt,
     Brackets,
     check_assumed,
     find_brackets,
-    first_order,
     survived,
 )
 from rotgrid.attacks.linf import Model, in_batches, misclassified
@@ -115,4 +115,6 @@ def first_guess(case: Case, images: Tensor) -> Tensor:
     """Where the search begins; on a grid of one eps it does not matter."""
     if len({*case.eps_grid}) < 2:
         return images.new_zeros(len(case.chosen))
-    return first_order(case.model, images[case.chosen], case.labels[case.chosen], case.threat)
+    return estimated_distances(
+        case.model, images[case.chosen], case.labels[case.chosen], case.threat
+    )

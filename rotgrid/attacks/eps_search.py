@@ -1,8 +1,8 @@
 """The engine: at which eps of a grid each image breaks, with as few attacks as possible.
 
 The balls of growing eps are nested, so an image that breaks at one eps is broken at every larger
-one. One attack per image and eps is therefore far too many: a search over the grid begins at a
-first-order guess of the distance to the decision boundary and ends with one success and one
+one. One attack per image and eps is therefore far too many: a search over the grid begins at an
+estimate of the distance to the decision boundary and ends with one success and one
 failure side by side. Every success is that of the attack itself, at that eps or a smaller one.
 
 What the search takes for granted is that an attack which fails at one eps fails at every smaller
@@ -29,17 +29,11 @@ from torch import Tensor
 
 from rotgrid.attacks.linf import (
     TOLERANCE,
-    Model,
-    frozen,
     in_batches,
-    indices,
-    input_gradient,
-    margins,
 )
-from rotgrid.attacks.threats import LINF, Threat
 
 GROWTH = 1.5
-"""Of the strides away from the guess: 1, 1, 2, 3, 5, ... A first-order guess is seldom off by more
+"""Of the strides away from the guess: 1, 1, 2, 3, 5, ... An estimate is seldom off by more
 than one eps of a grid, and a stride too far costs a whole attack."""
 
 SHARE = 0.02
@@ -194,19 +188,3 @@ def next_level(
     level = torch.where(closed, (failed + broken) // 2, outward)
     level = torch.minimum(torch.maximum(level, failed + 1), broken - 1)
     return level.clamp(0, levels - 1), torch.where(closed, stride, GROWTH * stride)
-
-
-def first_order(model: Model, images: Tensor, labels: Tensor, threat: Threat = LINF) -> Tensor:
-    """(n,): the distance to the boundary if the margin were linear, in pixel units.
-
-    Margin over the dual norm of its gradient (Moosavi-Dezfooli et al. 2016, eq. 4): of the L-inf
-    distance the L1 norm.
-    """
-
-    def distances(at: Tensor) -> Tensor:
-        logits, gradient = input_gradient(model, images[at], labels[at], "margin")
-        slope = threat.slope(gradient).clamp(min=1e-12)
-        return -margins(logits, labels[at]) / slope
-
-    with frozen(model):
-        return in_batches(distances, indices(images), images.dtype)

@@ -20,6 +20,7 @@ import math
 import torch
 from torch import Tensor
 
+from rotgrid.attacks.boundary import boundary_radius, soft_margin
 from rotgrid.attacks.case import Case
 from rotgrid.attacks.checks import checked
 from rotgrid.attacks.linf import (
@@ -32,7 +33,6 @@ from rotgrid.attacks.linf import (
     margins,
     misclassified,
     require_steps,
-    true_and_wrong,
 )
 from rotgrid.attacks.threats import LINF, THREATS, Threat
 from rotgrid.spec.vocabulary import ThreatName
@@ -42,9 +42,6 @@ OVERSHOOT = 1.05
 
 GAMMA = 0.05
 """By this share, times that of the step, the radius is at least smaller than what is found."""
-
-TEMPERATURE = 0.3
-"""Of the average over wrong classes, in units of the margin."""
 
 
 @checked
@@ -107,7 +104,9 @@ def fmn_from(
             wrong = logits.argmax(1) != labels
             found, distance = nearest_so_far(found, distance, current, images, wrong, threat)
             direction, slope = threat.within_box(gradient, current, images)
-            radius = boundary_radius(threat.size(current - images), slope, margins(logits, labels))
+            radius = boundary_radius(
+                threat.size(current - images), slope, margins(logits, labels), OVERSHOOT
+            )
             radius = torch.minimum(radius, (1 - GAMMA * share) * distance)
             radius = radius.clamp(max=threat.diameter(images))[:, None, None, None]
             current = threat.project(current + share * radius * direction, images, radius)
@@ -128,25 +127,6 @@ def nearest_so_far(
     better = wrong & (moved < distance)
     found = torch.where(better[:, None, None, None], current, found)
     return found, torch.where(better, moved, distance)
-
-
-def boundary_radius(moved: Tensor, slope: Tensor, margin: Tensor) -> Tensor:
-    """(batch,): the distance from the image at which the margin, if linear, vanishes."""
-    return (moved - OVERSHOOT * margin / slope.clamp(min=1e-12)).clamp(min=0)
-
-
-def soft_margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """The average of the wrong logits, by a softmax, minus the true one; summed over the batch.
-
-    The temperature of the softmax is a share of the margin, so that the scale of logits does not
-    matter.
-    """
-    true, wrong = true_and_wrong(logits.detach(), labels)
-    highest = wrong.amax(1)
-    temperature = TEMPERATURE * (highest - true).abs()
-    temperature = temperature.clamp(min=torch.finfo(logits.dtype).tiny)[:, None]
-    weights = ((wrong - highest[:, None]) / temperature).softmax(1)
-    return (weights * logits).sum() - logits.gather(1, labels[:, None]).sum()
 
 
 def minimal_distances(case: Case, steps: int) -> Tensor:

@@ -169,9 +169,14 @@ def input_gradient(
         FloatingPointError: one of them is not finite; sign(NaN) would be silent garbage.
     """
     logits, gradient = unchecked_gradient(model, images, labels, loss)
-    if not (torch.isfinite(gradient).all() and torch.isfinite(logits).all()):
+    if not (all_finite(gradient) and all_finite(logits)):
         raise FloatingPointError("logits or input gradient are not finite")
     return logits, gradient
+
+
+def all_finite(numbers: Tensor) -> bool:
+    """Whether none is infinite or not a number; all are looked at only if their sum is not."""
+    return bool(torch.isfinite(numbers.sum()) or torch.isfinite(numbers).all())
 
 
 def unchecked_gradient(
@@ -193,7 +198,7 @@ def finite_logits(model: Model, images: Tensor) -> Tensor:
     """
     with torch.no_grad():
         logits = model(images)
-    if not torch.isfinite(logits).all():
+    if not all_finite(logits):
         raise FloatingPointError("logits are not finite")
     return logits
 

@@ -9,6 +9,10 @@ margin, is, whatever the others are. That Square broke one image alone says some
 so then all are: what the ensemble does to an image may still depend on which other images and, in
 a sweep, which other eps there are. One more of them may only lower the accuracy at the others by
 this, never raise it.
+
+Most of AutoAttack's time goes into images that nothing breaks. Those whose boundary FMN finds far
+outside of the ball get fewer steps toward each target and fewer queries. If one of them breaks all
+the same, FMN misleads on this network, and every image gets all. So does one without a gradient.
 """
 
 from collections.abc import Iterable
@@ -18,7 +22,7 @@ import torch
 from torch import Tensor
 
 from rotgrid.attacks.apgd import TARGETS, apgd_from
-from rotgrid.attacks.case import BatchAttack, Case, attempt_of, brackets_of_case, note_check
+from rotgrid.attacks.case import Case, attempt_of, brackets_of_case, note_check
 from rotgrid.attacks.checks import checked
 from rotgrid.attacks.eps_search import Brackets, survived
 from rotgrid.attacks.fmn import fmn_from, minimal_distances
@@ -38,6 +42,13 @@ from rotgrid.attacks.starts import StartsOfSome, draw_starts
 
 QUERIES_PER_STEP = 10
 """Of Square, for each step of the gradient attacks."""
+
+TRUSTED = 1.3
+"""An image whose boundary FMN finds at more than so many eps is far: hardly ever does another
+attack break it, if FMN does not mislead."""
+
+FAR = 10
+"""Far images get the steps toward each target, and the queries, divided by this."""
 
 QUERIES = 5_000
 """Of Square at least, for images that are left where gradients mean little; AutoAttack's."""
@@ -93,17 +104,29 @@ def strong(
     radius = images.new_full((len(images), 1, 1, 1), eps)
     with frozen(model):
         found, distance = fmn_from(model, images, labels, steps)
-        broken, by_square = distance <= eps + TOLERANCE, torch.zeros_like(labels).bool()
-        left = (~broken).nonzero().squeeze(1)
-        found[left], broken[left], by_square[left] = strong_from(
-            model, images[left], labels[left], radius[left], steps, offsets.batch(left)
-        )
-        due = needs_square(without_gradient(model, images, labels), by_square)
+        no_gradient = without_gradient(model, images, labels)
+        far = is_far(distance, eps, no_gradient)
+        broken, by_square = distance <= eps + TOLERANCE, torch.zeros_like(far)
+        for trusted in (far, torch.zeros_like(far)):
+            left = (~broken).nonzero().squeeze(1)
+            found[left], broken[left], by_square[left] = strong_from(
+                model, images[left], labels[left], radius[left], steps, offsets.batch(left),
+                trusted[left],
+            )  # fmt: skip
+            if not (broken & far).any():
+                break
+        due = needs_square(no_gradient, by_square)
         left = (~broken & due).nonzero().squeeze(1)
         found[left], _ = square_from(
             model, images[left], labels[left], radius[left], square_queries(steps), 1, None
         )
     return found
+
+
+def is_far(distance: Tensor, eps: Tensor | float, near: Tensor) -> Tensor:
+    """(n,): whether FMN found the boundary far outside of the ball; not those that are near
+    whatever it found."""
+    return (distance > TRUSTED * eps) & distance.isfinite() & ~near
 
 
 def strong_from(
@@ -113,22 +136,24 @@ def strong_from(
     eps: Tensor,
     steps: int,
     offsets: Offsets,
+    far: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """All but FMN, which needs no eps: images, whether each is misclassified, whether by Square.
 
-    eps is (m, 1, 1, 1); every attack is made only on what the ones before it left.
+    eps is (m, 1, 1, 1) and far (m,); every attack is made only on what the ones before it left.
     """
     found, broken = apgd_from(model, images, labels, eps, steps, "ce", offsets.cross_entropy)
-    left = (~broken).nonzero().squeeze(1)
-    found[left], broken[left] = apgd_from(
-        model, images[left], labels[left], eps[left], steps, "dlr",
-        StartsOfSome(offsets.targeted, left), fresh=True,
-    )  # fmt: skip
-    left = (~broken).nonzero().squeeze(1)
     by_square = torch.zeros_like(broken)
-    found[left], by_square[left] = square_from(
-        model, images[left], labels[left], eps[left], QUERIES_PER_STEP * steps, 1, None
-    )
+    for chosen, effort in ((~far, steps), (far, max(steps // FAR, 1))):
+        left = (chosen & ~broken).nonzero().squeeze(1)
+        found[left], broken[left] = apgd_from(
+            model, images[left], labels[left], eps[left], effort, "dlr",
+            StartsOfSome(offsets.targeted, left), fresh=True,
+        )  # fmt: skip
+        left = (chosen & ~broken).nonzero().squeeze(1)
+        found[left], by_square[left] = square_from(
+            model, images[left], labels[left], eps[left], QUERIES_PER_STEP * effort, 1, None
+        )
     return found, broken | by_square, by_square
 
 
@@ -182,26 +207,47 @@ def survival(case: Case, *, steps: int = 100, generator: torch.Generator | None 
 
     Notes how many images have no true gradient, and how many Square broke and nothing before it.
     If it broke any at any eps of the grid, all of Square is due to all images; else to those
-    without one, whatever the other images and eps are.
+    without one, whatever the other images and eps are. Likewise for what far images are spared.
     """
     require_steps(steps)
     offsets = draw_offsets(case.images, generator)
     by_square = torch.zeros_like(case.labels, dtype=torch.bool)
+    no_gradient, distance = torch.zeros_like(by_square), case.images.new_zeros(len(by_square))
+    no_gradient[case.chosen] = without_gradient(*case.batch(case.chosen))
+    distance[case.chosen] = minimal_distances(case, steps)
+    near, misled = no_gradient.clone(), torch.zeros_like(by_square)
 
     def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
-        found, broken, squared = strong_from(*case.batch(at), eps, steps, offsets.batch(at))
+        far = is_far(distance[at], eps.flatten(), near[at])
+        found, broken, squared = strong_from(*case.batch(at), eps, steps, offsets.batch(at), far)
         by_square[at] |= squared
+        misled[at] |= far & broken
         return found, broken
 
-    known = brackets_of_case(case, attempt_of(case, attack), minimal_distances(case, steps), True)
-    no_gradient = torch.zeros_like(by_square)
-    no_gradient[case.chosen] = without_gradient(*case.batch(case.chosen))
+    known = brackets_of_case(case, attempt_of(case, attack), distance[case.chosen], True)
+    if misled.any():
+        near.fill_(True)
+        known = brackets_of_case(case, attempt_of(case, attack), breaking_eps(known), True)
     case.notes["no_gradient"] = [int(no_gradient.sum())] * len(case.eps_grid)
     case.notes["square_only"] = [int(by_square.sum())] * len(case.eps_grid)
     due = needs_square(no_gradient, by_square)
     search_with_square(case, known, due, steps)
-    note_check(case, attempt_of(case, all_but_fmn(case, due, steps, offsets)), known)
+
+    def all_but_fmn(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
+        found, broken = attack(at, eps)
+        left = (~broken & due[at]).nonzero().squeeze(1)
+        found[left], broken[left] = square_from(
+            *case.batch(at[left]), eps[left], square_queries(steps), 1, None
+        )
+        return found, broken
+
+    note_check(case, attempt_of(case, all_but_fmn), known)
     return survived(known, case.eps_grid)
+
+
+def breaking_eps(known: Brackets) -> Tensor:
+    """(n,): the lowest eps at which each image is known to break, inf for none."""
+    return torch.cat([known.levels, known.levels.new_full((1,), torch.inf)])[known.broken]
 
 
 def search_with_square(case: Case, known: Brackets, due: Tensor, steps: int) -> None:
@@ -212,20 +258,5 @@ def search_with_square(case: Case, known: Brackets, due: Tensor, steps: int) -> 
     def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
         return square_from(*case.batch(at), eps, square_queries(steps), 1, None)
 
-    ends = torch.cat([known.levels, known.levels.new_full((1,), torch.inf)])
-    found = brackets_of_case(again, attempt_of(again, attack), ends[known.broken[at]], True)
+    found = brackets_of_case(again, attempt_of(again, attack), breaking_eps(known)[at], True)
     known.broken[at] = found.broken
-
-
-def all_but_fmn(case: Case, due: Tensor, steps: int, offsets: Offsets) -> BatchAttack:
-    """All of `strong` on some of the images, but for FMN."""
-
-    def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
-        found, broken, _ = strong_from(*case.batch(at), eps, steps, offsets.batch(at))
-        left = (~broken & due[at]).nonzero().squeeze(1)
-        found[left], broken[left] = square_from(
-            *case.batch(at[left]), eps[left], square_queries(steps), 1, None
-        )
-        return found, broken
-
-    return attack

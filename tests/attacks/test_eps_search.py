@@ -12,7 +12,6 @@ from rotgrid.attacks.eps_search import (
     check_assumed,
     draw_uniform,
     find_brackets,
-    first_order,
     survived,
 )
 
@@ -255,18 +254,3 @@ def test_a_success_beyond_its_eps_by_rounding_ends_the_search():
 def test_nothing_to_search():
     assert search(Attack(torch.zeros(0)), GRID, torch.zeros(0)).shape == (6, 0)
     assert search(Attack(torch.ones(2)), [], torch.ones(2)).shape == (0, 2)
-
-
-def test_the_first_order_distance_is_exact_for_a_linear_model():
-    torch.manual_seed(1)
-    weight = torch.randn(3, 36)
-
-    def linear(images):
-        return images.flatten(1) @ weight.T
-
-    images = torch.rand(40, 1, 6, 6)
-    labels = linear(images).argmax(1)
-    logits = linear(images).sort(1, descending=True)
-    apart = (weight[logits.indices[:, 0]] - weight[logits.indices[:, 1]]).abs().sum(1)
-    expected = (logits.values[:, 0] - logits.values[:, 1]) / apart
-    torch.testing.assert_close(first_order(linear, images, labels), expected)

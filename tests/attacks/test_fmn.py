@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from rotgrid import data
-from rotgrid.attacks.fmn import boundary_radius, distances, fmn, fmn_from
+from rotgrid.attacks.boundary import boundary_radius
+from rotgrid.attacks.fmn import OVERSHOOT, distances, fmn, fmn_from
 from rotgrid.attacks.pgd import pgd
 from rotgrid.attacks.threats import LINF
 
@@ -160,7 +161,7 @@ def test_the_radius_goes_five_percent_beyond_the_boundary(start, current, expect
     slope = torch.tensor([2.0, 1.0])
     score = current.flatten(1) @ slope - 2.5
     _, gain = LINF.within_box(slope.view(1, 1, 1, 2), current, start)
-    radius = boundary_radius(LINF.size(current - start), gain, score)
+    radius = boundary_radius(LINF.size(current - start), gain, score, OVERSHOOT)
     assert radius.item() == pytest.approx(expected, abs=1e-6)
 
 

@@ -4,7 +4,7 @@ from torch import nn
 
 from rotgrid import attacks, data, evaluation, models
 from rotgrid.attacks import linf
-from rotgrid.attacks.eps_search import first_order
+from rotgrid.attacks.boundary import estimated_distances
 from rotgrid.attacks.fmn import distances
 from rotgrid.attacks.linf import attack_batch, in_batches
 from rotgrid.evaluation import gradient_masking
@@ -115,7 +115,7 @@ def test_rows_of_every_attack_are_the_same_where_memory_is_short(
 
 def test_what_is_asked_alone_fits_too(trained, test_set):
     cramped = Cramped(trained, 16)
-    for found in (first_order, distances):
+    for found in (estimated_distances, distances):
         in_parts, at_once = found(cramped, *test_set), found(trained, *test_set)
         assert torch.allclose(in_parts, at_once, rtol=0, atol=ROUNDING)
     assert torch.equal(
