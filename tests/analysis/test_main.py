@@ -132,7 +132,7 @@ def test_an_out_that_cannot_be_written_is_5_before_the_work(
 ):
     run = store(tmp_path / "run", small[:1])
     (tmp_path / "run" / "report").write_text("a file")
-    monkeypatch.setattr("analysis.__main__.drawings", undrawn)
+    monkeypatch.setattr("analysis.__main__.lay_out", undrawn)
     assert main([run, "--out", f"{run}/{out}"]) == 5
     printed = capsys.readouterr().err
     assert printed.startswith(f"cannot write the report to {run}/{out}: ")
@@ -145,7 +145,7 @@ def test_results_that_may_only_be_read_need_an_out(tmp_path, capsys, monkeypatch
 
     run = store(tmp_path, small[:1])
     monkeypatch.setattr(storage, "put", refuse)
-    monkeypatch.setattr("analysis.__main__.drawings", undrawn)
+    monkeypatch.setattr("analysis.__main__.lay_out", undrawn)
     assert main([run]) == 5
     why = "Read-only file system; name another folder with --out"
     printed = capsys.readouterr().err

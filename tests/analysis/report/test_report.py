@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 import vl_convert
 
-from analysis.__main__ import drawings
 from analysis.claims.verdicts import Outcome
 from analysis.figures.registry import FIGURES
+from analysis.report.drawing import lay_out
 from analysis.report.page import report
 from analysis.rows import flags
 from analysis.rows.loading import Loaded
@@ -39,7 +39,7 @@ def page(full):
     loaded = Loaded(full, ["a <problem>"], ["quick"], diagnostics, failed, overview(full))
     loaded = loaded._replace(progress={"a": "done", "b": "in training"})
     with ThreadPoolExecutor() as pool:
-        drawn, *_ = drawings(loaded, pool, {name: FIGURES[name] for name in SHOWN})
+        drawn, *_ = lay_out(loaded, pool, {name: FIGURES[name] for name in SHOWN}).drawings()
     worst = Comparable(pl.DataFrame({"attack": ["rotation-grid"]}), ["Left <out>."])
     bundle = vl_convert.javascript_bundle()
     return report(drawn, {"figure99": "needs rows with luck"}, loaded, worst, OUTCOMES, bundle)
