@@ -11,7 +11,7 @@ import vl_convert
 from analysis.claims import reads, records, verdicts
 from analysis.report import answers, gallery, pictures, tables, worst
 from analysis.report.drawing import lay_out
-from analysis.report.page import NOT_DRAWN, report
+from analysis.report.page import INDEX, NOT_DRAWN, report
 from analysis.report.reads import WANTED
 from analysis.rows.loading import Loaded, NoResults, gather
 from analysis.rows.selection import Comparable, NotMeasured
@@ -69,8 +69,9 @@ def default_out(locations: Sequence[str]) -> str | None:
 
 
 def draw(locations: Sequence[str], out: str, verbose: bool = False, printed: bool = False) -> str:
-    """Write `report.html`, `claims.json`, `claims.md`, `figures/` and `tables/` of the results to
-    `out`; the report's path. If `printed`, figures are written as PDF and PNG, too.
+    """Write `report.html`, `index.html` that leads to it, `claims.json`, `claims.md`, `figures/`
+    and `tables/` of the results to `out`; the report's path. If `printed`, figures are written as
+    PDF and PNG, too.
 
     Problems, and how many figures could not be drawn, go to stderr, and with the reasons into the
     report.
@@ -118,6 +119,7 @@ def written(
             storage.put(out, f"figures/{name}.pdf", pdf)
             storage.put(out, f"figures/{name}.png", png)
         storage.put(out, "report.html", page.encode())
+        storage.put(out, "index.html", INDEX.encode())
     for line in counted(drawn, missing, verbose):
         print(line, file=sys.stderr)
     return os.path.join(out, "report.html") if "://" not in out else f"{out}/report.html", failed
@@ -159,9 +161,8 @@ def counted(
 
 def put_table(out: str, name: str, table: pl.DataFrame) -> None:
     """Write a table for people and for programs."""
-    storage.put(out, f"tables/{name}.md", tables.markdown(table).encode())
-    storage.put(out, f"tables/{name}.csv", tables.csv(table).encode())
-    storage.put(out, f"tables/{name}.tex", tables.latex(table).encode())
+    for ending, written_as in tables.FORMATS.items():
+        storage.put(out, f"tables/{name}.{ending}", written_as(table))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """One HTML file that holds everything: figures, tables, pictures, methods, provenance, problems.
 
-It loads nothing from anywhere.
+It loads nothing from anywhere, and links to nothing but the files that are written beside it.
 """
 
 import html
@@ -21,6 +21,7 @@ from analysis.report.elements import (
     as_json,
     bullets,
     file,
+    files,
     folded,
     script,
     section,
@@ -36,6 +37,15 @@ CLICK = "mrk"
 """The name of the selection that a click on a mark makes."""
 NOT_DRAWN = "figures that could not be drawn"
 """The section that says why."""
+INDEX = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta http-equiv="refresh" content="0; url=report.html">
+<title>rotgrid: report</title>
+<a href="report.html">The report</a>
+</html>
+"""
+"""The page that a web server shows for the folder: it leads to the report."""
 
 
 def report(
@@ -153,9 +163,10 @@ def _claims(outcomes: Sequence[Outcome], drawn: Mapping[str, Drawn]) -> str:
     """The table of claims; those that were not measured are folded away."""
     found = claims_table.tables(outcomes, drawn.keys())
     boxes = {name: wide(name, table) for name, table in found.items()}
-    return "\n".join(
+    parts = [
         box if name == "claims" else folded(name.capitalize(), box) for name, box in boxes.items()
-    )
+    ]
+    return "\n".join([*parts, files("All claims", ["claims.json", "claims.md"])])
 
 
 def _buttons(drawn: Iterable[Drawn]) -> str:
@@ -177,7 +188,8 @@ def _worst_case(worst_case: Comparable) -> str:
         tables.as_html(worst_case.rows),
         " ".join([worst.WORDS, *map(str, worst_case.notes)]),
     )
-    return f"<p>{html.escape(notes)}</p>{wide('worst case', table)}"
+    shown = wide("worst case", table) + tables.links("worst_case")
+    return f"<p>{html.escape(notes)}</p>{shown}"
 
 
 def _checks(loaded: Loaded) -> str:
