@@ -33,6 +33,7 @@ from analysis.rows.progress import in_words
 from analysis.rows.selection import Comparable
 from rotgrid import __version__
 
+QUESTION = "Does robustness to rotations cost robustness to adversarial pixels?"
 CLICK = "mrk"
 """The name of the selection that a click on a mark makes."""
 NOT_DRAWN = "figures that could not be drawn"
@@ -150,11 +151,11 @@ def _header(loaded: Loaded, outcomes: Sequence[Outcome], asked: answers.Asked) -
         f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(number)}</dd></div>"
         for number, name in methods.counts(whole)
     )
-    question = "Does robustness to rotations cost robustness to adversarial pixels?"
+    question = f"{QUESTION} {claims_table.tradeoff(outcomes)}"
     of_claims = html.escape(claims_table.headline(outcomes)) if outcomes else ""
     headline = answers.headlines(asked, of_claims)
     return (
-        f'<p class="muted">{question}</p>{headline}{notices}'
+        f"<p>{question}</p>{headline}{notices}"
         f'<p class="muted">{progress}</p><dl class="counts">{counts}</dl>'
     )
 

@@ -12,6 +12,7 @@ import vl_convert
 
 from analysis.claims.verdicts import Outcome
 from analysis.figures.registry import FIGURES
+from analysis.report.claims_table import tradeoff
 from analysis.report.drawing import lay_out
 from analysis.report.page import report
 from analysis.rows import flags
@@ -201,3 +202,24 @@ def test_users_words_are_text(full):
     text = report({}, {"figure01": name}, loaded)
     assert "<i>" not in text
     assert text.count("&lt;i&gt;[eps]&lt;/i&gt;&amp;{x}") == 5
+
+
+def judged(claim, verdict="not measured", **more):
+    return Outcome(
+        claim, "beyond", f"Sentence {claim}.", verdict, "Needs <rows>. More.", "", **more
+    )
+
+
+def test_the_question_of_the_study_is_answered_under_the_strongest_attack_that_was_measured():
+    assert tradeoff([judged("C1")]) == ""
+    neither = tradeoff([judged("B1"), judged("B2")])
+    assert neither == (
+        '<a href="#B1">B1</a>, Sentence B1: <b>\u2013 not measured</b> (Needs &lt;rows&gt;).'
+    )
+    pgd = [judged("B1", "holds", comparisons=1, recipe=f"r{i}", tier="pgd") for i in range(5)]
+    weaker = tradeoff([*pgd, judged("B2")])
+    assert "Sentence B1: <b>\u2713 holds</b> (Needs &lt;rows&gt;; r0; pgd); <b>" in weaker
+    assert "r2" in weaker
+    assert weaker.endswith("; 2 more.")
+    stronger = tradeoff([*pgd, judged("B2", "mixed", comparisons=1)])
+    assert stronger.startswith('<a href="#B2">B2</a>, Sentence B2: <b>\u00b1 mixed</b>')
