@@ -6,7 +6,6 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import polars as pl
-import vl_convert
 
 from analysis.claims import reads, records, verdicts
 from analysis.report import answers, gallery, pictures, tables, worst
@@ -92,7 +91,7 @@ def written(
         raise NoResults("\n".join(["there are no results to draw", *loaded.problems]))
     check(out)
     with pictures.beside() as pool:
-        bundle = pool.submit(vl_convert.javascript_bundle)  # type: ignore[call-arg]
+        bundle = pictures.bundle(pool)
         layouts = lay_out(loaded, pool)
         of_claims = loaded.rows.lazy().filter(reads.READS).select(verdicts.COLUMNS)
         outcomes = verdicts.judge(of_claims.collect())

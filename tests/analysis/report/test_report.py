@@ -8,10 +8,10 @@ from xml.etree import ElementTree
 
 import polars as pl
 import pytest
-import vl_convert
 
 from analysis.claims.verdicts import Outcome
 from analysis.figures.registry import FIGURES
+from analysis.report import pictures
 from analysis.report.claims_table import tradeoff
 from analysis.report.drawing import lay_out
 from analysis.report.page import report
@@ -41,8 +41,8 @@ def page(full):
     loaded = loaded._replace(progress={"a": "done", "b": "in training"})
     with ThreadPoolExecutor() as pool:
         drawn, *_ = lay_out(loaded, pool, {name: FIGURES[name] for name in SHOWN}).drawings()
+        bundle = pictures.bundle(pool).result()
     worst = Comparable(pl.DataFrame({"attack": ["rotation-grid"]}), ["Left <out>."])
-    bundle = vl_convert.javascript_bundle()
     return report(drawn, {"figure99": "needs rows with luck"}, loaded, worst, OUTCOMES, bundle)
 
 
