@@ -151,13 +151,10 @@ def _header(loaded: Loaded, outcomes: Sequence[Outcome], asked: answers.Asked) -
         f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(number)}</dd></div>"
         for number, name in methods.counts(whole)
     )
-    question = f"{QUESTION} {claims_table.tradeoff(outcomes)}"
-    of_claims = html.escape(claims_table.headline(outcomes)) if outcomes else ""
+    counted = html.escape(claims_table.headline(outcomes)) if outcomes else ""
+    of_claims = f"{QUESTION} {claims_table.tradeoff(outcomes)} {counted}" if outcomes else ""
     headline = answers.headlines(asked, of_claims)
-    return (
-        f"<p>{question}</p>{headline}{notices}"
-        f'<p class="muted">{progress}</p><dl class="counts">{counts}</dl>'
-    )
+    return f'{headline}{notices}<p class="muted">{progress}</p><dl class="counts">{counts}</dl>'
 
 
 def _claims(outcomes: Sequence[Outcome], drawn: Mapping[str, Drawn]) -> str:
