@@ -3,39 +3,23 @@
 import argparse
 import os
 import sys
-import traceback
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
-from typing import Any, NamedTuple
 
-import altair as alt
 import polars as pl
-import vl_convert
 
 from analysis.claims import reads, records, verdicts
-from analysis.figures import duplicates
-from analysis.figures.registry import COLUMNS, FIGURES, Figure
 from analysis.report import answers, gallery, pictures, tables, worst
-from analysis.report.drawn import Drawn
-from analysis.report.page import NOT_DRAWN, report
+from analysis.report.drawing import lay_out
+from analysis.report.page import INDEX, NOT_DRAWN, report
 from analysis.report.reads import WANTED
 from analysis.rows.loading import Loaded, NoResults, gather
-from analysis.rows.selection import CannotShow, Comparable, NotMeasured
+from analysis.rows.selection import Comparable, NotMeasured
 from rotgrid.console import tolerate_lost_output
 from rotgrid.results import storage
 
 
 class NotWritable(storage.StoreError):
     """The report cannot be written where it should be."""
-
-
-class Drawings(NamedTuple):
-    """Every figure that could be drawn, and why the others could not."""
-
-    drawn: dict[str, Drawn]
-    missing: dict[str, str]
-    failed: list[str]
-    """Those of the missing whose own code failed; stderr has the traceback."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,8 +68,9 @@ def default_out(locations: Sequence[str]) -> str | None:
 
 
 def draw(locations: Sequence[str], out: str, verbose: bool = False, printed: bool = False) -> str:
-    """Write `report.html`, `claims.json`, `claims.md`, `figures/` and `tables/` of the results to
-    `out`; the report's path. If `printed`, figures are written as PDF and PNG, too.
+    """Write `report.html`, `index.html` that leads to it, `claims.json`, `claims.md`, `figures/`
+    and `tables/` of the results to `out`; the report's path. If `printed`, figures are written as
+    PDF and PNG, too.
 
     Problems, and how many figures could not be drawn, go to stderr, and with the reasons into the
     report.
@@ -106,31 +91,34 @@ def written(
         raise NoResults("\n".join(["there are no results to draw", *loaded.problems]))
     check(out)
     with pictures.beside() as pool:
-        bundle = pool.submit(vl_convert.javascript_bundle)  # type: ignore[call-arg]
-        drawn, missing, failed = drawings(loaded, pool)
-        copies = pictures.printed(pool, [one.svg for one in drawn.values()]) if printed else ()
+        bundle = pictures.bundle(pool)
+        layouts = lay_out(loaded, pool)
         of_claims = loaded.rows.lazy().filter(reads.READS).select(verdicts.COLUMNS)
         outcomes = verdicts.judge(of_claims.collect())
         images, damaged = gallery.read(locations)
         loaded.problems.extend(damaged)
         for line in loaded.problems:
             print(line, file=sys.stderr)
-        worst_case = worst_turns(loaded)
-        if worst_case:
-            put_table(out, "worst_case", worst_case.rows)
+        worst_case, asked = worst_turns(loaded), answers.of(loaded)
         storage.put(out, "claims.json", records.as_json(outcomes).encode())
         storage.put(out, "claims.md", records.as_markdown(outcomes).encode())
-        asked = answers.of(loaded)
-        for name, table in answers.tables_of(asked).items():
+        numbers = {name: one.table for name, one in layouts.asked.items() if one.table is not None}
+        numbers |= answers.tables_of(asked)
+        if worst_case:
+            numbers["worst_case"] = worst_case.rows
+        for name, table in numbers.items():
             put_table(out, name, table)
+        drawn, missing, failed = layouts.drawings()
+        copies = pictures.printed(pool, [one.svg for one in drawn.values()]) if printed else ()
         script = bundle.result()
         page = report(drawn, missing, loaded, worst_case, outcomes, script, images, asked)
         for name, figure in drawn.items():
-            put_figure(out, name, figure)
+            storage.put(out, f"figures/{name}.svg", figure.svg.encode())
         for name, (pdf, png) in zip(drawn, copies, strict=False):
             storage.put(out, f"figures/{name}.pdf", pdf)
             storage.put(out, f"figures/{name}.png", png)
         storage.put(out, "report.html", page.encode())
+        storage.put(out, "index.html", INDEX.encode())
     for line in counted(drawn, missing, verbose):
         print(line, file=sys.stderr)
     return os.path.join(out, "report.html") if "://" not in out else f"{out}/report.html", failed
@@ -170,73 +158,10 @@ def counted(
     yield f"{len(drawn)} figures drawn{where if missing else ''}"
 
 
-def put_figure(out: str, name: str, figure: Drawn) -> None:
-    """Write a figure and its numbers."""
-    storage.put(out, f"figures/{name}.svg", figure.svg.encode())
-    if figure.table is not None:
-        put_table(out, name, figure.table)
-
-
 def put_table(out: str, name: str, table: pl.DataFrame) -> None:
     """Write a table for people and for programs."""
-    storage.put(out, f"tables/{name}.md", tables.markdown(table).encode())
-    storage.put(out, f"tables/{name}.csv", tables.csv(table).encode())
-    storage.put(out, f"tables/{name}.tex", tables.latex(table).encode())
-
-
-def drawings(loaded: Loaded, pool: Executor, figures: Mapping[str, Figure] = FIGURES) -> Drawings:
-    """Every figure that the rows allow, and for every other one what it needs.
-
-    Each is laid out once, in the pool, while the next is prepared. One that fails does not stop
-    the others.
-    """
-    asked: dict[str, tuple[dict[str, Any], Future[str], pl.DataFrame | None]] = {}
-    found = Drawings({}, {}, [])
-    for name, figure in figures.items():
-        try:
-            chart = drawn_of(figure, loaded)
-            spec = chart.to_dict(validate=False)  # which takes longest; the tests do it
-            require_new(name, spec, {other: one for other, (one, *_) in asked.items()})
-            svg = pool.submit(vl_convert.vegalite_to_svg, spec)
-            asked[name] = spec, svg, tables.of(chart)
-        except (NotMeasured, CannotShow) as error:
-            found.missing[name] = str(error)
-        except Exception as error:
-            gave_up(found, name, error)
-    for name, (spec, svg, table) in asked.items():
-        try:
-            found.drawn[name] = Drawn(
-                figures[name].heading or spec["title"]["text"], spec, svg.result(), table
-            )
-        except Exception as error:
-            gave_up(found, name, error)
-    return found
-
-
-def require_new(
-    name: str, spec: Mapping[str, Any], earlier: Mapping[str, Mapping[str, Any]]
-) -> None:
-    """Refuse a figure that is the same picture as an earlier one; unless it is of the paper, also
-    one that is a part of it.
-
-    Raises:
-        NotMeasured: it is.
-    """
-    if other := duplicates.shown_by(spec, earlier, part=not name.startswith("figure")):
-        raise NotMeasured(f"needs more than {other} shows")
-
-
-def drawn_of(figure: Figure, loaded: Loaded) -> alt.ConcatChart:
-    """The figure, of those rows that it reads."""
-    rows = loaded.rows.lazy().filter(*figure.reads).select(COLUMNS)  # lazily: only these columns
-    return figure.draw(rows.collect(), *(getattr(loaded, table) for table in figure.needs))
-
-
-def gave_up(found: Drawings, name: str, error: Exception) -> None:
-    """Say that the code of a figure failed: where to the user, what in the report."""
-    traceback.print_exception(error)
-    found.failed.append(name)
-    found.missing[name] = f"its code failed: {type(error).__name__}: {error}"
+    for ending, written_as in tables.FORMATS.items():
+        storage.put(out, f"tables/{name}.{ending}", written_as(table))
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def panel(data: pl.DataFrame, degrees: float, look: Mapping[str, Any]) -> alt.La
     title = "Distance to the boundary (L-inf, pixel units)"
     x = layers.ranged(scales.amount, alt.X, "distance", most, title)
     y = scales.share(alt.Y, "share", scales.FROM_0_TO_1, "Images that lie further")
-    base = alt.Chart().encode(y=y, color=look["color"], opacity=look["opacity"])
+    base = layers.Layer().encode(y=y, color=look["color"], opacity=look["opacity"])
     points = base.mark_point(filled=True, size=40, opacity=1, clip=True).encode(
         x.mean, shape=look["shape"], tooltip=layers.tooltip(data.columns)
     )

@@ -106,11 +106,11 @@ def panel(data: pl.DataFrame, model: str, attack: str, eps: float) -> alt.LayerC
         scale=dict(domain=[0, 1], scheme=scheme),
         legend=dict(title="Accuracy", format=".0%"),
     )
-    cells = alt.Chart().mark_rect().encode(x, y, colour, tooltip=layers.tooltip(data.columns))
+    cells = layers.Layer().mark_rect().encode(x, y, colour, tooltip=layers.tooltip(data.columns))
     ink = (
         alt.when("datum.accuracy > 0.6").then(alt.value(DARK_INK)).otherwise(alt.value(LIGHT_INK))
     )
-    numbers = alt.Chart().mark_text(fontSize=10).encode(x, y, color=ink, text="_percent:N")
+    numbers = layers.Layer().mark_text(fontSize=10).encode(x, y, color=ink, text="_percent:N")
     name = f"{vocabulary.ATTACKS[attack]} at eps {eps:g}" if eps else vocabulary.ATTACKS["none"]
     return panels.panel(
         [cells, numbers],

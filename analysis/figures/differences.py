@@ -101,7 +101,7 @@ def panel(data: pl.DataFrame, attack: str) -> alt.LayerChart:
     )
     colour = layers.ordered("eps", {0.0, *data["eps"]}, None)
     marks = [
-        alt.Chart().mark_rule(color=theme.MUTED, strokeDash=[3, 3]).encode(y=at_zero),
+        layers.Layer().mark_rule(color=theme.MUTED, strokeDash=[3, 3]).encode(y=at_zero),
         *layers.lines(x, y, {"color": colour}, data.columns, (low, alt.Y2("upper"))),
         layers.end_labels(x, label_y, colour),
     ]

@@ -19,6 +19,14 @@ LABEL_WIDTH = 320
 """Pixels of a label in a legend, beyond which it is cut: names of the user's own may be long."""
 
 
+class Layer(alt.Chart):
+    """A layer to which nothing is done but by methods that return another one: then copies can
+    share its encodings. Altair copies a layer ten times on its way into a figure."""
+
+    def __deepcopy__(self, memo: object) -> "Layer":
+        return self.copy(deep=False)
+
+
 class Ranged(NamedTuple):
     """The encodings of a mean and of both ends of its whisker, on one axis."""
 
@@ -66,11 +74,11 @@ def model_encodings(models: Iterable[str], *selections: alt.Parameter) -> dict[s
     colour = dict(domain=order, range=[look.colour for look in looks])
     shape = dict(domain=order, range=[look.shape for look in looks])
     chosen = functools.reduce(operator.and_, selections, legend_selection())
-    opacity = alt.when(chosen).then(alt.value(1)).otherwise(alt.value(theme.DIMMED))
+    dimmed = alt.when(chosen).then(alt.value(1)).otherwise(alt.value(theme.DIMMED))
     return {
         "color": alt.Color("model:N", scale=colour, legend=legend),
         "shape": alt.Shape("model:N", scale=shape, legend=legend),
-        "opacity": opacity,
+        "opacity": alt.OpacityValue(**dimmed),
     }
 
 
@@ -127,9 +135,9 @@ def lines(
     shape, dash = (
         {k: v for k, v in look.items() if k == name} for name in ("shape", "strokeDash")
     )
-    series = [v.shorthand.split(":")[0] for v in dash.values()]
+    series = [alt.Detail(v.shorthand.split(":")[0]) for v in dash.values()]
     everywhere = {k: v for k, v in look.items() if k not in ("shape", "strokeDash")}
-    base = alt.Chart().encode(x=x, detail=series, **everywhere)
+    base = Layer().encode(x=x, detail=series, **everywhere)
     return [
         *([base.mark_area(fillOpacity=0.15).encode(*band)] if band else []),
         base.mark_rule(strokeWidth=1.5, strokeOpacity=0.7).encode(y.least, y.greatest),
@@ -165,8 +173,11 @@ def scatter(
 ) -> list[alt.Chart]:
     """Points with whiskers both ways and their labels; those with `_hollow` hollow. `paths` join
     the points of a model and variant in the order of their training ranges."""
-    base = alt.Chart().encode(
-        x.mean, y.mean, detail="variant", **{k: v for k, v in look.items() if k != "shape"}
+    base = Layer().encode(
+        x.mean,
+        y.mean,
+        detail=alt.Detail("variant"),
+        **{k: v for k, v in look.items() if k != "shape"},
     )
     whisker = base.mark_rule(strokeOpacity=0.6)
     marks = base.encode(shape=look["shape"], tooltip=tooltip(tips))
@@ -174,7 +185,9 @@ def scatter(
         marks.mark_point(filled=True, size=70, opacity=1).transform_filter("!datum._hollow"),
         marks.mark_point(filled=False, size=60).transform_filter("datum._hollow"),
     )
-    path = base.mark_line(strokeWidth=1.25, strokeOpacity=0.6).encode(order="train_rotation:Q")
+    path = base.mark_line(strokeWidth=1.25, strokeOpacity=0.6).encode(
+        order=alt.Order("train_rotation:Q")
+    )
     return [
         *([path] if paths else []),
         whisker.encode(x.least, x.greatest),
@@ -213,7 +226,7 @@ def point_labels(base: alt.Chart, x: Any, y: Any) -> list[alt.Chart]:  # noqa: A
     leaders = base.mark_rule(strokeWidth=0.75, strokeOpacity=0.6).encode(
         x, y, alt.X2("_tip_x"), alt.Y2("_tip_y")
     )
-    texts = base.encode(label_x, label_y, text="_label:N").transform_filter(
+    texts = base.encode(label_x, label_y, text=alt.Text("_label:N")).transform_filter(
         "datum._label !== null"
     )
     return [
@@ -225,5 +238,5 @@ def point_labels(base: alt.Chart, x: Any, y: Any) -> list[alt.Chart]:  # noqa: A
 
 def end_labels(x: alt.X, y: Any, colour: alt.Color) -> alt.Chart:  # noqa: ANN401
     """The labels at the ends of lines, beside their last points."""
-    text = alt.Chart().mark_text(align="left", dx=7, fontSize=10, fontWeight="bold")
-    return text.encode(x=x, y=y, text="_label:N", color=colour)
+    text = Layer().mark_text(align="left", dx=7, fontSize=10, fontWeight="bold")
+    return text.encode(x=x, y=y, text=alt.Text("_label:N"), color=colour)

@@ -124,7 +124,7 @@ def panel(
     dash = {key: value for key, value in look.items() if key == "strokeDash"}
     some_unfinished = "unfinished" in data.columns
     series = ["train_rotation:Q", *(["unfinished:N"] if some_unfinished else [])]
-    base = alt.Chart().encode(x=x, detail=series, color=look["color"], opacity=look["opacity"])
+    base = layers.Layer().encode(x=x, detail=series, color=look["color"], opacity=look["opacity"])
     done = base.transform_filter("!datum.unfinished") if some_unfinished else base
     points = {"shape": look["shape"], "tooltip": layers.tooltip(data.columns)}
     marks = [

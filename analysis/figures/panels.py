@@ -31,10 +31,17 @@ def panel(
     """The layers as a panel that draws the rows whose columns have the given value, or one of the
     given list."""
     heading = alt.TitleParams(title, subtitle=list(subtitle) or alt.Undefined)
-    chart = alt.LayerChart(layer=list(marks)).properties(width=width, height=height, title=heading)
-    for column, values in listed(only).items():
-        chart = chart.transform_filter(alt.FieldOneOfPredicate(field=column, oneOf=values))
-    return chart
+    filters = [
+        alt.FilterTransform(filter=alt.FieldOneOfPredicate(column, oneOf=values))
+        for column, values in listed(only).items()
+    ]
+    return alt.LayerChart(
+        layer=list(marks),
+        width=width,
+        height=height,
+        title=heading,
+        transform=filters or alt.Undefined,
+    )
 
 
 def within(data: pl.DataFrame, only: Mapping[str, Any]) -> pl.DataFrame:

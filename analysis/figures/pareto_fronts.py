@@ -64,7 +64,7 @@ def panel(points: Points, data: pl.DataFrame, model: str) -> alt.LayerChart:
     """One model's networks and their front; faint all others, and the front of all."""
     x, y = tradeoff.both_axes(points)
     own = alt.FieldEqualPredicate(field="model", equal=model)
-    base = alt.Chart().encode(x.mean, y.mean)
+    base = layers.Layer().encode(x.mean, y.mean)
     front: dict[str, Any] = {"interpolate": "step-before", "strokeWidth": 1.25}
     of_all = base.mark_line(strokeDash=[3, 3], color=theme.MUTED, **front)
     own_front = base.mark_line(color=theme.TEXT, **front).transform_filter(own)

@@ -84,7 +84,8 @@ def shows(asked: Asked) -> dict[str, str]:
         )
         more = folded(f"All effects and interactions ({asked.answer.every.height})", every)
         meaning = f'<p class="muted">{MEANING}</p>'
-        found["what this grid shows"] = f"<ul>{lines}</ul>{shown}{more}{meaning}"
+        files = tables.links("effects")
+        found["what this grid shows"] = f"<ul>{lines}</ul>{shown}{more}{files}{meaning}"
     return found
 
 
@@ -93,7 +94,8 @@ def ranks(asked: Asked) -> dict[str, str]:
     found = {}
     if asked.board:
         table = wide("leaderboard", tables.as_html(asked.board.table))
-        found["leaderboard"] = f"<p>{html.escape(asked.board.words)}</p>{table}"
+        words = f"<p>{html.escape(asked.board.words)}</p>"
+        found["leaderboard"] = words + table + tables.links("leaderboard")
     return found
 
 

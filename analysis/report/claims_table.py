@@ -18,6 +18,10 @@ SIGNS: dict[Verdict, str] = {
     "not measured": "\u2013",
 }
 """Every verdict and its sign."""
+TRADEOFF = ("B2", "B1")
+"""The claims that answer the question of the study, that under the strongest attacks first."""
+MOST_SETTINGS = 3
+"""Settings whose verdicts stand at the top of the page."""
 CAPTION = (
     "Sentences of the paper, and some beyond it, judged by the rows of this report, each recipe "
     "and each attack by itself. Described: fewer than three seeds, so that nothing is known of "
@@ -33,6 +37,29 @@ def headline(outcomes: Sequence[Outcome]) -> str:
     judged = len(outcomes) - counts["not measured"]
     counted = f"{claims} claims, judged {judged} times by recipe and attack: {', '.join(words)}."
     return f"{disagreement(outcomes)} {counted}".strip()
+
+
+def tradeoff(outcomes: Sequence[Outcome]) -> str:
+    """The claim that answers the question of the study, under the strongest attack that it was
+    measured with, and its verdict in every setting; empty if it was not judged at all."""
+    by_claim = {name: [one for one in outcomes if one.id == name] for name in TRADEOFF}
+    known = [found for found in by_claim.values() if any(one.comparisons for one in found)]
+    found = next(iter([*known, *filter(None, reversed(by_claim.values()))]), [])
+    if not found:
+        return ""
+    verdicts = "; ".join(map(_verdict, found[:MOST_SETTINGS]))
+    more = f"; {len(found) - MOST_SETTINGS} more" if len(found) > MOST_SETTINGS else ""
+    name, sentence = html.escape(found[0].id), html.escape(found[0].sentence.rstrip("."))
+    return f'<a href="#{name}">{name}</a>, {sentence}: {verdicts}{more}.'
+
+
+def _verdict(outcome: Outcome) -> str:
+    """A verdict with its number and setting, or what is missing for it."""
+    words = outcome.words.split(". ")[0].rstrip(".")
+    setting = "; ".join(filter(None, [words, outcome.recipe, outcome.tier]))
+    return (
+        f"<b>{SIGNS[outcome.verdict]} {html.escape(outcome.verdict)}</b> ({html.escape(setting)})"
+    )
 
 
 def tables(outcomes: Sequence[Outcome], figures: Collection[str]) -> dict[str, str]:

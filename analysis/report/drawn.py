@@ -68,16 +68,16 @@ def figure(name: str, drawn: Drawn) -> str:
 <figcaption>{html.escape(drawn.caption)}</figcaption>
 <script type="application/json">{as_json(drawn.spec)}</script>
 </figure>
-{table(drawn)}
+{table(name, drawn)}
 </section>"""
 
 
-def table(drawn: Drawn) -> str:
+def table(name: str, drawn: Drawn) -> str:
     """The numbers behind a figure, folded, if it has any of its own."""
     if drawn.table is None:
         return ""
     content = wide(drawn.heading, tables.as_html(drawn.table))
-    return folded(f"Table ({drawn.table.height} rows)", content)
+    return folded(f"Table ({drawn.table.height} rows)", content + tables.links(name))
 
 
 def as_uri(svg: str) -> str:

@@ -42,6 +42,12 @@ def wide(name: str, content: str) -> str:
     return f'<div class="wide" role="region" aria-label="{words}" tabindex="0">{content}</div>'
 
 
+def files(what: str, paths: Iterable[str]) -> str:
+    """Links to the same content in other formats, in files beside the page."""
+    links = (f'<a href="{path}" download>{path.rpartition(".")[2].upper()}</a>' for path in paths)
+    return f'<p class="files">{what} as a file: {", ".join(links)}</p>'
+
+
 def bullets(lines: Iterable[str]) -> str:
     """Lines of text as a list."""
     return "<ul>" + "\n".join(f"<li>{html.escape(line)}</li>" for line in lines) + "</ul>"

@@ -1,6 +1,6 @@
 """One HTML file that holds everything: figures, tables, pictures, methods, provenance, problems.
 
-It loads nothing from anywhere.
+It loads nothing from anywhere, and links to nothing but the files that are written beside it.
 """
 
 import html
@@ -21,6 +21,7 @@ from analysis.report.elements import (
     as_json,
     bullets,
     file,
+    files,
     folded,
     script,
     section,
@@ -32,10 +33,20 @@ from analysis.rows.progress import in_words
 from analysis.rows.selection import Comparable
 from rotgrid import __version__
 
+QUESTION = "Does robustness to rotations cost robustness to adversarial pixels?"
 CLICK = "mrk"
 """The name of the selection that a click on a mark makes."""
 NOT_DRAWN = "figures that could not be drawn"
 """The section that says why."""
+INDEX = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta http-equiv="refresh" content="0; url=report.html">
+<title>rotgrid: report</title>
+<a href="report.html">The report</a>
+</html>
+"""
+"""The page that a web server shows for the folder: it leads to the report."""
 
 
 def report(
@@ -140,22 +151,20 @@ def _header(loaded: Loaded, outcomes: Sequence[Outcome], asked: answers.Asked) -
         f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(number)}</dd></div>"
         for number, name in methods.counts(whole)
     )
-    question = "Does robustness to rotations cost robustness to adversarial pixels?"
-    of_claims = html.escape(claims_table.headline(outcomes)) if outcomes else ""
+    counted = html.escape(claims_table.headline(outcomes)) if outcomes else ""
+    of_claims = f"{QUESTION} {claims_table.tradeoff(outcomes)} {counted}" if outcomes else ""
     headline = answers.headlines(asked, of_claims)
-    return (
-        f'<p class="muted">{question}</p>{headline}{notices}'
-        f'<p class="muted">{progress}</p><dl class="counts">{counts}</dl>'
-    )
+    return f'{headline}{notices}<p class="muted">{progress}</p><dl class="counts">{counts}</dl>'
 
 
 def _claims(outcomes: Sequence[Outcome], drawn: Mapping[str, Drawn]) -> str:
     """The table of claims; those that were not measured are folded away."""
     found = claims_table.tables(outcomes, drawn.keys())
     boxes = {name: wide(name, table) for name, table in found.items()}
-    return "\n".join(
+    parts = [
         box if name == "claims" else folded(name.capitalize(), box) for name, box in boxes.items()
-    )
+    ]
+    return "\n".join([*parts, files("All claims", ["claims.json", "claims.md"])])
 
 
 def _buttons(drawn: Iterable[Drawn]) -> str:
@@ -177,7 +186,8 @@ def _worst_case(worst_case: Comparable) -> str:
         tables.as_html(worst_case.rows),
         " ".join([worst.WORDS, *map(str, worst_case.notes)]),
     )
-    return f"<p>{html.escape(notes)}</p>{wide('worst case', table)}"
+    shown = wide("worst case", table) + tables.links("worst_case")
+    return f"<p>{html.escape(notes)}</p>{shown}"
 
 
 def _checks(loaded: Loaded) -> str:

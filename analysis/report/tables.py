@@ -1,7 +1,8 @@
-"""The numbers behind a figure as text: frame -> Markdown, CSV, LaTeX or HTML."""
+"""The numbers behind a figure: frame -> CSV, Parquet, Markdown, LaTeX or HTML."""
 
 import functools
 import html
+import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 
@@ -9,6 +10,7 @@ import altair as alt
 import polars as pl
 
 from analysis.figures import theme
+from analysis.report.elements import files
 
 LATEX = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -39,6 +41,13 @@ def csv(table: pl.DataFrame) -> str:
     return table.write_csv()
 
 
+def parquet(table: pl.DataFrame) -> bytes:
+    """A Parquet file, with full precision and types."""
+    file = io.BytesIO()
+    table.write_parquet(file)
+    return file.getvalue()
+
+
 def markdown(table: pl.DataFrame) -> str:
     """A Markdown table for people: accuracies in percent with two decimals."""
     lines = ["| " + " | ".join(_header(name) for name in table.columns) + " |"]
@@ -66,6 +75,20 @@ def latex(table: pl.DataFrame) -> str:
             "\\end{tabular}\n",
         ]
     )
+
+
+FORMATS: dict[str, Callable[[pl.DataFrame], bytes]] = {
+    "csv": lambda table: csv(table).encode(),
+    "parquet": parquet,
+    "md": lambda table: markdown(table).encode(),
+    "tex": lambda table: latex(table).encode(),
+}
+"""The files that a table is written as, by their ending."""
+
+
+def links(name: str) -> str:
+    """Links to these files of a table, which are beside the page."""
+    return files("This table", [f"tables/{name}.{ending}" for ending in FORMATS])
 
 
 def as_html(table: pl.DataFrame) -> str:

@@ -17,6 +17,7 @@ os.environ.update(
         "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # Tune's state is never restored
         "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # failures/ has them
         "RAY_IGNORE_UNHANDLED_ERRORS": "1",
+        "RAY_prestart_worker_first_driver": "0",  # Tune's actors would not run in those
         "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     }
 )

@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -50,10 +51,15 @@ def test_main_writes_every_file(tmp_path, capsys):
     drawn = [name for name in FIGURES if name not in missing]
     figures = {f"{name}.{kind}" for name in drawn for kind in ("svg", "pdf", "png")}
     assert {path.name for path in (out / "figures").iterdir()} == figures
-    kinds = ("md", "csv", "tex")
+    kinds = ("md", "csv", "tex", "parquet")
     tables = {f"{name}.{kind}" for name in drawn if name != "overview" for kind in kinds}
     tables |= {f"{name}.{kind}" for name in ("effects", "leaderboard") for kind in kinds}
     assert {path.name for path in (out / "tables").iterdir()} == tables
+    links = {link for link in re.findall(r'href="([^"]*)"', page) if not link.startswith("#")}
+    assert {f"tables/{name}" for name in tables} | {"claims.json", "claims.md"} == links
+    effects = pl.read_parquet(out / "tables/effects.parquet")
+    assert effects.equals(pl.read_csv(out / "tables/effects.csv", schema=effects.schema))
+    assert 'url=report.html"' in (out / "index.html").read_text()
     outcomes = json.loads((out / "claims.json").read_text())
     assert all(f'<tr id="{one["id"]}"' in page for one in outcomes)
     assert (out / "claims.md").read_text().count("\n| ") >= len(outcomes)
@@ -132,7 +138,7 @@ def test_an_out_that_cannot_be_written_is_5_before_the_work(
 ):
     run = store(tmp_path / "run", small[:1])
     (tmp_path / "run" / "report").write_text("a file")
-    monkeypatch.setattr("analysis.__main__.drawings", undrawn)
+    monkeypatch.setattr("analysis.__main__.lay_out", undrawn)
     assert main([run, "--out", f"{run}/{out}"]) == 5
     printed = capsys.readouterr().err
     assert printed.startswith(f"cannot write the report to {run}/{out}: ")
@@ -145,7 +151,7 @@ def test_results_that_may_only_be_read_need_an_out(tmp_path, capsys, monkeypatch
 
     run = store(tmp_path, small[:1])
     monkeypatch.setattr(storage, "put", refuse)
-    monkeypatch.setattr("analysis.__main__.drawings", undrawn)
+    monkeypatch.setattr("analysis.__main__.lay_out", undrawn)
     assert main([run]) == 5
     why = "Read-only file system; name another folder with --out"
     printed = capsys.readouterr().err

@@ -8,10 +8,10 @@ import pytest
 from scipy import stats
 
 import analysis
-from analysis.__main__ import drawings
 from analysis.claims import records, verdicts
 from analysis.figures.registry import FIGURES
 from analysis.report import pictures
+from analysis.report.drawing import lay_out
 from analysis.rows.loading import gather
 from rotgrid import grid, results, spec
 from rotgrid.results import storage
@@ -86,7 +86,7 @@ def test_claims_are_judged_by_the_stored_rows(outcomes):
 def test_pictures_are_as_large_as_what_the_stored_rows_give(picture, figure, place):
     """If this fails: python -m analysis docs/PLACE --out report, and take figures/FIGURE.png"""
     with ThreadPoolExecutor(1) as pool:
-        found = drawings(gather(ROOT / "docs" / place), pool, {figure: FIGURES[figure]})
+        found = lay_out(gather(ROOT / "docs" / place), pool, {figure: FIGURES[figure]}).drawings()
         ((_, drawn),) = pictures.printed(pool, [found.drawn[figure].svg])
     size = slice(16, 24)  # width and height of a PNG
     assert (ROOT / f"docs/{picture}.png").read_bytes()[size] == drawn[size]

@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 import pytest
-import vl_convert
 
-from analysis.__main__ import drawings
 from analysis.claims.verdicts import Outcome
 from analysis.figures.registry import FIGURES
 from analysis.figures.theme import DIMMED
+from analysis.report import pictures
+from analysis.report.drawing import lay_out
 from analysis.report.gallery import Gallery
 from analysis.report.page import report
 from analysis.rows.flags import FAILED
@@ -44,9 +44,9 @@ def page(full, tmp_path_factory):
     failed = pl.DataFrame(schema=FAILED)
     loaded = Loaded(full, [], ["quick"], table_of("diagnostics", []), failed, overview(full))
     with ThreadPoolExecutor() as pool:
-        drawn, *_ = drawings(loaded, pool, {name: FIGURES[name] for name in SHOWN})
+        drawn, *_ = lay_out(loaded, pool, {name: FIGURES[name] for name in SHOWN}).drawings()
+        bundle = pictures.bundle(pool).result()
     path = tmp_path_factory.mktemp("page") / "report.html"
-    bundle = vl_convert.javascript_bundle()
     image = pictured(Trial(model="gcnn", train_rotation=60.0))
     gallery = Gallery([(image, [PNG] * len(image.pictures))], 0)
     path.write_text(report(drawn, {}, loaded, Comparable(WIDE, []), OUTCOMES, bundle, gallery))

@@ -8,11 +8,12 @@ from xml.etree import ElementTree
 
 import polars as pl
 import pytest
-import vl_convert
 
-from analysis.__main__ import drawings
 from analysis.claims.verdicts import Outcome
 from analysis.figures.registry import FIGURES
+from analysis.report import pictures
+from analysis.report.claims_table import tradeoff
+from analysis.report.drawing import lay_out
 from analysis.report.page import report
 from analysis.rows import flags
 from analysis.rows.loading import Loaded
@@ -39,9 +40,9 @@ def page(full):
     loaded = Loaded(full, ["a <problem>"], ["quick"], diagnostics, failed, overview(full))
     loaded = loaded._replace(progress={"a": "done", "b": "in training"})
     with ThreadPoolExecutor() as pool:
-        drawn, *_ = drawings(loaded, pool, {name: FIGURES[name] for name in SHOWN})
+        drawn, *_ = lay_out(loaded, pool, {name: FIGURES[name] for name in SHOWN}).drawings()
+        bundle = pictures.bundle(pool).result()
     worst = Comparable(pl.DataFrame({"attack": ["rotation-grid"]}), ["Left <out>."])
-    bundle = vl_convert.javascript_bundle()
     return report(drawn, {"figure99": "needs rows with luck"}, loaded, worst, OUTCOMES, bundle)
 
 
@@ -103,7 +104,7 @@ def test_the_page_loads_nothing(page, elements):
     for tag, attrs in elements:
         assert tag not in ("link", "iframe", "object", "embed")
         assert attrs.get("src", "data:").startswith("data:")
-        assert attrs.get("href", "#").startswith("#")
+        assert attrs.get("href", "#").startswith(("#", "tables/", "claims.")), attrs
     policy = next(attrs["content"] for _, attrs in elements if attrs.get("http-equiv"))
     assert "default-src 'none'" in policy
     assert "http" not in policy
@@ -142,8 +143,8 @@ def test_everything_that_scrolls_or_is_a_part_has_a_name(elements):
             assert attrs["aria-label"]
     ids = [attrs["id"] for _, attrs in elements if "id" in attrs]
     assert len(ids) == len(set(ids))
-    anchors = [attrs["href"].removeprefix("#") for tag, attrs in elements if tag == "a"]
-    assert set(anchors) <= set(ids)
+    anchors = [attrs["href"] for tag, attrs in elements if tag == "a" and "download" not in attrs]
+    assert {anchor.removeprefix("#") for anchor in anchors} <= set(ids)
 
 
 def test_claims_stand_with_their_numbers_and_what_would_refute_them(page):
@@ -201,3 +202,24 @@ def test_users_words_are_text(full):
     text = report({}, {"figure01": name}, loaded)
     assert "<i>" not in text
     assert text.count("&lt;i&gt;[eps]&lt;/i&gt;&amp;{x}") == 5
+
+
+def judged(claim, verdict="not measured", **more):
+    return Outcome(
+        claim, "beyond", f"Sentence {claim}.", verdict, "Needs <rows>. More.", "", **more
+    )
+
+
+def test_the_question_of_the_study_is_answered_under_the_strongest_attack_that_was_measured():
+    assert tradeoff([judged("C1")]) == ""
+    neither = tradeoff([judged("B1"), judged("B2")])
+    assert neither == (
+        '<a href="#B1">B1</a>, Sentence B1: <b>\u2013 not measured</b> (Needs &lt;rows&gt;).'
+    )
+    pgd = [judged("B1", "holds", comparisons=1, recipe=f"r{i}", tier="pgd") for i in range(5)]
+    weaker = tradeoff([*pgd, judged("B2")])
+    assert "Sentence B1: <b>\u2713 holds</b> (Needs &lt;rows&gt;; r0; pgd); <b>" in weaker
+    assert "r2" in weaker
+    assert weaker.endswith("; 2 more.")
+    stronger = tradeoff([*pgd, judged("B2", "mixed", comparisons=1)])
+    assert stronger.startswith('<a href="#B2">B2</a>, Sentence B2: <b>\u00b1 mixed</b>')
