@@ -224,7 +224,11 @@ OURS: dict[str, Attack] = {
     "strong": Attack(
         label="Ensemble of attacks",
         reads=STEPS,
-        passes_per_image=lambda e: (e.steps + 10 * e.repeated, (5 + e.black_box) * e.repeated),
+        # of the images that are left, 3 in 10 are taken to be near the boundary
+        passes_per_image=lambda e: (
+            e.steps + 17 + 4 * e.repeated,
+            32 + (2.5 + e.black_box) * e.repeated,
+        ),
         run="strong:survival",
         settings="{steps}; Fast minimum norm, Auto-PGD without and with targets, Square",
         steps=100,

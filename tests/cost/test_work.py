@@ -82,7 +82,7 @@ def net(digits):
         {"attack": "square", "steps": 50},
         {"attack": "fmn", "steps": 20},
         {"attack": "fmn-pgd"},
-        {"attack": "strong", "steps": 10},
+        {"attack": "strong", "steps": 50},
         {"attack": "transfer", "steps": 10, "source": "stdcnn"},
         {"attack": "rotation-grid", "test_rotation": 20.0},
         {"attack": "worst-of-10", "test_rotation": 20.0, "test_translation": 1.0},
