@@ -14,7 +14,7 @@ import vl_convert
 
 from analysis.claims import reads, records, verdicts
 from analysis.figures import duplicates
-from analysis.figures.registry import COLUMNS, FIGURES, Figure
+from analysis.figures.registry import COLUMNS, FIGURES, Figure, number
 from analysis.report import answers, gallery, pictures, tables, worst
 from analysis.report.drawn import Drawn
 from analysis.report.page import NOT_DRAWN, report
@@ -206,7 +206,7 @@ def drawings(loaded: Loaded, pool: Executor, figures: Mapping[str, Figure] = FIG
     for name, (spec, svg, table) in asked.items():
         try:
             found.drawn[name] = Drawn(
-                figures[name].heading or spec["title"]["text"], spec, svg.result(), table
+                number(name) or spec["title"]["text"], spec, svg.result(), table
             )
         except Exception as error:
             gave_up(found, name, error)

@@ -12,8 +12,7 @@ from analysis.rows import vocabulary
 
 WIDTH, HEIGHT = 210, 190
 LEGEND = (
-    "Point: mean over seeds; shape: training; colour: train_rotation. Solid: Pareto front of the "
-    "architecture; dashed: of all architectures, whose points are grey."
+    "Point: mean over seeds. Solid: Pareto front of the architecture; dashed: of all, grey points."
 )
 
 
@@ -23,13 +22,14 @@ def frontier(rows: pl.DataFrame) -> alt.ConcatChart:
     points = tradeoff.points_of(rows, tradeoff.all_recipes)
     data = with_fronts(points.data.drop("^_.*$"))
     return panels.figure(
-        "Which architecture and training gives the most of both robustnesses?",
+        "Pareto fronts of robustness to rotations and to PGD",
         points.rows,
         [*points.words, *points.notes],
         [panel(points, data, model) for model in vocabulary.in_order(data["model"])],
         data,
         legend=LEGEND,
         selectable=False,
+        shared="xy",
     )
 
 
@@ -69,7 +69,7 @@ def panel(points: Points, data: pl.DataFrame, model: str) -> alt.LayerChart:
     of_all = base.mark_line(strokeDash=[3, 3], color=theme.MUTED, **front)
     own_front = base.mark_line(color=theme.TEXT, **front).transform_filter(own)
     networks = base.mark_point(filled=True, size=60, opacity=1).encode(
-        shape=shapes(data), color=degrees(data), tooltip=layers.tooltip(data.columns)
+        shape=shapes(data), color=degrees(data), tooltip=tradeoff.tips(data)
     )
     marks = [
         base.mark_point(filled=True, size=10, color=theme.MUTED, opacity=0.4),
@@ -77,10 +77,7 @@ def panel(points: Points, data: pl.DataFrame, model: str) -> alt.LayerChart:
         own_front.transform_filter("datum.front"),
         networks.transform_filter(own),
     ]
-    subtitle = [tradeoff.starts_at(points)]
-    return panels.panel(
-        marks, vocabulary.label(model), {}, subtitle=subtitle, width=WIDTH, height=HEIGHT
-    )
+    return panels.panel(marks, vocabulary.label(model), {}, width=WIDTH, height=HEIGHT)
 
 
 def shapes(data: pl.DataFrame) -> alt.Shape:
@@ -99,4 +96,4 @@ def shapes(data: pl.DataFrame) -> alt.Shape:
 
 def degrees(data: pl.DataFrame) -> alt.Color:
     """The range of rotations in training as a colour."""
-    return layers.ordered("train_rotation", data["train_rotation"], "Train rotation (±°)")
+    return layers.ordered("train_rotation", data["train_rotation"], "Train rotation")

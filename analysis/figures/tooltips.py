@@ -1,0 +1,87 @@
+"""What is said at a mark: at most eight fields, each measure and its range in one of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from analysis.figures import theme
+
+MOST = 8
+ONLY_VARIED = (
+    *("variant", "recipe", "adversary", "attack", "eps_unit", "test_rotation", "augmentation"),
+    *("measure", "unfinished"),
+)
+"""Fields of which nothing is said where all marks have the same value."""
+DIGITS = 3
+
+
+def fields(columns: Sequence[str]) -> list[alt.Tooltip]:
+    """The columns with human titles, units and percent; those that begin with `_` are texts."""
+    return [
+        alt.Tooltip(f"{name}:N", title=title(name))
+        if name.startswith("_")
+        else alt.Tooltip(name, title=title(name), format=_format(name))
+        for name in columns
+    ]
+
+
+def tooltip(
+    data: pl.DataFrame,
+    conditions: Sequence[str],
+    measures: Sequence[str] = ("accuracy",),
+    sample: str = "n",
+) -> list[alt.Tooltip]:
+    """The conditions that tell the marks of these rows apart, each measure with its range, and the
+    seeds and images of `sample`; failed checks, if there are any."""
+    told = [c for c in conditions if c not in ONLY_VARIED or data[c].n_unique() > 1]
+    failed = "flags" in data.columns and not (data["flags"].fill_null("") == "").all()
+    ends = [*(f"_{name}" for name in measures), f"_{sample}", *(["flags"] if failed else [])]
+    return fields([*told[: MOST - len(ends)], *ends])
+
+
+def title(column: str) -> str:
+    """What a field is called: what a range covers is said of a measure."""
+    name = column.removeprefix("_")
+    if name == column:
+        return theme.title(name)
+    words = theme.title(name).split(" (")[0]
+    if words.endswith("Images of each network"):
+        return f"{words.removesuffix('Images of each network')}Seeds; images of each network"
+    return f"{words} ({'95% interval' if _has_interval(name) else 'least to greatest seed'})"
+
+
+def with_texts(data: pl.DataFrame) -> pl.DataFrame:
+    """Adds each measure with its range, and seeds with images, as texts: `_accuracy`, `_n`."""
+    texts = [
+        _with_range(name, data.columns) for name in data.columns if f"{name}_min" in data.columns
+    ]
+    for name in data.columns:
+        seeds = name.removesuffix("n") + "seeds"
+        if (name == "n" or name.endswith("_n")) and seeds in data.columns:
+            texts.append(pl.format("{}; {}", seeds, name).alias(f"_{name}"))
+    return data.with_columns(texts)
+
+
+def _with_range(name: str, columns: Sequence[str]) -> pl.Expr:
+    prefix = name.removesuffix("accuracy").removesuffix("difference")
+    ends = f"{prefix}lower", f"{prefix}upper"
+    if not (_has_interval(name) and ends[0] in columns):
+        ends = f"{name}_min", f"{name}_max"
+    mean, least, greatest = (_written(end, theme.is_share(name)) for end in (name, *ends))
+    return pl.coalesce(pl.format("{} ({} to {})", mean, least, greatest), mean).alias(f"_{name}")
+
+
+def _format(name: str) -> Any:  # noqa: ANN401
+    return ".2%" if theme.is_share(name) else alt.Undefined
+
+
+def _has_interval(name: str) -> bool:
+    return name.endswith(("accuracy", "difference"))
+
+
+def _written(column: str, share: bool) -> pl.Expr:
+    number = (100 * pl.col(column)).round(1) if share else pl.col(column).round_sig_figs(DIGITS)
+    text = (number + 0.0).cast(pl.String).str.replace(r"\.0$", "")  # no -0
+    return text + "%" if share else text
