@@ -83,5 +83,5 @@ def _has_interval(name: str) -> bool:
 
 def _written(column: str, share: bool) -> pl.Expr:
     number = (100 * pl.col(column)).round(1) if share else pl.col(column).round_sig_figs(DIGITS)
-    text = (number + 0.0).cast(pl.String).str.replace(r"\.0$", "")  # no -0
+    text = number.cast(pl.String).str.replace(r"\.0$", "").str.replace("^-0$", "0")
     return text + "%" if share else text
