@@ -115,7 +115,7 @@ def written(
         loaded.problems.extend(damaged)
         for line in loaded.problems:
             print(line, file=sys.stderr)
-        worst_case = worst_turns(loaded)
+        worst_case = worst_rotations(loaded)
         if worst_case:
             put_table(out, "worst_case", worst_case.rows)
         storage.put(out, "claims.json", records.as_json(outcomes).encode())
@@ -136,8 +136,8 @@ def written(
     return os.path.join(out, "report.html") if "://" not in out else f"{out}/report.html", failed
 
 
-def worst_turns(loaded: Loaded) -> Comparable | None:
-    """The table of worst cases, if an attack turned or shifted images."""
+def worst_rotations(loaded: Loaded) -> Comparable | None:
+    """The table of worst cases, if an attack rotated or shifted images."""
     try:
         return worst.worst_case(loaded.rows.filter(worst.READS))
     except NotMeasured:

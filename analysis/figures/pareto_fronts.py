@@ -1,4 +1,4 @@
-"""Pareto fronts: the networks that no other excels in both robustnesses, architecture by
+"""Pareto fronts: the networks that no other exceeds in both robustnesses, architecture by
 architecture."""
 
 from typing import Any
@@ -18,7 +18,7 @@ LEGEND = (
 
 def frontier(rows: pl.DataFrame) -> alt.ConcatChart:
     """Both robustnesses of every network of an architecture, however it was trained, and the
-    networks that no other excels."""
+    networks on the Pareto front."""
     points = tradeoff.points_of(rows, tradeoff.all_recipes)
     data = with_fronts(points.data.drop("^_.*$"))
     return panels.figure(
