@@ -96,7 +96,7 @@ def encodings(data: pl.DataFrame, shown: Axes) -> dict[str, Any]:
         look = layers.model_encodings(data["model"])
     elif data.schema[shown.colour].is_numeric():
         title = theme.title(shown.colour).partition(" (")[0]
-        look = {"color": layers.ordered(shown.colour, data[shown.colour], title)}
+        look = layers.shades(shown.colour, data[shown.colour], title)
     else:
         look = layers.palette(shown.colour, named(data, shown.colour))
     if shown.dash:

@@ -90,11 +90,11 @@ def panel(data: pl.DataFrame, attack: str) -> alt.LayerChart:
     x = scales.rotation_x("test_rotation", most, BOTH_X, WIDTH)
     y = layers.ranged(scales.points, alt.Y, "difference", title)
     low, at_zero = (scales.points(alt.Y, name, title) for name in ("lower", "_zero"))
-    colour = layers.ordered("eps", {0.0, *data["eps"]}, "eps")
+    look = layers.shades("eps", {0.0, *data["eps"]}, "eps")
     tips = tooltips.tooltip(data, [*CONDITIONS, "p"], ["difference"])
     marks = [
         alt.Chart().mark_rule(color=theme.MUTED, strokeDash=[3, 3]).encode(y=at_zero),
-        *layers.lines(x, y, {"color": colour}, tips, (low, alt.Y2("upper"))),
+        *layers.lines(x, y, look, tips, (low, alt.Y2("upper"))),
     ]
     return panels.panel(
         marks, theme.attack(attack), {"attack": attack}, width=WIDTH, height=HEIGHT

@@ -1,6 +1,7 @@
 """The layers that panels are made of, and their encodings. No data is aggregated here."""
 
 import functools
+import itertools
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -101,6 +102,17 @@ def ordered(column: str, values: Iterable[float], title: str) -> alt.Color:
     return alt.Color(
         f"{column}:O", scale=dict(domain=sorted(set(values)), scheme=scheme), legend=legend
     )
+
+
+def shades(column: str, values: Iterable[float], title: str) -> dict[str, Any]:
+    """Colours of an ordered quantity and, for print without colours, shapes of points."""
+    colour = ordered(column, values, title)
+    order = colour["scale"]["domain"]
+    scale = _mapped(order, itertools.islice(itertools.cycle(theme.SHAPES), len(order)))
+    return {
+        "color": colour,
+        "shape": alt.Shape(f"{column}:O", scale=scale, legend=colour["legend"]),
+    }
 
 
 def dash_encoding(column: str, labels: Mapping[str, str]) -> alt.StrokeDash:

@@ -68,8 +68,9 @@ def panel(points: Points, data: pl.DataFrame, model: str) -> alt.LayerChart:
     front: dict[str, Any] = {"interpolate": "step-before", "strokeWidth": 1.25}
     of_all = base.mark_line(strokeDash=[3, 3], color=theme.MUTED, **front)
     own_front = base.mark_line(color=theme.TEXT, **front).transform_filter(own)
-    networks = base.mark_point(filled=True, size=60, opacity=1).encode(
-        shape=shapes(data), color=degrees(data), tooltip=tradeoff.tips(data)
+    colour = theme.look(model, data["model"]).colour
+    networks = base.mark_point(filled=True, color=colour, opacity=1).encode(
+        shape=shapes(data), size=layers.sized(data), tooltip=tradeoff.tips(data)
     )
     marks = [
         base.mark_point(filled=True, size=10, color=theme.MUTED, opacity=0.4),
@@ -92,8 +93,3 @@ def shapes(data: pl.DataFrame) -> alt.Shape:
     )
     scale = dict(domain=list(kinds), range=list(theme.SHAPES[: len(kinds)]))
     return alt.Shape("_training:N", scale=scale, legend=legend)
-
-
-def degrees(data: pl.DataFrame) -> alt.Color:
-    """The range of rotations in training as a colour."""
-    return layers.ordered("train_rotation", data["train_rotation"], "Train rotation")

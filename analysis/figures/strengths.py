@@ -116,7 +116,7 @@ def with_eps_zero(rows: pl.DataFrame, attack: str) -> pl.DataFrame:
 def panel(data: pl.DataFrame, attack: str, width: int = theme.WIDTH) -> alt.LayerChart:
     """Accuracy against eps under one attack, a line per range of rotations."""
     x = eps_axis(data.filter(pl.col("attack") == attack))
-    look = {"color": layers.ordered("train_rotation", data["train_rotation"], RANGES)}
+    look = layers.shades("train_rotation", data["train_rotation"], RANGES)
     told = ["model", "variant", *ATTACKED, "train_rotation"]
     marks = layers.accuracy_lines(data, x, look, told)
     return panels.panel(marks, theme.attack(attack), {"attack": attack}, width=width)

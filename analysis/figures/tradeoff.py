@@ -119,7 +119,7 @@ def networks_drawn(data: pl.DataFrame, rows: pl.DataFrame) -> list[str]:
     several = {model: variant for model, variant in main.items() if variant or hollow}
     named = phrases.listed([phrases.kind(model, variant) for model, variant in several.items()])
     words = [f"Variants: {named}."] if named else []
-    words = [captions.Key(f"Filled: {named}; hollow: others.")] if hollow else words
+    words += [captions.Key("Hollow: other variants.")] if hollow else []
     adversaries = rows.filter(pl.col("adversary") != "none")
     strengths = adversaries.select("adversary", "adversary_eps").unique().sort(pl.all())
     words += [f"Adversary {name}: eps {eps:g} in training." for name, eps in strengths.iter_rows()]

@@ -192,5 +192,9 @@ def _in_few_panels(rows: pl.DataFrame, panels: list[str]) -> tuple[pl.DataFrame,
 
 def label(row: dict[str, object], names: tuple[str, ...]) -> str:
     """What a panel is called: its value of each field."""
-    words = {"train_rotation": "trained on {}", "test_rotation": "tested on {}"}
-    return ", ".join(words.get(n, "{}").format(said(n, row[n])) for n in names)
+    words = {"train_rotation": "trained on", "test_rotation": "tested on"}
+    words |= dict.fromkeys(("model", "variant", "attack", "data"), "")
+    return ", ".join(
+        f"{words.get(name, name.replace('_', ' '))} {said(name, row[name])}".strip()
+        for name in names
+    )
