@@ -15,10 +15,10 @@ from analysis.rows import vocabulary
 LEGEND = "leg"
 """The name of the selection that the legend makes; the report's buttons set it."""
 
-
 LABEL_WIDTH = 320
 """Pixels of a label in a legend, beyond which it is cut: names of the user's own may be long."""
 DEGREES = "(datum.value ? '±' : '') + datum.value + '°'"
+"""What a legend writes at a range of rotations."""
 MOST_SIZES = 6
 """Training ranges that the legend of sizes has all of."""
 
@@ -128,6 +128,12 @@ def dash_encoding(column: str, labels: Mapping[str, str]) -> alt.StrokeDash:
     return alt.StrokeDash(f"{column}:N", scale=dashes, legend=legend)
 
 
+def _parted(look: Mapping[str, Any], *names: str) -> list[dict[str, Any]]:
+    """Each of these encodings by itself, if the look has it, and all others together."""
+    some = [{name: look[name]} if name in look else {} for name in names]
+    return [*some, {name: how for name, how in look.items() if name not in names}]
+
+
 def lines(
     x: alt.X,
     y: Ranged,
@@ -137,11 +143,8 @@ def lines(
 ) -> list[alt.Chart]:
     """Band, whiskers, lines and, last, points. Lines are told apart by whichever of `color` and
     `strokeDash` the look has."""
-    shape, dash = (
-        {k: v for k, v in look.items() if k == name} for name in ("shape", "strokeDash")
-    )
+    shape, dash, everywhere = _parted(look, "shape", "strokeDash")
     series = [v.shorthand.split(":")[0] for v in dash.values()]
-    everywhere = {k: v for k, v in look.items() if k not in ("shape", "strokeDash")}
     base = alt.Chart().encode(x=x, detail=series, **everywhere)
     return [
         *([base.mark_area(fillOpacity=0.15).encode(*band)] if band else []),
@@ -172,12 +175,10 @@ def accuracy_dots(
     """Points of accuracies with bars of their 95% intervals, from left to right; failed checks are
     marked."""
     mean, low = (scales.share(alt.X, n, "Accuracy", most=1.0) for n in ("accuracy", "lower"))
-    shared = {k: v for k, v in look.items() if k != "shape"}
-    base = alt.Chart().encode(y=y, **shared)
+    shape, everywhere = _parted(look, "shape")
+    base = alt.Chart().encode(y=y, **everywhere)
     tips = tooltips.tooltip(data, conditions)
-    points = base.mark_point(filled=True, size=60, opacity=1).encode(
-        mean, tooltip=tips, **{k: v for k, v in look.items() if k == "shape"}
-    )
+    points = base.mark_point(filled=True, size=60, opacity=1).encode(mean, tooltip=tips, **shape)
     bars = base.mark_rule(strokeWidth=1.5).encode(low, alt.X2("upper"))
     return [bars, *with_flags(data, points, points)]
 
@@ -204,11 +205,10 @@ def scatter(
 ) -> list[alt.Chart]:
     """Points with whiskers both ways; those with `_hollow` hollow. `paths` join the points of a
     model and variant in the order of their training ranges, which their sizes show."""
-    base = alt.Chart().encode(
-        x.mean, y.mean, detail="variant", **{k: v for k, v in look.items() if k != "shape"}
-    )
+    shape, everywhere = _parted(look, "shape")
+    base = alt.Chart().encode(x.mean, y.mean, detail="variant", **everywhere)
     whisker = base.mark_rule(strokeOpacity=0.6)
-    marks = base.encode(shape=look["shape"], tooltip=tips)
+    marks = base.encode(tooltip=tips, **shape)
     path = base.mark_line(strokeWidth=1.25, strokeOpacity=0.6).encode(order="train_rotation:Q")
     if paths:
         marks = marks.encode(size=sized(data))

@@ -11,10 +11,11 @@ from analysis.figures import theme
 MOST = 8
 ONLY_VARIED = (
     *("variant", "recipe", "adversary", "attack", "eps_unit", "test_rotation", "augmentation"),
-    *("measure", "unfinished"),
+    "unfinished",
 )
 """Fields of which nothing is said where all marks have the same value."""
 DIGITS = 3
+"""Of numbers that are no shares."""
 
 
 def fields(columns: Sequence[str]) -> list[alt.Tooltip]:
@@ -47,21 +48,20 @@ def title(column: str) -> str:
     if name == column:
         return theme.title(name)
     words = theme.title(name).split(" (")[0]
-    if words.endswith("Images of each network"):
-        return f"{words.removesuffix('Images of each network')}Seeds; images of each network"
+    if _is_count(name):
+        return words.replace("Images", "Seeds; images")
     return f"{words} ({'95% interval' if _has_interval(name) else 'least to greatest seed'})"
 
 
 def with_texts(data: pl.DataFrame) -> pl.DataFrame:
     """Adds each measure with its range, and seeds with images, as texts: `_accuracy`, `_n`."""
-    texts = [
-        _with_range(name, data.columns) for name in data.columns if f"{name}_min" in data.columns
+    names = data.columns
+    ranges = [_with_range(name, names) for name in names if f"{name}_min" in names]
+    counts = [
+        pl.format("{}; {}", name.removesuffix("n") + "seeds", name).alias(f"_{name}")
+        for name in filter(_is_count, names)
     ]
-    for name in data.columns:
-        seeds = name.removesuffix("n") + "seeds"
-        if (name == "n" or name.endswith("_n")) and seeds in data.columns:
-            texts.append(pl.format("{}; {}", seeds, name).alias(f"_{name}"))
-    return data.with_columns(texts)
+    return data.with_columns(*ranges, *counts)
 
 
 def _with_range(name: str, columns: Sequence[str]) -> pl.Expr:
@@ -75,6 +75,10 @@ def _with_range(name: str, columns: Sequence[str]) -> pl.Expr:
 
 def _format(name: str) -> Any:  # noqa: ANN401
     return ".2%" if theme.is_share(name) else alt.Undefined
+
+
+def _is_count(name: str) -> bool:
+    return name == "n" or name.endswith("_n")
 
 
 def _has_interval(name: str) -> bool:
