@@ -91,7 +91,7 @@ def panel(data: pl.DataFrame, attack: str) -> alt.LayerChart:
     y = layers.ranged(scales.points, alt.Y, "difference", title)
     low, at_zero = (scales.points(alt.Y, name, title) for name in ("lower", "_zero"))
     look = layers.shades("eps", {0.0, *data["eps"]}, "eps")
-    tips = tooltips.tooltip(data, [*CONDITIONS, "p"], ["difference"])
+    tips = tooltips.tooltip(data, CONDITIONS, ["difference"])
     marks = [
         alt.Chart().mark_rule(color=theme.MUTED, strokeDash=[3, 3]).encode(y=at_zero),
         *layers.lines(x, y, look, tips, (low, alt.Y2("upper"))),

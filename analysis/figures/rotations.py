@@ -32,10 +32,12 @@ def figure12(rows: pl.DataFrame) -> alt.ConcatChart:
     """Figure 1 with CapsNet, as in the paper's appendix."""
     needs = "model capsnet, train_rotation 0, adversary none, attack none"
     where(rows, needs, CAPSULES, UPRIGHT, NO_ADVERSARY, CLEAN)
-    return upright_only(rows, "attack none", pl.lit(True))
+    return upright_only(rows, "attack none", pl.lit(True), ", with capsules")
 
 
-def upright_only(rows: pl.DataFrame, other: str, models: pl.Expr) -> alt.ConcatChart:
+def upright_only(
+    rows: pl.DataFrame, other: str, models: pl.Expr, among: str = ""
+) -> alt.ConcatChart:
     """Accuracy against test rotation of the networks trained without rotation."""
     needs = f"train_rotation 0, adversary none, {other}"
     chosen = where(rows, needs, models, UPRIGHT, NO_ADVERSARY, CLEAN)
@@ -49,7 +51,7 @@ def upright_only(rows: pl.DataFrame, other: str, models: pl.Expr) -> alt.ConcatC
         drawn.append(against_rotation("Small rotations", small, look, zoom=True))
     if not drawn or most != small["test_rotation"].max():
         drawn.append(against_rotation("All rotations", data, look))
-    question = "Accuracy against rotation in tests, trained on upright images"
+    question = f"Accuracy against rotation in tests, trained on upright images{among}"
     words = ["No rotation and no adversary in training.", *notes, *more]
     return figure(question, rows, words, drawn, data)
 

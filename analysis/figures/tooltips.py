@@ -7,13 +7,16 @@ import altair as alt
 import polars as pl
 
 from analysis.figures import theme
+from analysis.rows import vocabulary
 
 MOST = 8
+NAMES = {"model": vocabulary.LABELS, "attack": vocabulary.ATTACKS}
+"""What readers are shown of the words of a field."""
 ONLY_VARIED = (
     *("variant", "recipe", "adversary", "attack", "eps_unit", "test_rotation", "augmentation"),
     "unfinished",
 )
-"""Fields of which nothing is said where all marks have the same value."""
+"""Fields of which nothing is said where all marks (of a model) have the same value."""
 DIGITS = 3
 """Of numbers that are no shares."""
 
@@ -36,16 +39,16 @@ def tooltip(
 ) -> list[alt.Tooltip]:
     """The conditions that tell the marks of these rows apart, each measure with its range, and the
     seeds and images of `sample`; failed checks, if there are any."""
-    told = [c for c in conditions if c not in ONLY_VARIED or data[c].n_unique() > 1]
+    told = [c for c in conditions if c not in ONLY_VARIED or _varies(data, c)]
     failed = "flags" in data.columns and not (data["flags"].fill_null("") == "").all()
     ends = [*(f"_{name}" for name in measures), f"_{sample}", *(["flags"] if failed else [])]
-    return fields([*told[: MOST - len(ends)], *ends])
+    return fields([f"_{c}" if c in NAMES else c for c in told[: MOST - len(ends)]] + ends)
 
 
 def title(column: str) -> str:
     """What a field is called: what a range covers is said of a measure."""
     name = column.removeprefix("_")
-    if name == column:
+    if name == column or name in NAMES:
         return theme.title(name)
     words = theme.title(name).split(" (")[0]
     if _is_count(name):
@@ -54,14 +57,20 @@ def title(column: str) -> str:
 
 
 def with_texts(data: pl.DataFrame) -> pl.DataFrame:
-    """Adds each measure with its range, and seeds with images, as texts: `_accuracy`, `_n`."""
+    """Adds each measure with its range, seeds with images, and names of words as texts:
+    `_accuracy`, `_n`, `_model`."""
     names = data.columns
     ranges = [_with_range(name, names) for name in names if f"{name}_min" in names]
     counts = [
         pl.format("{}; {}", name.removesuffix("n") + "seeds", name).alias(f"_{name}")
         for name in filter(_is_count, names)
     ]
-    return data.with_columns(*ranges, *counts)
+    words = [
+        pl.col(name).replace({word: of[word] for word in data[name].unique()}).alias(f"_{name}")
+        for name, of in NAMES.items()
+        if name in names
+    ]
+    return data.with_columns(*ranges, *counts, *words)
 
 
 def _with_range(name: str, columns: Sequence[str]) -> pl.Expr:
@@ -70,7 +79,14 @@ def _with_range(name: str, columns: Sequence[str]) -> pl.Expr:
     if not (_has_interval(name) and ends[0] in columns):
         ends = f"{name}_min", f"{name}_max"
     mean, least, greatest = (_written(end, theme.is_share(name)) for end in (name, *ends))
-    return pl.coalesce(pl.format("{} ({} to {})", mean, least, greatest), mean).alias(f"_{name}")
+    several = pl.format("{} ({} to {})", mean, least, greatest)
+    return pl.when(least != greatest).then(several).otherwise(mean).alias(f"_{name}")
+
+
+def _varies(data: pl.DataFrame, name: str) -> bool:
+    """Whether there are several values, or variants of one model."""
+    each = data.partition_by("model") if name == "variant" else [data]
+    return any(part[name].n_unique() > 1 for part in each)
 
 
 def _format(name: str) -> Any:  # noqa: ANN401

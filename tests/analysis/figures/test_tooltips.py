@@ -30,8 +30,9 @@ def titles(fields):
 def test_a_measure_and_its_range_are_one_field():
     texts = tooltips.with_texts(DATA)
     assert texts["_accuracy"].to_list() == ["91.2% (90% to 92.1%)", "100%"]
-    assert texts["_error"].to_list() == ["12.3 (0.0123 to 100)", "0 (0 to 0)"]
+    assert texts["_error"].to_list() == ["12.3 (0.0123 to 100)", "0"]
     assert texts["_n"].to_list() == ["3; 1000", "1; 500"]
+    assert texts.select("_model", "_attack").row(1) == ("GCNN", "PGD")
     both = DATA.rename({c: f"robust_{c}" for c in ("accuracy", "lower", "upper", "n", "seeds")})
     both = both.rename({f"accuracy_{end}": f"robust_accuracy_{end}" for end in ("min", "max")})
     texts = tooltips.with_texts(both)
@@ -50,6 +51,14 @@ def test_fields_that_are_the_same_everywhere_are_not_said():
         "Equivariance error of the logits (least to greatest seed)",
         "Seeds; images of each network",
     ]
+
+
+def test_variants_are_said_where_a_model_has_several():
+    models = pl.Series("model", ["gcnn", "stdcnn"])
+    variants = pl.Series("variant", ["table1", "doubled"])
+    own = DATA.with_columns(models, variants)
+    assert "Variant" not in titles(tooltips.tooltip(own, ["model", "variant"]))
+    assert "Variant" in titles(tooltips.tooltip(DATA.with_columns(variants), ["model", "variant"]))
 
 
 def test_of_many_conditions_the_first_are_said_and_every_measure():
