@@ -114,7 +114,7 @@ def panel(data: pl.DataFrame, attack: str, look: Mapping[str, Any]) -> alt.Layer
     x = layers.ranged(scales.log_amount, alt.X, "seconds", "Training time (seconds)")
     y = layers.ranged(scales.share, alt.Y, "accuracy", "Accuracy")
     tips = tooltips.tooltip(data, KIND[:5], ["seconds", "accuracy"])
-    marks = layers.scatter(data, x, y, look, tips, paths=False)
+    marks = layers.scatter(shown, x, y, look, tips)
     eps = shown["eps"][0]
     name = theme.attack(attack) + (f" at eps {eps:g}" if eps else "")
     return panels.panel(marks, name, {"attack": attack}, subtitle=[panels.ENLARGED])

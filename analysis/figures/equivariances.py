@@ -121,6 +121,7 @@ def scatter(data: pl.DataFrame, eps: float, look: Mapping[str, Any]) -> alt.Laye
     x = layers.ranged(scales.amount, alt.X, "error", title)
     y = layers.ranged(scales.share, alt.Y, "accuracy", "Accuracy under PGD")
     tips = tooltips.tooltip(data, NETWORK, ["error", "accuracy"], "robust_n")
-    marks = layers.scatter(data.filter("_scatter"), x, y, look, tips)
+    shown = data.filter("_scatter")
+    marks = layers.scatter(shown, x, y, look, tips, layers.sized(shown))
     name = f"PGD at eps {eps:g}, images rotated as in training"
     return panels.panel(marks, name, {"_scatter": True}, width=WIDTH)

@@ -111,7 +111,7 @@ def shades(column: str, values: Iterable[float], title: str) -> dict[str, Any]:
     scale = _mapped(order, itertools.islice(itertools.cycle(theme.SHAPES), len(order)))
     return {
         "color": colour,
-        "shape": alt.Shape(f"{column}:O", scale=scale, legend=colour["legend"]),
+        "shape": alt.Shape(f"{column}:N", scale=scale, legend=colour["legend"]),
     }
 
 
@@ -166,7 +166,11 @@ def accuracy_lines(
     y = ranged(scales.share, alt.Y, "accuracy", "Accuracy", most=most)
     band = scales.share(alt.Y, "lower", "Accuracy", most=most), alt.Y2("upper")
     *below, points = lines(x, y, look, tooltips.tooltip(data, conditions), band)
-    return [*below, *with_flags(data, points, points)]
+    return [*below, *with_flags(data, points, (points, _all(data)))]
+
+
+def _all(data: pl.DataFrame) -> pl.Series:
+    return pl.repeat(True, data.height, eager=True)
 
 
 def accuracy_dots(
@@ -180,7 +184,7 @@ def accuracy_dots(
     tips = tooltips.tooltip(data, conditions)
     points = base.mark_point(filled=True, size=60, opacity=1).encode(mean, tooltip=tips, **shape)
     bars = base.mark_rule(strokeWidth=1.5).encode(low, alt.X2("upper"))
-    return [bars, *with_flags(data, points, points)]
+    return [bars, *with_flags(data, points, (points, _all(data)))]
 
 
 def sized(data: pl.DataFrame) -> Any:  # noqa: ANN401
@@ -195,43 +199,48 @@ def sized(data: pl.DataFrame) -> Any:  # noqa: ANN401
 
 
 def scatter(
-    data: pl.DataFrame,
+    shown: pl.DataFrame,
     x: Ranged,
     y: Ranged,
     look: Mapping[str, Any],
     tips: Sequence[alt.Tooltip],
-    *,
-    paths: bool = True,
+    size: Any = None,  # noqa: ANN401
 ) -> list[alt.Chart]:
-    """Points with whiskers both ways; those with `_hollow` hollow. `paths` join the points of a
-    model and variant in the order of their training ranges, which their sizes show."""
+    """Points of the rows that a panel shows with whiskers both ways; those with `_hollow` hollow.
+    If `size` shows the training ranges, paths join the points of a model and variant in their
+    order."""
     shape, everywhere = _parted(look, "shape")
     base = alt.Chart().encode(x.mean, y.mean, detail="variant", **everywhere)
     whisker = base.mark_rule(strokeOpacity=0.6)
-    marks = base.encode(tooltip=tips, **shape)
     path = base.mark_line(strokeWidth=1.25, strokeOpacity=0.6).encode(order="train_rotation:Q")
-    if paths:
-        marks = marks.encode(size=sized(data))
-    points = (
-        marks.mark_point(filled=True, size=70, opacity=1).transform_filter("!datum._hollow"),
-        marks.mark_point(filled=False, size=60).transform_filter("datum._hollow"),
-    )
+    marks = base.encode(tooltip=tips, size=alt.value(70) if size is None else size, **shape)
+    filled = marks.mark_point(filled=True, opacity=1).transform_filter("!datum._hollow")
+    hollow = marks.mark_point(filled=False).transform_filter("datum._hollow")
+    points = (filled, ~shown["_hollow"]), (hollow, shown["_hollow"])
     return [
-        *([path] if paths else []),
+        *([] if size is None else [path]),
         whisker.encode(x.least, x.greatest),
         whisker.encode(y.least, y.greatest),
-        *with_flags(data, marks, *points),
+        *with_flags(shown, marks, *points),
     ]
 
 
-def with_flags(data: pl.DataFrame, marks: alt.Chart, *points: alt.Chart) -> list[alt.Chart]:
-    """The points, but those with flags hollow and with a dotted outline, below the others."""
-    if (data["flags"].fill_null("") == "").all():
-        return list(points)
+def with_flags(
+    shown: pl.DataFrame, marks: alt.Chart, *points: tuple[alt.Chart, pl.Series]
+) -> list[alt.Chart]:
+    """The points, each with which rows it draws, but those with flags hollow and with a dotted
+    outline, below the others. No layer without rows: it would have no scale of its own."""
+    failed = shown["flags"].fill_null("") != ""
+    if not failed.any():
+        return [chart for chart, drawn in points if drawn.any()]
     outlines = marks.mark_point(
         filled=False, fill=theme.PAPER, size=80, opacity=1, strokeWidth=1.5, strokeDash=[2.5, 1.5]
     )
-    believed = [chart.transform_filter("datum.flags === ''") for chart in points]
+    believed = [
+        chart.transform_filter("datum.flags === ''")
+        for chart, drawn in points
+        if (drawn & ~failed).any()
+    ]
     return [outlines.transform_filter("datum.flags !== ''"), *believed]
 
 

@@ -126,20 +126,16 @@ def panel(
     some_unfinished = "unfinished" in data.columns
     series = ["train_rotation:Q", *(["unfinished:N"] if some_unfinished else [])]
     base = alt.Chart().encode(x=x, detail=series, color=look["color"], opacity=look["opacity"])
-    done = base.transform_filter("!datum.unfinished") if some_unfinished else base
     told = [name for name in (*NETWORK, "epoch") if name in data.columns]
-    tips = tooltips.tooltip(data, told, ["value"])
-    points = {"shape": look["shape"], "tooltip": tips}
-    marks = [
-        base.mark_area(fillOpacity=0.15).encode(y.least, y.greatest),
-        done.mark_line(strokeWidth=1.5).encode(y.mean, **dash),
-        done.mark_point(filled=True, size=22, opacity=1).encode(y.mean, **points),
-    ]
-    if some_unfinished:
-        still = base.transform_filter("datum.unfinished")
+    points = {"shape": look["shape"], "tooltip": tooltips.tooltip(data, told, ["value"])}
+    marks = [base.mark_area(fillOpacity=0.15).encode(y.least, y.greatest)]
+    for unfinished in sorted(set(data["unfinished"])) if some_unfinished else [False]:
+        own = f"{'' if unfinished else '!'}datum.unfinished"
+        part = base.transform_filter(own) if some_unfinished else base
+        line = part.mark_line(strokeWidth=1.5, strokeDash=[1, 3] if unfinished else alt.Undefined)
         marks += [
-            still.mark_line(strokeWidth=1.5, strokeDash=[1, 3]).encode(y.mean),
-            still.mark_point(filled=False, size=22, opacity=1).encode(y.mean, **points),
+            line.encode(y.mean, **({} if unfinished else dash)),
+            part.mark_point(filled=not unfinished, size=22, opacity=1).encode(y.mean, **points),
         ]
     about = [] if only["measure"] == "loss" else [panels.ENLARGED]
     return panels.panel(marks, title, only, subtitle=about, width=WIDTH, height=HEIGHT)

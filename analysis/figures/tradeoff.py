@@ -169,8 +169,9 @@ def with_variants(data: pl.DataFrame) -> pl.DataFrame:
 
 def panel(points: Points, adversary: str, look: Mapping[str, Any]) -> alt.LayerChart:
     """The networks trained with one adversary; a path per model and variant, by train range."""
-    marks = layers.scatter(points.data, *both_axes(points), look, tips(points.data))
     name, only = vocabulary.ADVERSARIES[adversary], {"adversary": adversary}
+    shown, size = panels.within(points.data, only), layers.sized(points.data)
+    marks = layers.scatter(shown, *both_axes(points), look, tips(points.data), size)
     return panels.panel(marks, name, only, subtitle=[FITTED])
 
 

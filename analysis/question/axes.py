@@ -84,10 +84,12 @@ def categories(rows: pl.DataFrame) -> Axes:
     at_eps = CLEAN | (ON_PIXELS & (pl.col("eps") == top.eps)) if top else CLEAN
     kept = usual_protocol(fields.filter(at_eps))
     last = ("model", "attack")
-    words = sorted(of_fields.varied(kept), key=lambda n: (n in last, -kept[n].n_unique()))
+    varied = of_fields.varied(kept)
+    words = [name for name in varied if name not in NUMBERS]
     if not words:
         raise NotMeasured("needs rows of two networks or attacks")
-    return _assigned(_once(kept, words), words[0])
+    x = min(words, key=lambda name: (name in last, -kept[name].n_unique()))
+    return _assigned(_once(kept, varied), x)
 
 
 def _along(fields: pl.DataFrame, x: str) -> pl.DataFrame:

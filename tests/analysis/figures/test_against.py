@@ -86,6 +86,15 @@ def test_attacks_are_colours_where_only_one_other_thing_varies(models, adversari
     assert looks["color"]["scale"]["domain"] == ["none", "fgsm", "pgd"]
 
 
+def test_numbers_that_make_no_line_are_panels_of_words():
+    """Each of two networks was trained on a range of its own."""
+    few = {"adversaries": ("none",), "eps": (), "test_rotations": (), "seeds": (0,)}
+    rows = study(THREE[:1], (0,), **few) + study(THREE[1:2], (90,), **few)
+    spec = chart("by_category", frame(rows)).to_dict()
+    assert spec["title"]["text"].startswith("Accuracy by model and ")
+    assert spec["concat"][0]["layer"][-1]["encoding"]["y"]["field"] == "model"
+
+
 def test_where_a_number_varies_there_are_lines_instead():
     with pytest.raises(NotMeasured, match="figure against shows them"):
         chart("by_category", frame(study(THREE, **SMALL)))
