@@ -91,7 +91,7 @@ def test_numbers_that_make_no_line_are_panels_of_words():
     few = {"adversaries": ("none",), "eps": (), "test_rotations": (), "seeds": (0,)}
     rows = study(THREE[:1], (0,), **few) + study(THREE[1:2], (90,), **few)
     spec = chart("by_category", frame(rows)).to_dict()
-    assert spec["title"]["text"].startswith("Accuracy by model and ")
+    assert spec["title"]["text"].startswith("Accuracy by model, train rotation")
     assert spec["concat"][0]["layer"][-1]["encoding"]["y"]["field"] == "model"
 
 
