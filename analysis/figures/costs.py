@@ -34,7 +34,7 @@ def cost(rows: pl.DataFrame, epochs: pl.DataFrame) -> alt.ConcatChart:
     shown = CLEAN | ((pl.col("attack") == "pgd") & (pl.col("eps") > 0))
     chosen = where(rows, needs, SAME_RANGE, shown)
     seconds, of_device = seconds_of_trials(where(epochs, "table training"))
-    timed = pl.col("trial").is_in(seconds["trial"])
+    timed = pl.col("trial").is_in(seconds["trial"].implode())
     chosen, of_range = one_range(where(chosen, f"{needs}, with table training", timed))
     chosen, shifts = selection.tested_alike(chosen)
     chosen, notes = tradeoff.all_recipes(chosen)

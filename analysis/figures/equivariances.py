@@ -31,7 +31,7 @@ def equivariance(rows: pl.DataFrame, errors: pl.DataFrame) -> alt.ConcatChart:
         by_angle(measured), "train_rotation", ["model", "degrees"]
     )
     notes += more
-    of_networks = pl.col("trial").is_in(measured["trial"].unique())
+    of_networks = pl.col("trial").is_in(measured["trial"].unique().implode())
     rows = where(rows, f"the networks that have {NEEDS}", of_networks)
     pgd = rows.filter(pl.col("attack") == "pgd", pl.col("eps") > 0, SAME_RANGE)
     look = layers.model_encodings(data["model"])

@@ -191,7 +191,7 @@ def sized(data: pl.DataFrame) -> Any:  # noqa: ANN401
     """The range of rotations in training as the size of a point, if there are several."""
     ranges = sorted(set(data["train_rotation"]))
     few = ranges if len(ranges) <= MOST_SIZES else alt.Undefined
-    grey = dict(symbolFillColor=theme.MUTED, symbolStrokeColor=theme.MUTED)
+    grey = dict(symbolFillColor=theme.MUTED, symbolStrokeColor=theme.MUTED, symbolOpacity=1)
     legend = dict(title="Train rotation", values=few, labelExpr=DEGREES, **grey)
     scale = dict(domain=[0, ranges[-1]], range=[40, 200])
     several = alt.Size("train_rotation:Q", scale=scale, legend=legend)
@@ -221,20 +221,25 @@ def scatter(
         *([] if size is None else [path]),
         whisker.encode(x.least, x.greatest),
         whisker.encode(y.least, y.greatest),
-        *with_flags(shown, marks, *points),
+        *with_flags(shown, marks, *points, empty=size is not None),
     ]
 
 
 def with_flags(
-    shown: pl.DataFrame, marks: alt.Chart, *points: tuple[alt.Chart, pl.Series]
+    shown: pl.DataFrame,
+    marks: alt.Chart,
+    *points: tuple[alt.Chart, pl.Series],
+    empty: bool = False,
 ) -> list[alt.Chart]:
     """The points, each with which rows it draws, but those with flags hollow and with a dotted
-    outline, below the others. No layer without rows: it would have no scale of its own."""
+    outline, below the others; with nothing inside if `empty`, as a legend of sizes would have the
+    colour of the paper, too. No layer without rows: it would have no scale of its own."""
     failed = shown["flags"].fill_null("") != ""
     if not failed.any():
         return [chart for chart, drawn in points if drawn.any()]
+    inside = alt.Undefined if empty else theme.PAPER
     outlines = marks.mark_point(
-        filled=False, fill=theme.PAPER, size=80, opacity=1, strokeWidth=1.5, strokeDash=[2.5, 1.5]
+        filled=False, fill=inside, size=80, opacity=1, strokeWidth=1.5, strokeDash=[2.5, 1.5]
     )
     believed = [
         chart.transform_filter("datum.flags === ''")
