@@ -99,7 +99,7 @@ def written(
         loaded.problems.extend(damaged)
         for line in loaded.problems:
             print(line, file=sys.stderr)
-        worst_case, asked = worst_turns(loaded), answers.of(loaded)
+        worst_case, asked = worst_rotations(loaded), answers.of(loaded)
         storage.put(out, "claims.json", records.as_json(outcomes).encode())
         storage.put(out, "claims.md", records.as_markdown(outcomes).encode())
         numbers = {name: one.table for name, one in layouts.asked.items() if one.table is not None}
@@ -124,8 +124,8 @@ def written(
     return os.path.join(out, "report.html") if "://" not in out else f"{out}/report.html", failed
 
 
-def worst_turns(loaded: Loaded) -> Comparable | None:
-    """The table of worst cases, if an attack turned or shifted images."""
+def worst_rotations(loaded: Loaded) -> Comparable | None:
+    """The table of worst cases, if an attack rotated or shifted images."""
     try:
         return worst.worst_case(loaded.rows.filter(worst.READS))
     except NotMeasured:

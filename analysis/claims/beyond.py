@@ -1,5 +1,6 @@
 """Sentences that go beyond the paper: attacks that cannot be said to be weak, distances,
-adversarial training, the worst turn, other architectures, the other unit of eps (B7 to B13)."""
+adversarial training, the worst rotation, other architectures, the other unit of eps (B7 to
+B13)."""
 
 from functools import partial
 
@@ -63,10 +64,10 @@ def same_order(rows: pl.DataFrame) -> Evidence:
 def adversaries_cost_rotations(rows: pl.DataFrame) -> Evidence:
     """Trained upright with PGD less trained plainly: accuracy over the whole circle, no attack."""
     needs = "attack none, train_rotation 0, test_rotation 180, adversary none and pgd"
-    turned = pl.col("train_rotation") == 0, pl.col("test_rotation") == 180
+    ranges = pl.col("train_rotation") == 0, pl.col("test_rotation") == 180
     strength = pl.col("adversary_eps").is_in([0.0, STRENGTH])
     adversaries = ["pgd", "none"]
-    which = *turned, strength, pl.col("adversary").is_in(adversaries)
+    which = *ranges, strength, pl.col("adversary").is_in(adversaries)
     chosen = where(rows, needs, of_variants(TABLE1), *which)
     wanted = []
     for model in TABLE1:
@@ -78,8 +79,8 @@ def adversaries_cost_rotations(rows: pl.DataFrame) -> Evidence:
     return evidence(chosen, wanted)
 
 
-def worst_turn(rows: pl.DataFrame) -> Evidence:
-    """GCNN less StdCNN, trained upright, under the worst turn within 30 degrees."""
+def worst_rotation(rows: pl.DataFrame) -> Evidence:
+    """GCNN less StdCNN, trained upright, under the worst rotation within 30 degrees."""
     needs = "attack rotation-grid, test_rotation 30, train_rotation 0, adversary none"
     which = (
         pl.col("test_rotation") == 30,
@@ -88,7 +89,7 @@ def worst_turn(rows: pl.DataFrame) -> Evidence:
     )
     chosen = where(rows, needs, of_variants(TABLE1), *which)
     terms = [(1.0, {"model": "gcnn"}), (-1.0, {"model": "stdcnn"})]
-    return evidence(chosen, [Wanted(f"{GAP}, worst turn within ±30°", terms, low=0.0)])
+    return evidence(chosen, [Wanted(f"{GAP}, worst rotation within ±30°", terms, low=0.0)])
 
 
 def boundary_comes_nearer(rows: pl.DataFrame) -> Evidence:
@@ -116,12 +117,12 @@ def distances(rows: pl.DataFrame) -> Bits:
 
 def invariance_goes_with_weakness(rows: pl.DataFrame) -> Evidence:
     """Rank correlation over architectures, trained upright: share of classes that survive an exact
-    turn of 30 degrees, and accuracy under attack, each a mean over seeds."""
+    rotation by 30 degrees, and accuracy under attack, each a mean over seeds."""
     needs = f"attack equivariance at 30 degrees and another at eps {SMALLER_EPS:g}"
-    turned = (pl.col("attack") == "equivariance") & (pl.col("test_rotation") == 30)
+    rotated = (pl.col("attack") == "equivariance") & (pl.col("test_rotation") == 30)
     under = (pl.col("attack") != "equivariance") & (pl.col("eps") == SMALLER_EPS)
     upright = pl.col("train_rotation") == 0, pl.col("adversary") == "none", of_variants(FIRST)
-    chosen = where(rows, needs, turned | (under & (pl.col("test_rotation") == 0)), *upright)
+    chosen = where(rows, needs, rotated | (under & (pl.col("test_rotation") == 0)), *upright)
     side = pl.when(pl.col("attack") == "equivariance").then(pl.lit("x")).otherwise(pl.lit("y"))
     means = (
         most_images(chosen)
@@ -178,7 +179,7 @@ CLAIMS = (
         "B9",
         BEYOND,
         "beyond",
-        "Adversarial training with PGD (0.3) costs accuracy on turned images (no attack).",
+        "Adversarial training with PGD (0.3) costs accuracy on rotated images (no attack).",
         "StdCNN or GCNN, trained upright with PGD, is more accurate over the whole circle.",
         adversaries_cost_rotations,
     ),
@@ -186,9 +187,10 @@ CLAIMS = (
         "B10",
         BEYOND,
         "beyond",
-        "Trained upright, GCNN withstands the worst turn within ±30 degrees better than StdCNN.",
-        "StdCNN is more accurate under the worst turn.",
-        worst_turn,
+        "Trained upright, GCNN withstands the worst rotation within ±30 degrees better than "
+        "StdCNN.",
+        "StdCNN is more accurate under the worst rotation.",
+        worst_rotation,
         [["rotation-grid"]],
     ),
     Claim(

@@ -22,7 +22,7 @@ from analysis.stats import trends
 
 GAP = "GCNN - StdCNN"
 CIRCLE = 180.0
-"""Degrees: turned over the whole circle."""
+"""Degrees: rotated over the whole circle."""
 
 
 def pair_rows(

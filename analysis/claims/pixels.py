@@ -61,7 +61,7 @@ def roteqnet_rises(rows: pl.DataFrame) -> Evidence:
     kind = of_variants({"roteqnet": FIRST["roteqnet"]})
     needs = f"model roteqnet, attack fgsm, eps {PAPER_EPS:g}"
     chosen = where(rows, needs, kind, pl.col("eps") == PAPER_EPS, *plain())
-    ends = {turn: {"train_rotation": turn} for turn in (0.0, 180.0)}
+    ends = {x: {"train_rotation": x} for x in (0.0, 180.0)}
     near = [
         Wanted(f"RotEqNet at ±{x:g}°", [(1.0, ends[x])], about - ROUGHLY, about + ROUGHLY, "share")
         for x, about in ((0.0, 0.4), (180.0, 0.6))

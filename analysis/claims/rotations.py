@@ -108,9 +108,9 @@ def augmentation_helps(rows: pl.DataFrame) -> Evidence:
 
 
 def enough_images(rows: pl.DataFrame) -> Evidence:
-    """Accuracy with at most 30,000 training images less that with all, upright and turned."""
-    turns = pl.col("train_rotation").is_in([0.0, 180.0])
-    chosen = unattacked(rows, FOUR, turns, SAME_RANGE)
+    """Accuracy with at most 30,000 training images less that with all, upright and rotated."""
+    both = pl.col("train_rotation").is_in([0.0, 180.0])
+    chosen = unattacked(rows, FOUR, both, SAME_RANGE)
     sizes = set(chosen["train_size"])
     enough = [size for size in sizes if ENOUGH[0] <= size <= ENOUGH[1]]
     every = {DATA[data].train for data in chosen["data"].unique() if data in DATA}
@@ -119,12 +119,12 @@ def enough_images(rows: pl.DataFrame) -> Evidence:
     most, less = max(every), max(enough)
     wanted = []
     for model in EQUIVARIANT:
-        for turn in (0.0, 180.0):
+        for degrees in (0.0, 180.0):
             sides = [
-                {"model": model, "train_rotation": turn, "train_size": size}
+                {"model": model, "train_rotation": degrees, "train_size": size}
                 for size in (less, most)
             ]
-            words = f"{label(model)}, ±{turn:g}°, {less:,} images less {most:,}"
+            words = f"{label(model)}, ±{degrees:g}°, {less:,} images less {most:,}"
             terms = list(zip((1.0, -1.0), sides, strict=True))
             wanted.append(Wanted(words, terms, low=-AS_GOOD))
     return evidence(chosen, wanted)

@@ -1,5 +1,6 @@
-"""Does GCNN lose more than StdCNN as training turns, and is there another explanation? Strength of
-the attack, parameters, clean accuracy, blur, and test images, one claim each (B1 to B6)."""
+"""Does GCNN lose more than StdCNN as rotations in training grow, and is there another explanation?
+Strength of the attack, parameters, clean accuracy, blur, and test images, one claim each (B1 to
+B6)."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -118,8 +119,8 @@ CLAIMS = (
         "B1",
         BEYOND,
         "beyond",
-        "GCNN loses more robustness to PGD (0.1) than StdCNN as training turns from 0 to 180 "
-        "degrees.",
+        "GCNN loses more robustness to PGD (0.1) than StdCNN as rotations in training grow from 0 "
+        "to 180 degrees.",
         "The difference in differences is above 0.",
         partial(widening, pair=TABLE1),
         PGD[:2],
@@ -128,8 +129,8 @@ CLAIMS = (
         "B2",
         BEYOND,
         "beyond",
-        "GCNN loses more robustness to the strong attacks (0.1) than StdCNN as training turns "
-        "from 0 to 180 degrees.",
+        "GCNN loses more robustness to the strong attacks (0.1) than StdCNN as rotations in "
+        "training grow from 0 to 180 degrees.",
         "The difference in differences is above 0.",
         partial(widening, pair=TABLE1),
         PGD[2:],
@@ -139,7 +140,7 @@ CLAIMS = (
         BEYOND,
         "beyond",
         "At equal numbers of parameters, whichever is made to match, GCNN loses more robustness "
-        "to PGD (0.1) than StdCNN as training turns from 0 to 180 degrees.",
+        "to PGD (0.1) than StdCNN as rotations in training grow from 0 to 180 degrees.",
         "Of one matched pair the difference in differences is above 0.",
         widening_when_matched,
         PGD,
@@ -149,8 +150,8 @@ CLAIMS = (
         BEYOND,
         "beyond",
         "On the images that both classify correctly without attack, GCNN loses more robustness "
-        "to PGD (0.1) than StdCNN as training turns from 0 to 180 degrees: it is not a matter of "
-        "clean accuracy.",
+        "to PGD (0.1) than StdCNN as rotations in training grow from 0 to 180 degrees: it is not "
+        "a matter of clean accuracy.",
         "The difference in differences over those images is above 0.",
         widening_where_both_are_right,
         [["none", *attacks] for attacks in PGD],
@@ -160,7 +161,7 @@ CLAIMS = (
         BEYOND,
         "beyond",
         "With nearest-neighbour rotation, GCNN loses more robustness to PGD (0.1) than StdCNN as "
-        "training turns from 0 to 180 degrees: it is not a matter of blur.",
+        "rotations in training grow from 0 to 180 degrees: it is not a matter of blur.",
         "The difference in differences is above 0.",
         partial(widening, pair=TABLE1),
         PGD,
@@ -171,7 +172,7 @@ CLAIMS = (
         BEYOND,
         "beyond",
         "Trained with rotations over the whole circle, GCNN is less robust to PGD (0.1) on "
-        "upright images too: it is the network, not the turned images.",
+        "upright images too: it is the network, not the rotated images.",
         "On upright images the GCNN trained over the whole circle is more robust.",
         upright_images,
         PGD,

@@ -25,7 +25,7 @@ with app.setup:
 
     from analysis.claims import records, verdicts
     from analysis.explorer import charts, choices, downloads, origin, points
-    from analysis.figures.registry import FIGURES
+    from analysis.figures.registry import FIGURES, shows
     from analysis.report import gallery
     from analysis.rows.loading import gather
     from analysis.rows.progress import in_words
@@ -226,8 +226,8 @@ def _(chosen, places):
 @app.cell
 def _():
     name = mo.ui.dropdown(
-        {figure.heading: name for name, figure in FIGURES.items()},
-        value=next(iter(FIGURES.values())).heading,
+        {shows(name): name for name in FIGURES},
+        value=shows(next(iter(FIGURES))),
         label="Figure",
     )
     mo.vstack([mo.md("## Figures and verdicts of the report, of all rows"), name])

@@ -8,7 +8,7 @@ import polars as pl
 
 from analysis.explorer.choices import MEASURES, title, values, words
 from analysis.explorer.points import POINT, conditions
-from analysis.figures import layers, theme
+from analysis.figures import layers, theme, tooltips
 from analysis.figures.panels import MOST_ROWS
 from analysis.rows.selection import CannotShow, NotMeasured
 
@@ -19,7 +19,6 @@ HEIGHT, SMALL = 380, 240
 LOGARITHMIC = ("train_size", "parameters", "seconds")
 WIDE_RANGE = 8
 """Greatest by least value, from which these are drawn on a log axis."""
-TIPS = 8
 EMBEDDED = {"embedOptions": {"renderer": "svg"}}
 """Colours that depend on the page need SVG."""
 
@@ -150,7 +149,7 @@ def panel(
         )
     if joined:
         marks.append(base.mark_line(strokeWidth=1.75))
-    tips = layers.tooltip(tooltips(found, axes))
+    tips = tooltips.fields(told(found, axes))
     shape = {name: value for name, value in look.items() if name == "shape"}
     dots = base.mark_point(filled=True, opacity=1).encode(size=size, tooltip=tips, **shape)
     params = [picked] + ([layers.legend_selection()] if axes.colour == "model" else [])
@@ -161,10 +160,10 @@ def panel(
     )
 
 
-def tooltips(found: pl.DataFrame, axes: Axes) -> list[str]:
+def told(found: pl.DataFrame, axes: Axes) -> list[str]:
     """What is said of a point: the axes, what else tells it apart, seeds and images."""
     named = [*axes.used(), *conditions(found)]
-    return [*list(dict.fromkeys(named))[: TIPS - 2], "seeds", "n"]
+    return [*list(dict.fromkeys(named))[: tooltips.MOST - 2], "seeds", "n"]
 
 
 def apart(points: pl.DataFrame, axes: Axes) -> list[str]:

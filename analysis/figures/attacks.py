@@ -6,16 +6,17 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from analysis.figures import captions, layers, panels, scales, theme, thinning
+from analysis.figures import captions, layers, panels, theme, thinning
 from analysis.figures.costs import one_range
 from analysis.figures.strengths import eps_axis, with_eps_zero
 from analysis.rows import vocabulary
 from analysis.rows.conditions import ATTACKED, CLEAN, NO_ADVERSARY, ON_PIXELS, SAME_RANGE
 from analysis.rows.selection import comparable, where
-from analysis.stats.summary import SUMMARY, summary
+from analysis.stats.summary import summary
 
 NEEDS = "an attack on pixels at eps > 0, train_rotation = test_rotation, adversary none"
 WIDTH, HEIGHT = 250, 190
+NETWORK = ("model", "variant")
 
 
 def attacks(rows: pl.DataFrame) -> alt.ConcatChart:
@@ -29,10 +30,10 @@ def attacks(rows: pl.DataFrame) -> alt.ConcatChart:
     each, points = thinning.thinned_to_fit(
         pl.concat(with_eps_zero(rows, name) for name in names), "eps", ["attack", "model"]
     )
-    data = summary(each, ["model", "variant", *ATTACKED])
+    data = summary(each, [*NETWORK, *ATTACKED])
     look = layers.model_encodings(data["model"])
     return panels.figure(
-        "How accurate do the networks stay under each attack?",
+        "Accuracy under each attack against eps",
         rows,
         [of_range, captions.NO_ADVERSARY, "Eps 0: no attack.", *notes, *points],
         [panel(data.filter(attack=name), name, look) for name in names],
@@ -43,13 +44,7 @@ def attacks(rows: pl.DataFrame) -> alt.ConcatChart:
 
 def panel(data: pl.DataFrame, attack: str, look: Mapping[str, Any]) -> alt.LayerChart:
     """Accuracy of every model against eps under one attack."""
-    tips = ["model", "variant", *ATTACKED, *SUMMARY]
-    marks = layers.accuracy_lines(data, eps_axis(data), scales.FROM_0_TO_1, look, tips)
+    marks = layers.accuracy_lines(data, eps_axis(data), look, [*NETWORK, *ATTACKED])
     return panels.panel(
-        marks,
-        theme.attack(attack),
-        {"attack": attack},
-        subtitle=[scales.starts_at(scales.FROM_0_TO_1)],
-        width=WIDTH,
-        height=HEIGHT,
+        marks, theme.attack(attack), {"attack": attack}, width=WIDTH, height=HEIGHT
     )

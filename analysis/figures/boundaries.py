@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from analysis.figures import captions, layers, panels, scales, theme, thinning
+from analysis.figures import captions, layers, panels, scales, theme, thinning, tooltips
 from analysis.rows.conditions import NO_ADVERSARY, SAME_RANGE
 from analysis.rows.selection import Comparable, comparable, where
 
@@ -14,8 +14,8 @@ MOST_PANELS = 6
 SHARES = [index / 40 for index in range(41)]
 """The quantiles that are drawn."""
 LEGEND = (
-    "Line: the distance beyond which a share of the images lies, an upper bound; mean over seeds. "
-    "Band: least to greatest seed. A misclassified image lies at 0."
+    "Line: share of images beyond a distance (an upper bound), mean over seeds. Band: least to "
+    "greatest seed."
 )
 CONDITIONS = ("model", "variant", "train_rotation", "test_rotation", "attack")
 
@@ -61,9 +61,9 @@ def boundary(rows: pl.DataFrame) -> alt.ConcatChart:
     look = layers.model_encodings(data["model"])
     drawn = [panel(data, degrees, look) for degrees in sorted(set(data["train_rotation"]))]
     return panels.figure(
-        "How far from the decision boundary do images lie?",
+        "Distances of images to the decision boundary",
         rows,
-        [captions.NO_ADVERSARY, *notes, *more],
+        [captions.NO_ADVERSARY, "A misclassified image lies at 0.", *notes, *more],
         drawn,
         data,
         legend=LEGEND,
@@ -79,18 +79,19 @@ def thinned_ranges(rows: pl.DataFrame) -> Comparable:
 
 def panel(data: pl.DataFrame, degrees: float, look: Mapping[str, Any]) -> alt.LayerChart:
     """One range of training and test rotations."""
-    most = scales.from_zero(data.filter(pl.col("share") >= 0.025), "distance_max")
     title = "Distance to the boundary (L-inf, pixel units)"
-    x = layers.ranged(scales.amount, alt.X, "distance", most, title)
-    y = scales.share(alt.Y, "share", scales.FROM_0_TO_1, "Images that lie further")
+    x = layers.ranged(scales.amount, alt.X, "distance", title)
+    y = scales.share(alt.Y, "share", "Images that lie further", most=1.0)
     base = layers.Layer().encode(y=y, color=look["color"], opacity=look["opacity"])
-    points = base.mark_point(filled=True, size=40, opacity=1, clip=True).encode(
-        x.mean, shape=look["shape"], tooltip=layers.tooltip(data.columns)
+    points = base.mark_point(filled=True, size=40, opacity=1).encode(
+        x.mean,
+        shape=look["shape"],
+        tooltip=tooltips.tooltip(data, [*CONDITIONS, "share"], ["distance"]),
     )
-    band = base.mark_rule(strokeWidth=4, strokeOpacity=0.2, clip=True)
+    band = base.mark_rule(strokeWidth=4, strokeOpacity=0.2)
     marks = [
         band.encode(x.least, x.greatest),
-        base.mark_line(strokeWidth=1.75, clip=True).encode(x.mean, order="share:Q"),
+        base.mark_line(strokeWidth=1.75).encode(x.mean, order="share:Q"),
         points.transform_filter("round(40 * datum.share) % 5 === 0"),
     ]
     images = theme.rotation(degrees) if degrees else "upright images"

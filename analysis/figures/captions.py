@@ -1,7 +1,7 @@
 """What stands above a figure: data, seeds, n, attack and the meaning of every band, in words."""
 
 from collections.abc import Collection, Iterable
-from textwrap import wrap
+from textwrap import shorten
 
 import altair as alt
 import polars as pl
@@ -17,13 +17,8 @@ from rotgrid.spec.attacks import ATTACKS
 from rotgrid.spec.entries import is_own
 
 LINES = "Line: mean over seeds. Whisker: least to greatest seed. Band: 95% interval."
-POINTS = (
-    "Point: mean over seeds. Whiskers: least to greatest seed. The 95% interval is in the tooltip."
-)
-BOTH = (
-    "Line or point: mean over seeds. Whisker: least to greatest seed. Band: 95% interval (of "
-    "points it is in the tooltip)."
-)
+POINTS = "Point: mean over seeds. Whiskers: least to greatest seed."
+BOTH = "Line or point: mean over seeds. Whisker: least to greatest seed. Band: 95% interval."
 
 
 class Key(str):
@@ -33,6 +28,8 @@ class Key(str):
 NO_ADVERSARY = "No adversary in training."
 MOST_LEFT_OUT = 1
 """Kinds of rows left out that are described; more are summed up."""
+MOST_ATTACKS = 4
+"""Attacks that a caption names; more are counted."""
 MOST_FLAGGED = 5
 """Flagged networks that are named; the rest are counted."""
 KIND = ("attack", "loss", "label_rule", "clip", "mode", "threat", "source")
@@ -47,28 +44,34 @@ SPECIAL = {
     "l2": "in the L2 ball",
 }
 """What is said of settings that are not the usual ones."""
-CHARACTER = 5.4
-"""Pixels of an average character of a subtitle."""
+CHARACTER = 5.0
+"""Pixels of an average character of a caption."""
 
 
-def heading(question: str, lines: Iterable[str], width: int) -> alt.TitleParams:
-    """The title of a figure that is `width` pixels wide, its subtitle broken to fit."""
-    wrapped = [
-        row for line in map(capitalised, lines) for row in wrap(line, int(width / CHARACTER))
-    ]
-    return alt.TitleParams(text=question, subtitle=wrapped, fontSize=14, offset=16)
+def heading(title: str, lines: Iterable[str], width: int) -> alt.TitleParams:
+    """The title of a figure that is `width` pixels wide, with its caption: each line is one there,
+    whatever names are in it."""
+    room = int(width / CHARACTER)
+    fitted = [shorten(line, room, placeholder=" ...") for line in map(capitalised, lines) if line]
+    return alt.TitleParams(text=title, subtitle=fitted, fontSize=14, offset=16)
 
 
 def measured(rows: pl.DataFrame) -> str:
     """Data, how many seeds and images, which attacks, and the unit of eps."""
     attacked = rows.filter(pl.col("attack") != "none")
-    names = vocabulary.in_order(attacked["attack"], vocabulary.ATTACKS)
     units = sorted(set(attacked.filter(pl.col("eps") > 0)["eps_unit"]))
     data = listed([vocabulary.DATA[name] for name in sorted(set(rows["data"]))])
-    words = [data, seeds(rows), f"n = {span(rows['n'])} test images per network"]
-    words += [", ".join(vocabulary.ATTACKS[name] for name in names)] if names else []
+    words = [data, seeds(rows), f"n = {span(rows['n'])} images", *attack_names(attacked)]
     words += [f"eps in {listed([vocabulary.EPS_UNITS[unit] for unit in units])}"] if units else []
     return f"{'; '.join(words)}."
+
+
+def attack_names(attacked: pl.DataFrame) -> list[str]:
+    """The attacks as one phrase, if there are any."""
+    names = vocabulary.in_order(attacked["attack"], vocabulary.ATTACKS)
+    if len(names) > MOST_ATTACKS:
+        return [f"{len(names)} attacks"]
+    return [", ".join(vocabulary.ATTACKS[name] for name in names)] if names else []
 
 
 def sample(rows: pl.DataFrame) -> str:
@@ -226,13 +229,19 @@ def _starts(restarts: pl.Series) -> str:
     return " or ".join(words)
 
 
+def failing(rows: pl.DataFrame, *, outlined: bool) -> str:
+    """How many kinds of networks fail checks, which `flagged` names; empty if none does.
+    `outlined`: whether the figure marks their points."""
+    count = _flags(rows).height
+    some = f"{count} {'network fails' if count == 1 else 'networks fail'} checks"
+    return f"{'Dotted outline: ' if outlined else ''}{some}." if count else ""
+
+
 def flagged(rows: pl.DataFrame, *, outlined: bool) -> str:
     """The networks whose accuracy under attack is not to be believed, and the checks that they
-    fail; empty if there is none. `outlined`: whether the figure marks their points."""
-    by = ["model", "variant", "train_rotation", "adversary"]
-    networks = rows.group_by(by).agg(flags=joined_flags()).filter(pl.col("flags") != "").sort(by)
+    fail; empty if there is none."""
     words = []
-    for model, variant, degrees, adversary, flags in networks.iter_rows():
+    for model, variant, degrees, adversary, flags in _flags(rows).iter_rows():
         trained = "" if adversary == "none" else f", adversary {adversary}"
         words.append(
             f"{kind(vocabulary.label(model), variant)}, range {degrees:g}{trained} ({flags})"
@@ -241,3 +250,9 @@ def flagged(rows: pl.DataFrame, *, outlined: bool) -> str:
     named = "; ".join([*words[:MOST_FLAGGED], *more])
     marks = " (dotted outlines)" if outlined else ""
     return f"Not to be believed{marks}: {named}." if words else ""
+
+
+def _flags(rows: pl.DataFrame) -> pl.DataFrame:
+    """A row for each kind of network that fails checks."""
+    by = ["model", "variant", "train_rotation", "adversary"]
+    return rows.group_by(by).agg(flags=joined_flags()).filter(pl.col("flags") != "").sort(by)

@@ -6,11 +6,11 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from analysis.figures import captions, labels, layers, panels, scales, theme, tradeoff
+from analysis.figures import captions, layers, panels, scales, theme, tooltips, tradeoff
 from analysis.rows import selection, vocabulary
 from analysis.rows.conditions import CLEAN, SAME_RANGE, SMALLER_EPS, nearest_eps
 from analysis.rows.selection import where
-from analysis.stats.summary import SUMMARY, summary
+from analysis.stats.summary import summary
 
 KIND = (
     "model",
@@ -22,13 +22,9 @@ KIND = (
     "attack",
     "eps",
 )
-TIMES, ACCURACIES = ("seconds_min", "seconds_max"), ("accuracy_min", "accuracy_max")
-"""What the axes hold."""
-MOST_LABELS = 8
-"""Models that are named beside their points; more are named in the legend only."""
-LEGEND = (
-    "Point: mean over seeds. Whiskers: least to greatest seed. Time: of all epochs with their "
-    "validation; networks that were trained side by side slow each other down."
+TIME = (
+    "Time is that of all epochs with their validation; networks that were trained side by side "
+    "slow each other down."
 )
 
 
@@ -38,7 +34,7 @@ def cost(rows: pl.DataFrame, epochs: pl.DataFrame) -> alt.ConcatChart:
     shown = CLEAN | ((pl.col("attack") == "pgd") & (pl.col("eps") > 0))
     chosen = where(rows, needs, SAME_RANGE, shown)
     seconds, of_device = seconds_of_trials(where(epochs, "table training"))
-    timed = pl.col("trial").is_in(seconds["trial"])
+    timed = pl.col("trial").is_in(seconds["trial"].implode())
     chosen, of_range = one_range(where(chosen, f"{needs}, with table training", timed))
     chosen, shifts = selection.tested_alike(chosen)
     chosen, notes = tradeoff.all_recipes(chosen)
@@ -50,16 +46,15 @@ def cost(rows: pl.DataFrame, epochs: pl.DataFrame) -> alt.ConcatChart:
     lacking = [
         f"Not measured: {vocabulary.ATTACKS[a]}." for a in ("none", "pgd") if a not in attacks
     ]
-    usual = captions.Key(
-        f"Filled: recipe {usual_recipe(data)}, no adversary; hollow: other training."
-    )
+    usual = captions.Key(f"Filled: recipe {usual_recipe(data)}, no adversary; hollow: others.")
     return panels.figure(
-        "What does accuracy cost in training time?",
+        "Accuracy against training time",
         chosen,
-        [of_range, *of_device, usual, *notes, *shifts, *lacking],
+        [of_range, TIME, *of_device, usual, *notes, *shifts, *lacking],
         [panel(data, name, look) for name in attacks],
         data,
-        legend=LEGEND,
+        legend=captions.POINTS,
+        shared="x",
     )
 
 
@@ -94,7 +89,7 @@ def one_range(rows: pl.DataFrame) -> tuple[pl.DataFrame, str]:
 
 
 def with_seconds(rows: pl.DataFrame, seconds: pl.DataFrame) -> pl.DataFrame:
-    """A row per kind of network and attack: accuracy, seconds and where its label stands."""
+    """A row per kind of network and attack: accuracy and seconds."""
     rows = rows.join(seconds.rename({"seconds": "_s"}), on="trial", suffix="_trained")
     times = rows.group_by(KIND).agg(
         seconds=pl.col("_s").mean(),
@@ -102,25 +97,8 @@ def with_seconds(rows: pl.DataFrame, seconds: pl.DataFrame) -> pl.DataFrame:
         seconds_max=pl.col("_s").max(),
     )
     data = summary(rows, KIND).join(times, on=KIND, how="left", maintain_order="left")
-    room = data["model"].n_unique() <= MOST_LABELS
     usual = (pl.col("adversary") == "none") & (pl.col("recipe") == usual_recipe(data))
-    names = {model: vocabulary.label(model) for model in data["model"].unique()}
-    label = pl.when(usual & room).then(pl.col("model").replace(names))
-    data = data.with_columns(_hollow=~usual, _label=label).sort("_hollow", maintain_order=True)
-    of_attacks = data.partition_by("attack", maintain_order=True)
-    return pl.concat(
-        _placed(of_attack, scales.log_domain(data, *TIMES)) for of_attack in of_attacks
-    )
-
-
-def _placed(data: pl.DataFrame, time: scales.Domain) -> pl.DataFrame:
-    up = scales.domain_of(data, *ACCURACIES)
-    return labels.placed(
-        data,
-        labels.Axis("seconds", time.lower, time.upper, theme.WIDTH, log=True),
-        labels.Axis("accuracy", up.lower, up.upper, theme.HEIGHT),
-        "attack",
-    )
+    return data.with_columns(_hollow=~usual).sort("_hollow", maintain_order=True)
 
 
 def usual_recipe(data: pl.DataFrame) -> str:
@@ -133,11 +111,10 @@ def usual_recipe(data: pl.DataFrame) -> str:
 def panel(data: pl.DataFrame, attack: str, look: Mapping[str, Any]) -> alt.LayerChart:
     """Accuracy under one attack, or none, against the time of training."""
     shown = data.filter(attack=attack)
-    domain, title = scales.domain_of(shown, *ACCURACIES), "Training time (seconds)"
-    x = layers.ranged(scales.log_amount, alt.X, "seconds", scales.log_domain(data, *TIMES), title)
-    y = layers.ranged(scales.share, alt.Y, "accuracy", domain, "Accuracy")
-    tips = [*KIND, "seconds", "seconds_min", "seconds_max", *SUMMARY]
-    marks = layers.scatter(data, x, y, look, tips, paths=False)
+    x = layers.ranged(scales.log_amount, alt.X, "seconds", "Training time (seconds)")
+    y = layers.ranged(scales.share, alt.Y, "accuracy", "Accuracy")
+    tips = tooltips.tooltip(data, KIND[:5], ["seconds", "accuracy"])
+    marks = layers.scatter(shown, x, y, look, tips)
     eps = shown["eps"][0]
     name = theme.attack(attack) + (f" at eps {eps:g}" if eps else "")
-    return panels.panel(marks, name, {"attack": attack}, subtitle=[scales.starts_at(domain)])
+    return panels.panel(marks, name, {"attack": attack}, subtitle=[panels.ENLARGED])

@@ -5,7 +5,7 @@ import math
 import altair as alt
 import polars as pl
 
-from analysis.figures import captions, layers, panels, thinning
+from analysis.figures import captions, layers, panels, thinning, tooltips
 from analysis.rows import selection, vocabulary
 from analysis.rows.conditions import (
     CLEAN,
@@ -20,14 +20,12 @@ from analysis.stats.summary import summary
 
 ATTACKS = ("pgd", "fgsm")
 """The attack that is shown is the first that was measured."""
-LEGEND = (
-    "Cell: accuracy in percent, mean over seeds; seeds and the 95% interval are in the tooltips. "
-    "No cell: not measured."
-)
+LEGEND = "Cell: accuracy in percent, mean over seeds. No cell: not measured."
 DARK_INK, LIGHT_INK = "#111", "#fff"
 """Of the numbers on light and on dark cells; a dark page changes neither."""
 CELL = 34
 """Pixels of a cell."""
+CONDITIONS = ("model", "variant", "train_rotation", "test_rotation", "attack", "eps")
 MOST_RANGES = 12
 """Rows and columns of a panel."""
 
@@ -43,11 +41,11 @@ def cube(rows: pl.DataFrame) -> alt.ConcatChart:
     rows, more = comparable(rows.filter(shown).join(crossed, on="trial", how="semi"))
     rows = at_primary_eps(rows).join(crossed, on="test_rotation", how="semi")
     rows, left_out = thinned_ranges(selection.at_least_two(rows, "train_rotation", needs))
-    data = summary(rows, ["model", "variant", "train_rotation", "test_rotation", "attack", "eps"])
+    data = summary(rows, CONDITIONS)
     data = data.with_columns(_percent=(100 * pl.col("accuracy")).round(0).cast(pl.Int64))
     models, levels = vocabulary.in_order(data["model"]), sorted(set(data["eps"]))
     return panels.figure(
-        "Which range matters, that of training or that of testing?",
+        "Accuracy by rotation in training, rotation in tests and eps",
         rows,
         [captions.NO_ADVERSARY, *notes, *more, *left_out],
         [panel(data, model, attack, eps) for model in models for eps in levels],
@@ -106,7 +104,9 @@ def panel(data: pl.DataFrame, model: str, attack: str, eps: float) -> alt.LayerC
         scale=dict(domain=[0, 1], scheme=scheme),
         legend=dict(title="Accuracy", format=".0%"),
     )
-    cells = layers.Layer().mark_rect().encode(x, y, colour, tooltip=layers.tooltip(data.columns))
+    cells = (
+        layers.Layer().mark_rect().encode(x, y, colour, tooltip=tooltips.tooltip(data, CONDITIONS))
+    )
     ink = (
         alt.when("datum.accuracy > 0.6").then(alt.value(DARK_INK)).otherwise(alt.value(LIGHT_INK))
     )

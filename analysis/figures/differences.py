@@ -3,15 +3,15 @@
 import altair as alt
 import polars as pl
 
-from analysis.figures import captions, labels, layers, panels, scales, theme, thinning
+from analysis.figures import captions, layers, panels, scales, theme, thinning, tooltips
 from analysis.rows import phrases, selection, vocabulary
 from analysis.rows.conditions import BOTH_X, CLEAN, NO_ADVERSARY, ON_PIXELS, SAME_RANGE
 from analysis.rows.selection import Comparable, NotMeasured, comparable, where
 from analysis.stats import paired
 
 LEGEND = (
-    "Line: mean over the seeds that both have, of the difference on the same images. Whisker: "
-    "least to greatest seed. Band: 95% interval. Dashed: 0. Labels: eps."
+    "Line: mean over seeds of the difference on the same images. Whisker: least to greatest seed. "
+    "Band: 95% interval."
 )
 CONDITIONS = ("attack", "eps", "eps_unit", "test_rotation")
 WIDTH, HEIGHT = 250, 190
@@ -36,9 +36,6 @@ def difference(rows: pl.DataFrame) -> alt.ConcatChart:
         raise NotMeasured(f"needs rows with {needs}, of the same seed and images")
     selection.at_least_two(data, "test_rotation", needs)
     data = data.join(of_seeds, on=CONDITIONS, how="left", maintain_order="left")
-    text = pl.when(pl.col("eps") > 0).then(pl.col("eps").cast(pl.String))
-    ends = domain_of(data)[:2]
-    data = labels.end_labels(data, "test_rotation", "difference", "eps", text, ends)
     attacks = vocabulary.in_order(data["attack"], vocabulary.ATTACKS)
     variants = [phrases.kind(*each) for each in selection.main_variants(rows).items()]
     words = [
@@ -47,13 +44,14 @@ def difference(rows: pl.DataFrame) -> alt.ConcatChart:
         captions.NO_ADVERSARY,
     ]
     return panels.figure(
-        "By how much is GCNN more accurate than StdCNN?",
+        "Accuracy of GCNN minus that of StdCNN, against rotation",
         rows,
         [*words, *notes, *ranges, *strengths],
         [panel(data, attack) for attack in attacks],
         data.with_columns(_zero=pl.lit(0.0)),
         legend=LEGEND,
         selectable=False,
+        shared="y",
     )
 
 
@@ -85,25 +83,18 @@ def thinned_eps(rows: pl.DataFrame, compared: pl.DataFrame) -> Comparable:
     return Comparable(rows.filter(pl.col("eps").is_in([0.0, *kept])), notes)
 
 
-def domain_of(data: pl.DataFrame) -> scales.Domain:
-    """The axis of differences, the same for every panel."""
-    return scales.about_zero(data, "difference_min", "difference_max", "lower", "upper")
-
-
 def panel(data: pl.DataFrame, attack: str) -> alt.LayerChart:
-    """The difference under one attack against the range, a labelled line per eps."""
-    domain, title = domain_of(data), "GCNN minus StdCNN (points)"
+    """The difference under one attack against the range, a line per eps."""
+    title = "GCNN minus StdCNN (points)"
     most = float(data["test_rotation"].max())  # type: ignore[arg-type]
     x = scales.rotation_x("test_rotation", most, BOTH_X, WIDTH)
-    y = layers.ranged(scales.points, alt.Y, "difference", domain, title)
-    low, label_y, at_zero = (
-        scales.points(alt.Y, name, domain, title) for name in ("lower", "_label_y", "_zero")
-    )
-    colour = layers.ordered("eps", {0.0, *data["eps"]}, None)
+    y = layers.ranged(scales.points, alt.Y, "difference", title)
+    low, at_zero = (scales.points(alt.Y, name, title) for name in ("lower", "_zero"))
+    look = layers.shades("eps", {0.0, *data["eps"]}, "eps")
+    tips = tooltips.tooltip(data, CONDITIONS, ["difference"])
     marks = [
         layers.Layer().mark_rule(color=theme.MUTED, strokeDash=[3, 3]).encode(y=at_zero),
-        *layers.lines(x, y, {"color": colour}, data.columns, (low, alt.Y2("upper"))),
-        layers.end_labels(x, label_y, colour),
+        *layers.lines(x, y, look, tips, (low, alt.Y2("upper"))),
     ]
     return panels.panel(
         marks, theme.attack(attack), {"attack": attack}, width=WIDTH, height=HEIGHT

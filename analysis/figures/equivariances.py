@@ -1,4 +1,4 @@
-"""How far networks are from invariance to turns: the equivariance error of their logits."""
+"""How far networks are from invariance to rotations: the equivariance error of their logits."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from analysis.figures import captions, labels, layers, panels, scales, theme, thinning
+from analysis.figures import captions, layers, panels, scales, theme, thinning, tooltips
 from analysis.rows.conditions import (
     CLEAN,
     NO_ADVERSARY,
@@ -20,20 +20,18 @@ from analysis.stats.summary import summary
 NETWORK = ("model", "variant", "train_rotation")
 NEEDS = "layer logits in table equivariance, adversary none"
 WIDTH = 250
-LEGEND = (
-    "Error: 0 if the logits stay when the image rotates, in their deviations. Line or point: mean "
-    "over seeds. Whisker: least to greatest seed. Labels: train_rotation."
-)
+LEGEND = "Line or point: mean over seeds. Whisker: least to greatest seed."
+MEANING = "The error is 0 if the logits stay when the image rotates; it is in their deviations."
 
 
 def equivariance(rows: pl.DataFrame, errors: pl.DataFrame) -> alt.ConcatChart:
-    """How far the logits are from invariance to turns, and beside it robustness to PGD."""
+    """How far the logits are from invariance to rotations, and beside it robustness to PGD."""
     measured, notes = of_logits(errors)
     data, more = thinning.thinned_to_fit(
         by_angle(measured), "train_rotation", ["model", "degrees"]
     )
     notes += more
-    of_networks = pl.col("trial").is_in(measured["trial"].unique())
+    of_networks = pl.col("trial").is_in(measured["trial"].unique().implode())
     rows = where(rows, f"the networks that have {NEEDS}", of_networks)
     pgd = rows.filter(pl.col("attack") == "pgd", pl.col("eps") > 0, SAME_RANGE)
     look = layers.model_encodings(data["model"])
@@ -50,9 +48,9 @@ def equivariance(rows: pl.DataFrame, errors: pl.DataFrame) -> alt.ConcatChart:
         drawn.append(scatter(data, eps, look))
         notes += more
     return panels.figure(
-        "Are equivariant networks weaker under PGD?",
+        "Equivariance error, and accuracy under PGD against it",
         shown,
-        [captions.NO_ADVERSARY, *notes],
+        [captions.NO_ADVERSARY, MEANING, *notes],
         drawn,
         data,
         legend=LEGEND,
@@ -86,7 +84,7 @@ def over_seeds(errors: pl.DataFrame, conditions: Sequence[str]) -> pl.DataFrame:
 
 
 def by_angle(errors: pl.DataFrame) -> pl.DataFrame:
-    """A row per kind of network and turn, and one for all turns, whose `degrees` is null."""
+    """A row per kind of network and rotation, and one for all of them, whose `degrees` is null."""
     once = errors.sort("n", descending=True).unique(["trial", "degrees"], keep="first")
     each = over_seeds(once, [*NETWORK, "degrees"])
     mean = over_seeds(once, NETWORK).with_columns(degrees=pl.lit(None, pl.Float64))
@@ -94,41 +92,22 @@ def by_angle(errors: pl.DataFrame) -> pl.DataFrame:
 
 
 def with_accuracy(data: pl.DataFrame, robust: pl.DataFrame) -> pl.DataFrame:
-    """Adds the accuracy under attack to the rows for all turns, and labels for them."""
+    """Adds the accuracy under attack to the rows for all rotations."""
     renamed = robust.rename({c: f"robust_{c}" for c in robust.columns if c in ("n", "seeds")})
     data = data.join(renamed, on=NETWORK, how="left", maintain_order="left")
     mean = pl.col("degrees").is_null() & pl.col("accuracy").is_not_null()
-    data = data.with_columns(
-        _label=pl.when(mean).then(labels.rotation()), _scatter=mean, _hollow=False
-    )
-    error, accuracy = both_axes(data)
-    placed = labels.placed(
-        labels.thinned(data.filter("_scatter"), "_scatter", "model", "variant"),
-        labels.Axis("error", error.lower, error.upper, WIDTH),
-        labels.Axis("accuracy", accuracy.lower, accuracy.upper, theme.HEIGHT),
-        "_scatter",
-    )
-    return pl.concat([placed, data.filter(~pl.col("_scatter"))], how="diagonal")
-
-
-def both_axes(data: pl.DataFrame) -> tuple[scales.Domain, scales.Domain]:
-    """The axes of errors and of accuracies under attack."""
-    shown = data.filter("_scatter")
-    return (
-        scales.from_zero(shown, "error_max"),
-        scales.domain_of(shown, "accuracy_min", "accuracy_max"),
-    )
+    return data.with_columns(_scatter=mean, _hollow=False)
 
 
 def panel(data: pl.DataFrame, train_rotation: float, look: Mapping[str, Any]) -> alt.LayerChart:
-    """Error against the turn of the networks of one training range."""
+    """Error against the rotation of the networks of one training range."""
     angles = data.drop_nulls("degrees")
     most = float(angles["degrees"].max())  # type: ignore[arg-type]
-    x = scales.rotation_x("degrees", most, "Turn of every image", WIDTH, sign="")
-    domain = scales.from_zero(angles, "error_max")
+    x = scales.rotation_x("degrees", most, "Rotation of every image", WIDTH, sign="")
     title = "Equivariance error of the logits (deviations)"
-    y = layers.ranged(scales.amount, alt.Y, "error", domain, title)
-    tips = [*NETWORK, "degrees", "error", "error_min", "error_max", "seeds", "n"]
+    greatest = float(angles["error_max"].max())  # type: ignore[arg-type]
+    y = layers.ranged(scales.amount, alt.Y, "error", title, most=greatest)
+    tips = tooltips.tooltip(data.drop("flags", strict=False), [*NETWORK, "degrees"], ["error"])
     images = theme.rotation(train_rotation) if train_rotation else "upright images"
     only = {"train_rotation": train_rotation}
     marks = layers.lines(x, y, look, tips)
@@ -137,12 +116,12 @@ def panel(data: pl.DataFrame, train_rotation: float, look: Mapping[str, Any]) ->
 
 
 def scatter(data: pl.DataFrame, eps: float, look: Mapping[str, Any]) -> alt.LayerChart:
-    """Accuracy under PGD against the mean error over all turns, a path per model."""
-    error, accuracy = both_axes(data)
-    title = "Equivariance error, mean over turns (deviations)"
-    x = layers.ranged(scales.amount, alt.X, "error", error, title)
-    y = layers.ranged(scales.share, alt.Y, "accuracy", accuracy, "Accuracy under PGD")
-    tips = [column for column in data.columns if column != "degrees"]
-    marks = layers.scatter(data, x, y, look, tips)
-    name = f"PGD at eps {eps:g}, images turned as in training"
+    """Accuracy under PGD against the mean error over all rotations, a path per model."""
+    title = "Equivariance error, mean over rotations (deviations)"
+    x = layers.ranged(scales.amount, alt.X, "error", title)
+    y = layers.ranged(scales.share, alt.Y, "accuracy", "Accuracy under PGD")
+    tips = tooltips.tooltip(data, NETWORK, ["error", "accuracy"], "robust_n")
+    shown = data.filter("_scatter")
+    marks = layers.scatter(shown, x, y, look, tips, layers.sized(shown))
+    name = f"PGD at eps {eps:g}, images rotated as in training"
     return panels.panel(marks, name, {"_scatter": True}, width=WIDTH)

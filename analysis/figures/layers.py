@@ -1,6 +1,7 @@
 """The layers that panels are made of, and their encodings. No data is aggregated here."""
 
 import functools
+import itertools
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -8,15 +9,18 @@ from typing import Any, NamedTuple
 import altair as alt
 import polars as pl
 
-from analysis.figures import scales, theme
+from analysis.figures import scales, theme, tooltips
 from analysis.rows import vocabulary
 
 LEGEND = "leg"
 """The name of the selection that the legend makes; the report's buttons set it."""
 
-
 LABEL_WIDTH = 320
 """Pixels of a label in a legend, beyond which it is cut: names of the user's own may be long."""
+DEGREES = "(datum.value ? '±' : '') + datum.value + '°'"
+"""What a legend writes at a range of rotations."""
+MOST_SIZES = 6
+"""Training ranges that the legend of sizes has all of."""
 
 
 class Layer(alt.Chart):
@@ -37,14 +41,14 @@ class Ranged(NamedTuple):
 
 def ranged(
     scale: Callable[..., Any],
-    channel: type[alt.X | alt.Y],
+    channel: scales.Channel,
     column: str,
-    domain: scales.Domain,
     title: str,
+    **how: float | None,
 ) -> Ranged:
     """The encodings of `column`, `column`_min and `column`_max on a scale of `scales`."""
     second = alt.X2 if channel is alt.X else alt.Y2
-    mean, least = (scale(channel, name, domain, title) for name in (column, f"{column}_min"))
+    mean, least = (scale(channel, name, title, **how) for name in (column, f"{column}_min"))
     return Ranged(mean, least, second(f"{column}_max"))
 
 
@@ -71,8 +75,8 @@ def model_encodings(models: Iterable[str], *selections: alt.Parameter) -> dict[s
         symbolStrokeWidth=2,
         labelLimit=LABEL_WIDTH,
     )
-    colour = dict(domain=order, range=[look.colour for look in looks])
-    shape = dict(domain=order, range=[look.shape for look in looks])
+    colour = _mapped(order, [look.colour for look in looks])
+    shape = _mapped(order, [look.shape for look in looks])
     chosen = functools.reduce(operator.and_, selections, legend_selection())
     dimmed = alt.when(chosen).then(alt.value(1)).otherwise(alt.value(theme.DIMMED))
     return {
@@ -82,22 +86,41 @@ def model_encodings(models: Iterable[str], *selections: alt.Parameter) -> dict[s
     }
 
 
-def palette(column: str, labels: Mapping[Any, str]) -> alt.Color:
-    """A colour for each value of a column that has a label."""
-    colours = [theme.other_style(place)[0] for place in range(len(labels))]
+def palette(column: str, labels: Mapping[Any, str]) -> dict[str, Any]:
+    """A colour and a shape for each value of a column that has a label."""
+    styles = [theme.other_style(place) for place in range(len(labels))]
     names = {str(value): label for value, label in labels.items()}
     legend = dict(title=theme.title(column), labelExpr=theme.labels(names), symbolOpacity=1)
-    scale = dict(domain=list(labels), range=colours)
-    return alt.Color(f"{column}:N", scale=scale, legend=legend)
+    colours, shapes = zip(*styles, strict=True)
+    return {
+        "color": alt.Color(f"{column}:N", scale=_mapped(labels, colours), legend=legend),
+        "shape": alt.Shape(f"{column}:N", scale=_mapped(labels, shapes), legend=legend),
+    }
 
 
-def ordered(column: str, values: Iterable[float], title: str | None) -> alt.Color:
-    """Colours of an ordered quantity, from dark to light; without a title without a legend."""
+def _mapped(values: Iterable[Any], looks: Iterable[str]) -> dict[str, Any]:
+    return dict(domain=list(values), range=list(looks))
+
+
+def ordered(column: str, values: Iterable[float], title: str) -> alt.Color:
+    """Colours of an ordered quantity, from dark to light."""
     scheme = alt.SchemeParams(name="viridis", extent=theme.VIRIDIS["light"])
-    legend = dict(title=title, symbolOpacity=1, format="~g") if title else None
+    words = dict(labelExpr=DEGREES) if column.endswith("rotation") else dict(format="~g")
+    legend = dict(title=title, symbolOpacity=1, **words)
     return alt.Color(
         f"{column}:O", scale=dict(domain=sorted(set(values)), scheme=scheme), legend=legend
     )
+
+
+def shades(column: str, values: Iterable[float], title: str) -> dict[str, Any]:
+    """Colours of an ordered quantity and, for print without colours, shapes of points."""
+    colour = ordered(column, values, title)
+    order = colour["scale"]["domain"]
+    scale = _mapped(order, itertools.islice(itertools.cycle(theme.SHAPES), len(order)))
+    return {
+        "color": colour,
+        "shape": alt.Shape(f"{column}:N", scale=scale, legend=colour["legend"]),
+    }
 
 
 def dash_encoding(column: str, labels: Mapping[str, str]) -> alt.StrokeDash:
@@ -113,98 +136,126 @@ def dash_encoding(column: str, labels: Mapping[str, str]) -> alt.StrokeDash:
     return alt.StrokeDash(f"{column}:N", scale=dashes, legend=legend)
 
 
-def tooltip(columns: Sequence[str]) -> list[alt.Tooltip]:
-    """Tooltips with human titles, units and percent; none of columns that are only for drawing."""
-    shares = {True: {"format": ".2%"}, False: {}}
-    return [
-        alt.Tooltip(c, title=theme.title(c), **shares[theme.is_share(c)])  # type: ignore[arg-type]
-        for c in columns
-        if not c.startswith("_")
-    ]
+def _parted(look: Mapping[str, Any], *names: str) -> list[dict[str, Any]]:
+    """Each of these encodings by itself, if the look has it, and all others together."""
+    some = [{name: look[name]} if name in look else {} for name in names]
+    return [*some, {name: how for name, how in look.items() if name not in names}]
 
 
 def lines(
     x: alt.X,
     y: Ranged,
     look: Mapping[str, Any],
-    tips: Sequence[str],
+    tips: Sequence[alt.Tooltip],
     band: tuple[Any, alt.Y2] | None = None,
 ) -> list[alt.Chart]:
     """Band, whiskers, lines and, last, points. Lines are told apart by whichever of `color` and
     `strokeDash` the look has."""
-    shape, dash = (
-        {k: v for k, v in look.items() if k == name} for name in ("shape", "strokeDash")
-    )
+    shape, dash, everywhere = _parted(look, "shape", "strokeDash")
     series = [alt.Detail(v.shorthand.split(":")[0]) for v in dash.values()]
-    everywhere = {k: v for k, v in look.items() if k not in ("shape", "strokeDash")}
     base = Layer().encode(x=x, detail=series, **everywhere)
     return [
         *([base.mark_area(fillOpacity=0.15).encode(*band)] if band else []),
         base.mark_rule(strokeWidth=1.5, strokeOpacity=0.7).encode(y.least, y.greatest),
         base.mark_line(strokeWidth=1.75).encode(y.mean, **dash),
-        base.mark_point(filled=True, size=45, opacity=1).encode(
-            y.mean, tooltip=tooltip(tips), **shape
-        ),
+        base.mark_point(filled=True, size=45, opacity=1).encode(y.mean, tooltip=tips, **shape),
     ]
 
 
 def accuracy_lines(
     data: pl.DataFrame,
     x: alt.X,
-    domain: scales.Domain,
     look: Mapping[str, Any],
-    tips: Sequence[str],
+    conditions: Sequence[str],
+    most: float | None = 1.0,
 ) -> list[alt.Chart]:
-    """Lines of accuracies with the band of their 95% intervals; failed checks are marked."""
-    y = ranged(scales.share, alt.Y, "accuracy", domain, "Accuracy")
-    band = scales.share(alt.Y, "lower", domain, "Accuracy"), alt.Y2("upper")
-    *below, points = lines(x, y, look, tips, band)
-    return [*below, *with_flags(data, points, points)]
+    """Lines of accuracies with the band of their 95% intervals, on an axis from 0 to `most`, or
+    one that fits the data; failed checks are marked."""
+    y = ranged(scales.share, alt.Y, "accuracy", "Accuracy", most=most)
+    band = scales.share(alt.Y, "lower", "Accuracy", most=most), alt.Y2("upper")
+    *below, points = lines(x, y, look, tooltips.tooltip(data, conditions), band)
+    return [*below, *with_flags(data, points, (points, _all(data)))]
+
+
+def _all(data: pl.DataFrame) -> pl.Series:
+    return pl.repeat(True, data.height, eager=True)
+
+
+def accuracy_dots(
+    data: pl.DataFrame, y: alt.Y, look: Mapping[str, Any], conditions: Sequence[str]
+) -> list[alt.Chart]:
+    """Points of accuracies with bars of their 95% intervals, from left to right; failed checks are
+    marked."""
+    mean, low = (scales.share(alt.X, n, "Accuracy", most=1.0) for n in ("accuracy", "lower"))
+    shape, everywhere = _parted(look, "shape")
+    base = Layer().encode(y=y, **everywhere)
+    tips = tooltips.tooltip(data, conditions)
+    points = base.mark_point(filled=True, size=60, opacity=1).encode(mean, tooltip=tips, **shape)
+    bars = base.mark_rule(strokeWidth=1.5).encode(low, alt.X2("upper"))
+    return [bars, *with_flags(data, points, (points, _all(data)))]
+
+
+def sized(data: pl.DataFrame) -> Any:  # noqa: ANN401
+    """The range of rotations in training as the size of a point, if there are several."""
+    ranges = sorted(set(data["train_rotation"]))
+    few = ranges if len(ranges) <= MOST_SIZES else alt.Undefined
+    grey = dict(symbolFillColor=theme.MUTED, symbolStrokeColor=theme.MUTED, symbolOpacity=1)
+    legend = dict(title="Train rotation", values=few, labelExpr=DEGREES, **grey)
+    scale = dict(domain=[0, ranges[-1]], range=[40, 200])
+    several = alt.Size("train_rotation:Q", scale=scale, legend=legend)
+    return several if len(ranges) > 1 else alt.value(70)
 
 
 def scatter(
-    data: pl.DataFrame,
+    shown: pl.DataFrame,
     x: Ranged,
     y: Ranged,
     look: Mapping[str, Any],
-    tips: Sequence[str],
-    *,
-    paths: bool = True,
+    tips: Sequence[alt.Tooltip],
+    size: Any = None,  # noqa: ANN401
 ) -> list[alt.Chart]:
-    """Points with whiskers both ways and their labels; those with `_hollow` hollow. `paths` join
-    the points of a model and variant in the order of their training ranges."""
-    base = Layer().encode(
-        x.mean,
-        y.mean,
-        detail=alt.Detail("variant"),
-        **{k: v for k, v in look.items() if k != "shape"},
-    )
+    """Points of the rows that a panel shows with whiskers both ways; those with `_hollow` hollow.
+    If `size` shows the training ranges, paths join the points of a model and variant in their
+    order."""
+    shape, everywhere = _parted(look, "shape")
+    base = Layer().encode(x.mean, y.mean, detail=alt.Detail("variant"), **everywhere)
     whisker = base.mark_rule(strokeOpacity=0.6)
-    marks = base.encode(shape=look["shape"], tooltip=tooltip(tips))
-    points = (
-        marks.mark_point(filled=True, size=70, opacity=1).transform_filter("!datum._hollow"),
-        marks.mark_point(filled=False, size=60).transform_filter("datum._hollow"),
-    )
     path = base.mark_line(strokeWidth=1.25, strokeOpacity=0.6).encode(
         order=alt.Order("train_rotation:Q")
     )
+    marks = base.encode(tooltip=tips, size=alt.value(70) if size is None else size, **shape)
+    filled = marks.mark_point(filled=True, opacity=1).transform_filter("!datum._hollow")
+    hollow = marks.mark_point(filled=False).transform_filter("datum._hollow")
+    points = (filled, ~shown["_hollow"]), (hollow, shown["_hollow"])
     return [
-        *([path] if paths else []),
+        *([] if size is None else [path]),
         whisker.encode(x.least, x.greatest),
         whisker.encode(y.least, y.greatest),
-        *with_flags(data, marks, *points),
-        *point_labels(base, x.mean, y.mean),
+        *with_flags(shown, marks, *points, empty=size is not None),
     ]
 
 
-def with_flags(data: pl.DataFrame, marks: alt.Chart, *points: alt.Chart) -> list[alt.Chart]:
-    """The points, but those with flags hollow and with a dotted outline, below the others."""
-    if (data["flags"].fill_null("") == "").all():
-        return list(points)
+def with_flags(
+    shown: pl.DataFrame,
+    marks: alt.Chart,
+    *points: tuple[alt.Chart, pl.Series],
+    empty: bool = False,
+) -> list[alt.Chart]:
+    """The points, each with which rows it draws, but those with flags hollow and with a dotted
+    outline, below the others; with nothing inside if `empty`, as a legend of sizes would have the
+    colour of the paper, too. No layer without rows: it would have no scale of its own."""
+    failed = shown["flags"].fill_null("") != ""
+    if not failed.any():
+        return [chart for chart, drawn in points if drawn.any()]
+    inside = alt.Undefined if empty else theme.PAPER
     outlines = marks.mark_point(
-        filled=False, fill=theme.PAPER, size=80, opacity=1, strokeWidth=1.5, strokeDash=[2.5, 1.5]
+        filled=False, fill=inside, size=80, opacity=1, strokeWidth=1.5, strokeDash=[2.5, 1.5]
     )
-    believed = [chart.transform_filter("datum.flags === ''") for chart in points]
+    believed = [
+        chart.transform_filter("datum.flags === ''")
+        for chart, drawn in points
+        if (drawn & ~failed).any()
+    ]
     return [outlines.transform_filter("datum.flags !== ''"), *believed]
 
 
@@ -217,26 +268,3 @@ def has_outlines(panel: alt.LayerChart) -> bool:
         and mark.strokeDash is not alt.Undefined
         for mark in marks
     )
-
-
-def point_labels(base: alt.Chart, x: Any, y: Any) -> list[alt.Chart]:  # noqa: ANN401
-    """The labels of points, and the lines that lead to those that stand apart."""
-    label_x, label_y = x.copy(), y.copy()
-    label_x.shorthand, label_y.shorthand = "_label_x:Q", "_label_y:Q"
-    leaders = base.mark_rule(strokeWidth=0.75, strokeOpacity=0.6).encode(
-        x, y, alt.X2("_tip_x"), alt.Y2("_tip_y")
-    )
-    texts = base.encode(label_x, label_y, text=alt.Text("_label:N")).transform_filter(
-        "datum._label !== null"
-    )
-    return [
-        leaders.transform_filter("datum._tip_x !== null"),
-        texts.mark_text(fontSize=10, stroke=theme.PAPER, strokeWidth=3, strokeOpacity=0.8),
-        texts.mark_text(fontSize=10),
-    ]
-
-
-def end_labels(x: alt.X, y: Any, colour: alt.Color) -> alt.Chart:  # noqa: ANN401
-    """The labels at the ends of lines, beside their last points."""
-    text = Layer().mark_text(align="left", dx=7, fontSize=10, fontWeight="bold")
-    return text.encode(x=x, y=y, text=alt.Text("_label:N"), color=colour)

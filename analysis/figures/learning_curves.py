@@ -6,18 +6,18 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from analysis.figures import captions, layers, panels, scales, theme
+from analysis.figures import captions, layers, panels, scales, theme, tooltips
 from analysis.rows import phrases, vocabulary
 from analysis.rows.selection import alike_networks, where
 
 WIDTH, HEIGHT = 250, 190
 MOST_MARKS = 1_600
-LEGEND = (
-    "Line: mean over seeds. Band: least to greatest seed. Validation images rotate as in "
-    "training; with an adversary also 10 steps of PGD at its eps. Losses of capsules are not "
-    "comparable."
+LEGEND = "Line: mean over seeds. Band: least to greatest seed."
+UNDER_WAY = "Dotted, hollow: trainings under way."
+VALIDATION = (
+    "Validation images are rotated as in training; with an adversary also 10 steps of PGD at its "
+    "eps. Losses of capsules are not comparable with others."
 )
-UNDER_WAY = "Dotted, with hollow points: trainings under way, apart from those that are finished."
 NETWORK = ("model", "variant", "adversary", "train_rotation", "unfinished")
 NAMES = {"loss": "Training loss", "validation": "Validation accuracy"}
 
@@ -31,13 +31,19 @@ def learning(_: pl.DataFrame, epochs: pl.DataFrame, unfinished: pl.DataFrame) ->
     lines = [
         f"{LEGEND} {UNDER_WAY}" if data["unfinished"].any() else LEGEND,
         f"{vocabulary.DATA[epochs['data'][0]]}; {phrases.plural(data['seeds'], 'seed')}; "
-        f"n = {phrases.span(epochs['val_n'])} validation images per network, not test images.",
+        f"n = {phrases.span(epochs['val_n'])} validation images, not test images.",
     ]
-    about = [f"{captions.training(epochs)}.", captions.summed_up(notes, set(data["model"]))]
+    about = [
+        f"{captions.training(epochs)}.",
+        VALIDATION,
+        captions.summed_up(notes, set(data["model"])),
+    ]
     if not data["unfinished"].any():
         data = data.drop("unfinished")
     drawn = curves(data, layers.model_encodings(data["model"]), ranges)
-    return panels.titled("How do the networks learn?", lines, drawn, data, notes=about)
+    return panels.titled(
+        "Loss and validation accuracy against the epoch", lines, drawn, data, notes=about
+    )
 
 
 def joined(epochs: pl.DataFrame, unfinished: pl.DataFrame) -> pl.DataFrame:
@@ -66,7 +72,7 @@ def measures(epochs: pl.DataFrame) -> pl.DataFrame:
     }
     wanted = pl.col("adversary").eq("none") != pl.col("measure").eq("robust")
     long = pl.concat(
-        epochs.select(*NETWORK, "seed", "epoch", measure=pl.lit(name), value=value)
+        epochs.select(*NETWORK, "seed", "epoch", n="val_n", measure=pl.lit(name), value=value)
         for name, value in shares.items()
     ).filter(wanted, pl.col("value").is_finite())
     data = long.group_by(*NETWORK, "measure", "epoch").agg(
@@ -74,6 +80,7 @@ def measures(epochs: pl.DataFrame) -> pl.DataFrame:
         value_min=pl.col("value").min(),
         value_max=pl.col("value").max(),
         seeds=pl.col("seed").n_unique(),
+        n=pl.col("n").min(),
     )
     data = data.filter((pl.col("measure") != "loss") | (pl.col("value_min") > 0))
     data = data.with_columns(_range=pl.col("train_rotation").cast(pl.String))
@@ -110,32 +117,25 @@ def panel(
 ) -> alt.LayerChart:
     """One measure against the epoch."""
     most = float(data["epoch"].max())  # type: ignore[arg-type]
-    x = scales.amount(
-        alt.X, "epoch", scales.from_zero(data, "epoch")._replace(upper=most), "Epoch"
-    )
+    x = alt.X("epoch:Q", title="Epoch", scale=dict(domain=[0, most]), axis=dict(tickMinStep=1))
     if only["measure"] == "loss":
-        domain = scales.log_domain(data, "value_min", "value_max")
-        y = layers.ranged(scales.log_amount, alt.Y, "value", domain, "Loss of an epoch (nats)")
-        subtitle = "y axis is logarithmic"
+        y = layers.ranged(scales.log_amount, alt.Y, "value", "Loss of an epoch (nats)")
     else:
-        domain = scales.domain_of(data, "value_min", upper=1.0)
-        y = layers.ranged(scales.share, alt.Y, "value", domain, "Validation accuracy")
-        subtitle = scales.starts_at(domain)
+        y = layers.ranged(scales.share, alt.Y, "value", "Validation accuracy")
     dash = {key: value for key, value in look.items() if key == "strokeDash"}
     some_unfinished = "unfinished" in data.columns
     series = ["train_rotation:Q", *(["unfinished:N"] if some_unfinished else [])]
     base = layers.Layer().encode(x=x, detail=series, color=look["color"], opacity=look["opacity"])
-    done = base.transform_filter("!datum.unfinished") if some_unfinished else base
-    points = {"shape": look["shape"], "tooltip": layers.tooltip(data.columns)}
-    marks = [
-        base.mark_area(fillOpacity=0.15).encode(y.least, y.greatest),
-        done.mark_line(strokeWidth=1.5).encode(y.mean, **dash),
-        done.mark_point(filled=True, size=22, opacity=1).encode(y.mean, **points),
-    ]
-    if some_unfinished:
-        still = base.transform_filter("datum.unfinished")
+    told = [name for name in (*NETWORK, "epoch") if name in data.columns]
+    points = {"shape": look["shape"], "tooltip": tooltips.tooltip(data, told, ["value"])}
+    marks = [base.mark_area(fillOpacity=0.15).encode(y.least, y.greatest)]
+    for unfinished in sorted(set(data["unfinished"])) if some_unfinished else [False]:
+        own = f"{'' if unfinished else '!'}datum.unfinished"
+        part = base.transform_filter(own) if some_unfinished else base
+        line = part.mark_line(strokeWidth=1.5, strokeDash=[1, 3] if unfinished else alt.Undefined)
         marks += [
-            still.mark_line(strokeWidth=1.5, strokeDash=[1, 3]).encode(y.mean),
-            still.mark_point(filled=False, size=22, opacity=1).encode(y.mean, **points),
+            line.encode(y.mean, **({} if unfinished else dash)),
+            part.mark_point(filled=not unfinished, size=22, opacity=1).encode(y.mean, **points),
         ]
-    return panels.panel(marks, title, only, subtitle=[subtitle], width=WIDTH, height=HEIGHT)
+    about = [] if only["measure"] == "loss" else [panels.ENLARGED]
+    return panels.panel(marks, title, only, subtitle=about, width=WIDTH, height=HEIGHT)

@@ -20,13 +20,13 @@ def overview(rows: pl.DataFrame) -> alt.ConcatChart:
     points, notes, lacking = None, [*trained, *tested, *ranges], []
     try:
         points = tradeoff.points_of(rows)
-        notes = [*points.words, tradeoff.LABELS, *points.notes, *notes]
+        notes = [*points.words, *points.notes, *notes]
     except NotMeasured as error:
         if upright.is_empty():
             raise
         lacking = [f"The trade-off is not shown: it {error}."]
     return panels.figure(
-        "Robust to rotations, robust to adversarial pixels: is one paid for with the other?",
+        "Robustness to rotations beside robustness to PGD",
         points.rows if points else upright,
         [captions.NO_ADVERSARY, *notes, *lacking],
         linked(summary(upright, TIPS), points),

@@ -7,16 +7,17 @@ import altair as alt
 import polars as pl
 from polars import selectors
 
-from analysis.figures import captions, layers, scales, theme
+from analysis.figures import captions, layers, scales, theme, tooltips
 from analysis.rows.notes import Note
 from analysis.rows.phrases import capitalised
 from analysis.rows.selection import CannotShow
-from analysis.stats.summary import SUMMARY
 
 MOST_ROWS = 2_000
 NOTES = "notes"
 """Where a chart's specification has what the report says about it elsewhere."""
 TEST_X = "Test rotation x (uniform in [-x, x])"
+ENLARGED = "y axis fitted to the data"
+"""The subtitle of panels of which a part of the axis is drawn larger."""
 
 
 def panel(
@@ -68,13 +69,11 @@ def against_rotation(
     """Accuracy against rotation: the part of the figure's data that `data` and `only` select."""
     shown = within(data, only or {})
     most = float(shown["test_rotation"].max())  # type: ignore[arg-type]
-    ends = ("accuracy_min", "lower")
-    domain = scales.domain_of(shown, *ends, upper=1.0) if zoom else scales.FROM_0_TO_1
     series = ("attack", "eps", "eps_unit", "augmentation")
-    tips = ["model", "variant", "test_rotation", *(c for c in series if c in data.columns)]
+    told = ["model", "variant", "test_rotation", *(c for c in series if c in data.columns)]
     x = scales.rotation_x("test_rotation", most, title, width)
-    marks = layers.accuracy_lines(shown, x, domain, look, [*tips, *SUMMARY])
-    subtitle = [*about, scales.starts_at(domain)]
+    marks = layers.accuracy_lines(shown, x, look, told, most=None if zoom else 1.0)
+    subtitle = [*about, *([ENLARGED] if zoom else [])]
     chart = panel(marks, name, only or {}, subtitle=subtitle, width=width)
     return chart.transform_filter(alt.FieldLTEPredicate(field="test_rotation", lte=most))
 
@@ -83,17 +82,15 @@ def against_size(
     name: str, data: pl.DataFrame, look: Mapping[str, Any], only: Mapping[str, Any]
 ) -> alt.LayerChart:
     """Accuracy against the number of training images, on a log axis."""
-    shown = within(data, only)
-    domain = scales.domain_of(shown, "accuracy_min", "lower", upper=1.0)
-    sizes = sorted(data["train_size"].unique())
-    x = scales.log_x("train_size", sizes, "Training images (log axis)")
-    tips = ["model", "variant", "train_size", "train_rotation", "test_rotation", *SUMMARY]
-    marks = layers.accuracy_lines(shown, x, domain, look, tips)
-    return panel(marks, name, only, subtitle=[scales.starts_at(domain)])
+    x = scales.measured_x("train_size", data["train_size"], "Training images", log=True)
+    told = ["model", "variant", "train_size", "train_rotation", "test_rotation"]
+    marks = layers.accuracy_lines(within(data, only), x, look, told, most=None)
+    return panel(marks, name, only, subtitle=[ENLARGED])
 
 
 def embeddable(data: pl.DataFrame) -> pl.DataFrame:
-    """The rows, if a page may hold so many, with null for numbers that JSON does not have.
+    """The rows with what is said at their marks, if a page may hold so many; null for numbers that
+    JSON does not have.
 
     Raises:
         CannotShow: they are too many; aggregate more.
@@ -103,7 +100,7 @@ def embeddable(data: pl.DataFrame) -> pl.DataFrame:
             f"{data.height} rows are more than the {MOST_ROWS} that a figure may hold"
         )
     floats = selectors.float()
-    return data.with_columns(pl.when(floats.is_finite()).then(floats))
+    return tooltips.with_texts(data.with_columns(pl.when(floats.is_finite()).then(floats)))
 
 
 def titled(
@@ -114,11 +111,12 @@ def titled(
     *,
     columns: int = 3,
     selectable: bool = True,
+    shared: str = "",
     notes: Sequence[str] = (),
 ) -> alt.ConcatChart:
     """The panels in rows of `columns` over one frame, or each over its own, titled and configured.
-    If `selectable`, models can be chosen in the legend. `notes` are what the report says elsewhere
-    about the figure.
+    If `selectable`, models can be chosen in the legend. All panels have the same axes `shared`:
+    `x`, `y` or `xy`. `notes` are what the report says elsewhere about the figure.
 
     Raises:
         CannotShow: a frame is too large to be embedded in a page; aggregate more.
@@ -128,11 +126,12 @@ def titled(
         first = first.add_params(layers.legend_selection())
     width = sum(panel.width + 60 for panel in panels[:columns]) + 60
     heading = captions.heading(question, lines, max(width, 640))
-    about = {"title": heading, "description": " ".join([question, *heading.subtitle])}
+    about = {"title": heading, "description": " ".join([question, *filter(None, lines)])}
     about["usermeta"] = {NOTES: [capitalised(line) for line in notes if line]}
     chart = alt.concat(
         first, *others, columns=columns, spacing=theme.GAP, config=theme.config(), **about
     )
+    chart.resolve = alt.Resolve(scale=dict.fromkeys(shared, "shared"))
     if data is not None:
         chart.data = data
     for owner in (chart, *chart.concat):
@@ -152,25 +151,31 @@ def figure(
     attacks: str | None = None,
     columns: int = 3,
     selectable: bool = True,
+    shared: str = "",
 ) -> alt.ConcatChart:
-    """The panels, `titled`, with a caption that says what marks mean (`legend`), of how many seeds
-    and images, and which networks are not to be believed. Notes say how networks were trained and
-    attacked (`attacks`, if not in the usual words), and what was chosen."""
+    """The panels, `titled`, with a caption of two lines: what marks mean (`legend` and notes that
+    are keys) and which fail checks; how many seeds, images and which attacks. Other notes say how
+    networks were trained and attacked (`attacks`, if not in the usual words), what was chosen, and
+    which checks fail."""
     outlined = any(layers.has_outlines(panel) for panel in panels)
     keys = [note for note in notes if isinstance(note, captions.Key)]
-    lines = [
-        " ".join([legend, *keys]),
-        captions.measured(rows),
-        captions.flagged(rows, outlined=outlined),
-    ]
+    failing = captions.failing(rows, outlined=outlined)
     models = models_drawn(rows, data, *(panel.data for panel in panels))
     about = [
         captions.sample(rows),
         captions.attacks(rows) if attacks is None else attacks,
         captions.summed_up([note for note in notes if note not in keys], models),
+        captions.flagged(rows, outlined=outlined),
     ]
     return titled(
-        question, lines, panels, data, columns=columns, selectable=selectable, notes=about
+        question,
+        [" ".join(filter(None, [legend, *keys, failing])), captions.measured(rows)],
+        panels,
+        data,
+        columns=columns,
+        selectable=selectable,
+        shared=shared,
+        notes=about,
     )
 
 

@@ -1,4 +1,4 @@
-"""Pareto fronts: the networks that no other excels in both robustnesses, architecture by
+"""Pareto fronts: the networks that no other exceeds in both robustnesses, architecture by
 architecture."""
 
 from typing import Any
@@ -12,24 +12,24 @@ from analysis.rows import vocabulary
 
 WIDTH, HEIGHT = 210, 190
 LEGEND = (
-    "Point: mean over seeds; shape: training; colour: train_rotation. Solid: Pareto front of the "
-    "architecture; dashed: of all architectures, whose points are grey."
+    "Point: mean over seeds. Solid: Pareto front of the architecture; dashed: of all, grey points."
 )
 
 
 def frontier(rows: pl.DataFrame) -> alt.ConcatChart:
     """Both robustnesses of every network of an architecture, however it was trained, and the
-    networks that no other excels."""
+    networks on the Pareto front."""
     points = tradeoff.points_of(rows, tradeoff.all_recipes)
     data = with_fronts(points.data.drop("^_.*$"))
     return panels.figure(
-        "Which architecture and training gives the most of both robustnesses?",
+        "Pareto fronts of robustness to rotations and to PGD",
         points.rows,
         [*points.words, *points.notes],
         [panel(points, data, model) for model in vocabulary.in_order(data["model"])],
         data,
         legend=LEGEND,
         selectable=False,
+        shared="xy",
     )
 
 
@@ -68,8 +68,9 @@ def panel(points: Points, data: pl.DataFrame, model: str) -> alt.LayerChart:
     front: dict[str, Any] = {"interpolate": "step-before", "strokeWidth": 1.25}
     of_all = base.mark_line(strokeDash=[3, 3], color=theme.MUTED, **front)
     own_front = base.mark_line(color=theme.TEXT, **front).transform_filter(own)
-    networks = base.mark_point(filled=True, size=60, opacity=1).encode(
-        shape=shapes(data), color=degrees(data), tooltip=layers.tooltip(data.columns)
+    colour = theme.look(model, data["model"]).colour
+    networks = base.mark_point(filled=True, color=colour, opacity=1).encode(
+        shape=shapes(data), size=layers.sized(data), tooltip=tradeoff.tips(data)
     )
     marks = [
         base.mark_point(filled=True, size=10, color=theme.MUTED, opacity=0.4),
@@ -77,10 +78,7 @@ def panel(points: Points, data: pl.DataFrame, model: str) -> alt.LayerChart:
         own_front.transform_filter("datum.front"),
         networks.transform_filter(own),
     ]
-    subtitle = [tradeoff.starts_at(points)]
-    return panels.panel(
-        marks, vocabulary.label(model), {}, subtitle=subtitle, width=WIDTH, height=HEIGHT
-    )
+    return panels.panel(marks, vocabulary.label(model), {}, width=WIDTH, height=HEIGHT)
 
 
 def shapes(data: pl.DataFrame) -> alt.Shape:
@@ -95,8 +93,3 @@ def shapes(data: pl.DataFrame) -> alt.Shape:
     )
     scale = dict(domain=list(kinds), range=list(theme.SHAPES[: len(kinds)]))
     return alt.Shape("_training:N", scale=scale, legend=legend)
-
-
-def degrees(data: pl.DataFrame) -> alt.Color:
-    """The range of rotations in training as a colour."""
-    return layers.ordered("train_rotation", data["train_rotation"], "Train rotation (±°)")

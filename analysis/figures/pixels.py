@@ -1,4 +1,4 @@
-"""Figures 4 to 8 of the paper: FGSM and PGD on networks that know rotations."""
+"""Figures 4 to 8 of the paper: FGSM and PGD on networks trained with rotations."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -38,19 +38,19 @@ PAPERS_PAIRS = list(PAIRS)[:2]
 
 def figure04(rows: pl.DataFrame) -> alt.ConcatChart:
     """FGSM against the range of rotations in training and test, without adversarial training."""
-    question = "Do networks that know rotations withstand FGSM at eps {eps:g}?"
+    question = "Accuracy under FGSM at eps {eps:g} against rotation"
     return in_pairs(rows, "none", "fgsm", question)
 
 
 def figure05(rows: pl.DataFrame) -> alt.ConcatChart:
     """Trained with FGSM, tested without attack."""
-    question = "How accurate without attack are networks trained with FGSM?"
+    question = "Accuracy without attack against rotation, trained with FGSM"
     return in_pairs(rows, "fgsm", "none", question)
 
 
 def figure06(rows: pl.DataFrame) -> alt.ConcatChart:
     """Trained with FGSM and tested with FGSM."""
-    question = "Do networks trained with FGSM withstand FGSM at eps {eps:g}?"
+    question = "Accuracy under FGSM at eps {eps:g} against rotation, trained with FGSM"
     return in_pairs(rows, "fgsm", "fgsm", question)
 
 
@@ -172,8 +172,6 @@ def by_attack(rows: pl.DataFrame, needs: str, notes: Sequence[Note]) -> alt.Conc
 
 
 def compared(attacks: Collection[str], eps: float) -> str:
-    """What Figures 7 and 8 ask of the attacks that were measured."""
-    if {"fgsm", "pgd"} <= set(attacks):
-        return f"How much stronger is PGD than FGSM at eps {eps:g}?"
-    (name,) = (vocabulary.ATTACKS[attack] for attack in attacks if attack != "none")
-    return f"How accurate are the networks under {name} at eps {eps:g}?"
+    """What Figures 7 and 8 show of the attacks that were measured."""
+    names = [vocabulary.ATTACKS[attack] for attack in attacks if attack != "none"]
+    return f"Accuracy under {phrases.listed(names)} at eps {eps:g} against rotation"

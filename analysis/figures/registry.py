@@ -11,7 +11,7 @@ from typing import NamedTuple
 import altair as alt
 import polars as pl
 
-from analysis.figures.against import against, against_other
+from analysis.figures.against import against, against_other, by_category
 from analysis.figures.attacks import attacks
 from analysis.figures.boundaries import boundary
 from analysis.figures.costs import cost
@@ -38,8 +38,6 @@ from analysis.rows.scan import FIELDS
 class Figure(NamedTuple):
     """An entry of the registry."""
 
-    heading: str
-    """Its number in the paper or a few words; if empty, its own title is short enough."""
     draw: Callable[..., alt.ConcatChart]
     reads: tuple[pl.Expr, ...]
     """What `draw` needs of the table of evaluations, and maybe more: only rows that meet all of
@@ -48,6 +46,17 @@ class Figure(NamedTuple):
     """The tables that `draw` takes after that of evaluations."""
     images: tuple[str, ...] = ()
     """The columns with a value per image that `draw` reads: in others' rows they may be null."""
+
+
+def number(name: str) -> str:
+    """The paper's number of an entry, as `Figure 4`; empty if it is not of the paper."""
+    return f"Figure {int(name.removeprefix('figure'))}" if name.startswith("figure") else ""
+
+
+def shows(name: str) -> str:
+    """What an entry shows, in words, with its number."""
+    words = (FIGURES[name].draw.__doc__ or name).partition(".")[0]
+    return " ".join([*words.split(), f"({number(name)})" if number(name) else ""]).strip()
 
 
 def under(*attacks: str) -> pl.Expr:
@@ -73,47 +82,44 @@ COLUMNS = [
 ]
 """What figures read of a row."""
 PAIR = of("stdcnn", "gcnn")
-TURNED_ALIKE = SAME_RANGE, NO_ADVERSARY
+AS_TRAINED = SAME_RANGE, NO_ADVERSARY
 STRENGTHS = under("fgsm", "pgd") | OWN_ATTACK
 OF_ANY_GRID = {
-    "against": Figure("", against, ()),
-    "against_other": Figure("", against_other, ()),
+    "against": Figure(against, ()),
+    "against_other": Figure(against_other, ()),
+    "by_category": Figure(by_category, ()),
 }
 """Figures of whatever is varied: they read all rows, if those are few."""
 FIGURES = OF_ANY_GRID | {
-    "overview": Figure("Overview", overview, (under("pgd"), NO_ADVERSARY)),
-    "tradeoff": Figure("Trade-off", tradeoff, (under("pgd"),)),
-    "frontier": Figure("Pareto fronts", frontier, (under("pgd"),)),
-    "difference": Figure(
-        "GCNN minus StdCNN", difference, (PAIR, *TURNED_ALIKE), images=("correct",)
-    ),
-    "attacks": Figure("Attacks", attacks, (ON_PIXELS, *TURNED_ALIKE)),
-    "figure01": Figure("Figure 1", figure01, (CLEAN, NO_ADVERSARY)),
-    "figure02": Figure("Figure 2", figure02, (CLEAN, NO_ADVERSARY)),
-    "figure03": Figure("Figure 3", figure03, (CLEAN, *TURNED_ALIKE)),
-    "figure04": Figure("Figure 4", figure04, (PAIR, under("fgsm"), *TURNED_ALIKE)),
-    "figure05": Figure("Figure 5", figure05, (PAIR, CLEAN, SAME_RANGE)),
-    "figure06": Figure("Figure 6", figure06, (PAIR, under("fgsm"), SAME_RANGE)),
-    "figure07": Figure("Figure 7", figure07, (PAIR, under("fgsm", "pgd"), *TURNED_ALIKE)),
-    "figure08": Figure("Figure 8", figure08, (PAIR, under("fgsm", "pgd"), *TURNED_ALIKE)),
-    "figure09": Figure("Figure 9", figure09, (of("roteqnet"), STRENGTHS, *TURNED_ALIKE)),
-    "figure10": Figure("Figure 10", figure10, (of("stdcnn"), STRENGTHS, *TURNED_ALIKE)),
-    "figure11": Figure("Figure 11", figure11, (of("gcnn"), STRENGTHS, *TURNED_ALIKE)),
-    "figure12": Figure("Figure 12", figure12, (CLEAN, NO_ADVERSARY)),
-    "cube": Figure("Train range, test range and eps", cube, (under("fgsm", "pgd"), NO_ADVERSARY)),
+    "overview": Figure(overview, (under("pgd"), NO_ADVERSARY)),
+    "tradeoff": Figure(tradeoff, (under("pgd"),)),
+    "frontier": Figure(frontier, (under("pgd"),)),
+    "difference": Figure(difference, (PAIR, *AS_TRAINED), images=("correct",)),
+    "attacks": Figure(attacks, (ON_PIXELS, *AS_TRAINED)),
+    "figure01": Figure(figure01, (CLEAN, NO_ADVERSARY)),
+    "figure02": Figure(figure02, (CLEAN, NO_ADVERSARY)),
+    "figure03": Figure(figure03, (CLEAN, *AS_TRAINED)),
+    "figure04": Figure(figure04, (PAIR, under("fgsm"), *AS_TRAINED)),
+    "figure05": Figure(figure05, (PAIR, CLEAN, SAME_RANGE)),
+    "figure06": Figure(figure06, (PAIR, under("fgsm"), SAME_RANGE)),
+    "figure07": Figure(figure07, (PAIR, under("fgsm", "pgd"), *AS_TRAINED)),
+    "figure08": Figure(figure08, (PAIR, under("fgsm", "pgd"), *AS_TRAINED)),
+    "figure09": Figure(figure09, (of("roteqnet"), STRENGTHS, *AS_TRAINED)),
+    "figure10": Figure(figure10, (of("stdcnn"), STRENGTHS, *AS_TRAINED)),
+    "figure11": Figure(figure11, (of("gcnn"), STRENGTHS, *AS_TRAINED)),
+    "figure12": Figure(figure12, (CLEAN, NO_ADVERSARY)),
+    "cube": Figure(cube, (under("fgsm", "pgd"), NO_ADVERSARY)),
     "boundary": Figure(
-        "Distances to the boundary",
         boundary,
-        (under("fmn"), *TURNED_ALIKE),
+        (under("fmn"), *AS_TRAINED),
         images=("distances",),
     ),
     "equivariance": Figure(
-        "Equivariance and robustness",
         equivariance,
         (under("pgd", "equivariance"), NO_ADVERSARY),
         ("equivariance",),
     ),
-    "learning": Figure("Learning curves", learning, (pl.lit(False),), ("training", "unfinished")),
-    "cost": Figure("Cost", cost, (under("pgd"), SAME_RANGE), ("training",)),
+    "learning": Figure(learning, (pl.lit(False),), ("training", "unfinished")),
+    "cost": Figure(cost, (under("pgd"), SAME_RANGE), ("training",)),
 }
 """Every figure, in the order of the report; numbers are the paper's."""

@@ -24,7 +24,7 @@ SIZES = {0.0: "Upright images", 180.0: "Trained and tested with rotations in [-1
 
 
 def figure01(rows: pl.DataFrame) -> alt.ConcatChart:
-    """Trained on upright images, tested on turned ones: small rotations and the whole range."""
+    """Trained on upright images, tested on rotated ones: small rotations and the whole range."""
     return upright_only(rows, "attack none, model other than capsnet and emcaps", ~CAPSULES)
 
 
@@ -32,10 +32,12 @@ def figure12(rows: pl.DataFrame) -> alt.ConcatChart:
     """Figure 1 with CapsNet, as in the paper's appendix."""
     needs = "model capsnet, train_rotation 0, adversary none, attack none"
     where(rows, needs, CAPSULES, UPRIGHT, NO_ADVERSARY, CLEAN)
-    return upright_only(rows, "attack none", pl.lit(True))
+    return upright_only(rows, "attack none", pl.lit(True), ", with capsules")
 
 
-def upright_only(rows: pl.DataFrame, other: str, models: pl.Expr) -> alt.ConcatChart:
+def upright_only(
+    rows: pl.DataFrame, other: str, models: pl.Expr, among: str = ""
+) -> alt.ConcatChart:
     """Accuracy against test rotation of the networks trained without rotation."""
     needs = f"train_rotation 0, adversary none, {other}"
     chosen = where(rows, needs, models, UPRIGHT, NO_ADVERSARY, CLEAN)
@@ -49,7 +51,7 @@ def upright_only(rows: pl.DataFrame, other: str, models: pl.Expr) -> alt.ConcatC
         drawn.append(against_rotation("Small rotations", small, look, zoom=True))
     if not drawn or most != small["test_rotation"].max():
         drawn.append(against_rotation("All rotations", data, look))
-    question = "How do networks trained on upright images cope with turned ones?"
+    question = f"Accuracy against rotation in tests, trained on upright images{among}"
     words = ["No rotation and no adversary in training.", *notes, *more]
     return figure(question, rows, words, drawn, data)
 
@@ -76,7 +78,7 @@ def figure02(rows: pl.DataFrame) -> alt.ConcatChart:
             "Trained with rotation", data, look, only=trained, title=BOTH_X, zoom=True
         ),
     ]
-    question = "Does training with rotations make networks robust to them?"
+    question = "Accuracy against rotation, trained with and without it"
     return figure(question, rows, [captions.NO_ADVERSARY, *notes, *more], drawn, data)
 
 
@@ -101,7 +103,7 @@ def figure03(rows: pl.DataFrame) -> alt.ConcatChart:
             drawn.append(panels.against_size(name, data, look, only))
         else:
             notes.append(f"Not measured at two sizes: {name} (train_rotation {degrees:g}).")
-    question = "How many training images do the networks need?"
+    question = "Accuracy against the number of training images"
     return figure(question, rows, [captions.NO_ADVERSARY, *notes], drawn, data)
 
 

@@ -4,7 +4,7 @@ attacks of the user's own."""
 import altair as alt
 import polars as pl
 
-from analysis.figures import captions, labels, layers, panels, scales, theme, thinning
+from analysis.figures import captions, layers, panels, scales, theme, thinning
 from analysis.figures.panels import against_rotation, figure
 from analysis.rows import phrases, selection, vocabulary
 from analysis.rows.conditions import (
@@ -20,10 +20,12 @@ from analysis.rows.conditions import (
 )
 from analysis.rows.notes import Note
 from analysis.rows.selection import NotMeasured, comparable, where
-from analysis.stats.summary import SUMMARY, summary
+from analysis.stats.summary import summary
 
 PAPERS = ("fgsm", "pgd")
 """The attacks of the paper."""
+RANGES = "Rotation"
+"""Of training and of tests alike."""
 MOST_LINES, MOST_EPS = 12, 30
 """Of a panel over eps: ranges that have a line, and points of a line."""
 
@@ -48,7 +50,9 @@ def figure09(rows: pl.DataFrame) -> alt.ConcatChart:
     else:
         notes.append("Not measured: two ranges of rotations at one eps.")
     drawn += [panel(data, attack, width=250) for attack in attacks]
-    question = "Is RotEqNet robust to FGSM and PGD?"
+    question = (
+        f"Accuracy of RotEqNet under {phrases.listed([vocabulary.ATTACKS[a] for a in attacks])}"
+    )
     words = [*eps_remark(rows, eps), *notes]
     return figure(question, rows, words, drawn, data, selectable=False)
 
@@ -69,7 +73,7 @@ def accuracy_against_eps(rows: pl.DataFrame, model: str) -> alt.ConcatChart:
     attacks = vocabulary.in_order(data["attack"], vocabulary.ATTACKS)
     drawn = [panel(data, attack) for attack in attacks]
     label = vocabulary.LABELS[model]
-    question = f"How does the accuracy of {label} fall with the strength of the attack?"
+    question = f"Accuracy of {label} against eps"
     return figure(question, rows, words, drawn, data, selectable=False)
 
 
@@ -91,11 +95,8 @@ def against_strength(
     _, papers = nearest_eps(rows, PAPER_EPS)
     attacked, points = thinning.thinned(attacked, "eps", MOST_EPS, [papers])
     data = summary(attacked, ["model", "variant", "train_rotation", *ATTACKED])
-    text = labels.rotation("{0:g}/{0:g}".format)
-    data = labels.end_labels(data, "eps", "accuracy", "train_rotation", text, (0.0, 1.0))
     notes += [f"Not measured: {vocabulary.ATTACKS[a]}." for a in PAPERS if a not in attacks]
-    words = captions.Key("Labels x/x: rotations in [-x, x] degrees in training / test.")
-    return rows, data, [captions.NO_ADVERSARY, words, *lines, *points, *notes]
+    return rows, data, [captions.NO_ADVERSARY, *lines, *points, *notes]
 
 
 def with_eps_zero(rows: pl.DataFrame, attack: str) -> pl.DataFrame:
@@ -113,28 +114,15 @@ def with_eps_zero(rows: pl.DataFrame, attack: str) -> pl.DataFrame:
 
 
 def panel(data: pl.DataFrame, attack: str, width: int = theme.WIDTH) -> alt.LayerChart:
-    """Accuracy against eps under one attack, a directly labelled line per range of rotations."""
-    x = eps_axis(data.filter(pl.col("attack") == attack), room=1.2)
-    colour = layers.ordered("train_rotation", data["train_rotation"], None)
-    tips = ["model", "variant", "attack", "eps", "eps_unit", "train_rotation", *SUMMARY]
-    label_y = scales.share(alt.Y, "_label_y", scales.FROM_0_TO_1, "Accuracy")
-    marks = layers.accuracy_lines(data, x, scales.FROM_0_TO_1, {"color": colour}, tips)
-    return panels.panel(
-        [*marks, layers.end_labels(x, label_y, colour)],
-        theme.attack(attack),
-        {"attack": attack},
-        subtitle=[scales.starts_at(scales.FROM_0_TO_1)],
-        width=width,
-    )
+    """Accuracy against eps under one attack, a line per range of rotations."""
+    x = eps_axis(data.filter(pl.col("attack") == attack))
+    look = layers.shades("train_rotation", data["train_rotation"], RANGES)
+    told = ["model", "variant", *ATTACKED, "train_rotation"]
+    marks = layers.accuracy_lines(data, x, look, told)
+    return panels.panel(marks, theme.attack(attack), {"attack": attack}, width=width)
 
 
-def eps_axis(data: pl.DataFrame, room: float = 1.0) -> alt.X:
-    """An axis from 0 to the largest eps, times `room` for labels; its ticks are measured ones."""
-    measured = sorted(data["eps"].unique())
+def eps_axis(data: pl.DataFrame) -> alt.X:
+    """An axis from 0 to the largest eps; its ticks are measured ones."""
     ball, unit = vocabulary.THREATS[data["threat"][0]], vocabulary.EPS_UNITS[data["eps_unit"][0]]
-    return alt.X(
-        "eps:Q",
-        title=f"eps ({ball}, {unit})",
-        scale=dict(domain=[0, measured[-1] * room], nice=False),
-        axis=dict(values=scales.thinned(measured), format="~g", grid=False, labelFlush=False),
-    )
+    return scales.measured_x("eps", [0.0, *data["eps"]], f"eps ({ball}, {unit})")

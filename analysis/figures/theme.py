@@ -76,7 +76,7 @@ OTHER_SHAPES = (
     *("triangle-right", "triangle-left", "circle", "square"),
     *("diamond", "cross", "triangle-up", "triangle-down"),
 )
-"""Taken in turn, so that colour and shape are a pair of their own for the first 64."""
+"""Taken one after the other, so that colour and shape are a pair of their own for the first 64."""
 
 
 TITLES = {
@@ -115,7 +115,7 @@ TITLES = {
     "distance_min": "Least distance of a seed",
     "distance_max": "Greatest distance of a seed",
     "share": "Share of images that lie further",
-    "degrees": "Turn (degrees)",
+    "degrees": "Rotation (degrees)",
     "error": "Equivariance error of the logits (in their deviations)",
     "error_min": "Least error of a seed",
     "error_max": "Greatest error of a seed",
@@ -140,9 +140,9 @@ PREFIXES = {
     "clean_": "Clean: ",
     "robust_": "Under attack: ",
     "rotated_": "Rotated: ",
-    "average_": "One random turn and shift: ",
-    "worst_": "Worst turn and shift: ",
-    "eight_": "Worst turn and shift, without classes 6 and 9: ",
+    "average_": "One random rotation and shift: ",
+    "worst_": "Worst rotation and shift: ",
+    "eight_": "Worst rotation and shift, without classes 6 and 9: ",
 }
 """What stands before the title of one of several measures."""
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import altair as alt
 import polars as pl
 
-from analysis.figures import captions, labels, layers, panels, scales, theme, thinning
+from analysis.figures import captions, layers, panels, scales, thinning, tooltips
 from analysis.rows import phrases, vocabulary
 from analysis.rows.conditions import SMALLER_EPS, eps_remark, nearest_eps
 from analysis.rows.notes import Note
@@ -26,12 +26,8 @@ from analysis.rows.selection import (
 )
 from analysis.stats.summary import SUMMARY, summary
 
-LABELS = captions.Key("Labels: train_rotation.")
-MOST_LABELS = 5
-"""Train ranges written along a path."""
-MOST_VARIANTS = 2
-"""Other variants that are named in a panel; more are named in the tooltips only."""
 NETWORK = ["model", "variant", "adversary", "recipe", "train_rotation"]
+FITTED = "axes fitted to the data"
 OF_TRAINING = ("recipe", "recipe_settings", *OF_RECIPE)
 
 
@@ -52,13 +48,14 @@ def tradeoff(rows: pl.DataFrame) -> alt.ConcatChart:
     look = layers.model_encodings(points.data["model"], click)
     first, *others = (panel(points, adversary, look) for adversary in adversaries)
     return panels.figure(
-        "Is robustness to rotations paid for with robustness to PGD?",
+        "Robustness to PGD against robustness to rotations",
         points.rows,
-        [*points.words, LABELS, *points.notes],
+        [*points.words, *points.notes],
         [first.add_params(click), *others],
         points.data,
         legend=captions.POINTS,
         columns=2 if len(adversaries) <= 4 else 3,
+        shared="xy",
     )
 
 
@@ -105,14 +102,14 @@ def points_of(
     lacking = rows.filter(attack="pgd").join(data, on=NETWORK, how="anti")
     if count := lacking.select(NETWORK).n_unique():
         notes.append(f"{count} more kinds of network lack rows at test_rotation {widest:g}.")
-    turned = f"turned by U[-{widest:g}, {widest:g}] degrees" if widest else "upright"
+    rotated = f"rotated by U[-{widest:g}, {widest:g}] degrees" if widest else "upright"
     words = [
-        f"Across: accuracy without attack, test images {turned}. "
-        f"Up: accuracy under PGD at eps {eps:g}, {robust_words}.",
+        f"x: accuracy without attack, test images {rotated}. "
+        f"y: accuracy under PGD at eps {eps:g}, {robust_words}.",
         *networks_drawn(data, rows),
         *remarks,
     ]
-    return Points(labelled(data), rows, words, notes)
+    return Points(with_variants(data), rows, words, notes)
 
 
 def networks_drawn(data: pl.DataFrame, rows: pl.DataFrame) -> list[str]:
@@ -122,7 +119,7 @@ def networks_drawn(data: pl.DataFrame, rows: pl.DataFrame) -> list[str]:
     several = {model: variant for model, variant in main.items() if variant or hollow}
     named = phrases.listed([phrases.kind(model, variant) for model, variant in several.items()])
     words = [f"Variants: {named}."] if named else []
-    words = [captions.Key(f"Filled: {named}; hollow: others.")] if hollow else words
+    words += [captions.Key("Hollow: other variants.")] if hollow else []
     adversaries = rows.filter(pl.col("adversary") != "none")
     strengths = adversaries.select("adversary", "adversary_eps").unique().sort(pl.all())
     words += [f"Adversary {name}: eps {eps:g} in training." for name, eps in strengths.iter_rows()]
@@ -149,7 +146,7 @@ def one_test_rotation(pgd: pl.DataFrame) -> tuple[pl.DataFrame, str]:
     if same.is_empty() and upright.is_empty():
         raise NotMeasured("needs rows with attack pgd at test_rotation 0 or = train_rotation")
     if same.select(NETWORK).n_unique() >= upright.select(NETWORK).n_unique():
-        return same, "test images turned as in training"
+        return same, "test images rotated as in training"
     return upright, "test images upright"
 
 
@@ -165,55 +162,29 @@ def joined(rows: pl.DataFrame) -> pl.DataFrame:
     return sides[0].join(sides[1], on=NETWORK, how="inner").sort(NETWORK)
 
 
-def labelled(data: pl.DataFrame) -> pl.DataFrame:
-    """Adds what is written at each point: along the path of a main variant the train ranges, the
-    outermost ones if there are many; at the end of any other path the name of the variant, if
-    those are few."""
-    path = ["model", "variant", "adversary"]
-    degrees = pl.col("train_rotation")
-    first, last = degrees == degrees.min().over(path), degrees == degrees.max().over(path)
-    all_fit = degrees.n_unique().over(path) <= MOST_LABELS
-    ranges = pl.when(all_fit | first | last).then(labels.rotation())
-    main = of_variants(main_variants(data))
-    others = pl.struct("model", "variant").filter(~main).n_unique().over("adversary")
-    named = pl.when(last & (others <= MOST_VARIANTS)).then("variant")
-    text = pl.when(main).then(ranges).otherwise(named)
-    across, up = domains(data)
-    return labels.placed(
-        labels.thinned(data.with_columns(_label=text, _hollow=~main), "adversary", *path),
-        labels.Axis("clean_accuracy", across.lower, across.upper, theme.WIDTH),
-        labels.Axis("robust_accuracy", up.lower, up.upper, theme.HEIGHT),
-        "adversary",
-    )
-
-
-def domains(data: pl.DataFrame) -> tuple[scales.Domain, scales.Domain]:
-    """The axes across and up, the same for every panel."""
-    return (
-        scales.domain_of(data, "clean_accuracy_min", "clean_accuracy_max"),
-        scales.domain_of(data, "robust_accuracy_min", "robust_accuracy_max"),
-    )
+def with_variants(data: pl.DataFrame) -> pl.DataFrame:
+    """Adds whether a point is of another variant than the main one of its model (`_hollow`)."""
+    return data.with_columns(_hollow=~of_variants(main_variants(data)))
 
 
 def panel(points: Points, adversary: str, look: Mapping[str, Any]) -> alt.LayerChart:
     """The networks trained with one adversary; a path per model and variant, by train range."""
-    marks = layers.scatter(points.data, *both_axes(points), look, points.data.columns)
     name, only = vocabulary.ADVERSARIES[adversary], {"adversary": adversary}
-    return panels.panel(marks, name, only, subtitle=[starts_at(points)])
+    shown, size = panels.within(points.data, only), layers.sized(points.data)
+    marks = layers.scatter(shown, *both_axes(points), look, tips(points.data), size)
+    return panels.panel(marks, name, only, subtitle=[FITTED])
 
 
-def starts_at(points: Points) -> str:
-    """The subtitle of a panel: where its axes start."""
-    across, up = domains(points.data)
-    return f"axes from {across.lower:.0%} (across) and {up.lower:.0%} (up)"
+def tips(data: pl.DataFrame) -> list[alt.Tooltip]:
+    """What is said of a network."""
+    return tooltips.tooltip(data, NETWORK, ["clean_accuracy", "robust_accuracy"], "robust_n")
 
 
 def both_axes(points: Points) -> tuple[layers.Ranged, layers.Ranged]:
-    """The encodings of accuracy across and up."""
+    """The encodings of accuracy without attack (x) and under PGD (y)."""
     widest = points.rows.filter(attack="none")["test_rotation"].to_list()[0]
-    across, up = domains(points.data)
-    title = f"Accuracy, images {f'turned by up to ±{widest:g}°' if widest else 'upright'}"
+    title = f"Accuracy, images {f'rotated by up to ±{widest:g}°' if widest else 'upright'}"
     return (
-        layers.ranged(scales.share, alt.X, "clean_accuracy", across, title),
-        layers.ranged(scales.share, alt.Y, "robust_accuracy", up, "Accuracy under PGD"),
+        layers.ranged(scales.share, alt.X, "clean_accuracy", title),
+        layers.ranged(scales.share, alt.Y, "robust_accuracy", "Accuracy under PGD"),
     )

@@ -29,6 +29,7 @@ class Axes(NamedTuple):
     rows: pl.DataFrame
     """Each condition and seed once; `model` without its variant."""
     x: str
+    """A number, or words: then there are points instead of lines."""
     colour: str
     """`model`, or another field if that is the same everywhere."""
     dash: str | None
@@ -52,7 +53,7 @@ def axes(rows: pl.DataFrame, place: int = 0) -> Axes:
     numbers = [x for x in NUMBERS if x in of_fields.varied(fields) or x == "eps"]
     drawn = {x: _along(fields, x) for x in numbers}
     counts = {x: found[x].n_unique() for x, found in drawn.items()}
-    order = sorted((x for x in counts if counts[x] > 1), key=lambda x: -counts[x])
+    order = sorted((x for x in counts if _is_axis(drawn[x], x)), key=lambda x: -counts[x])
     if len(order) <= place:
         raise NotMeasured(f"needs rows at two values of {'another' if place else 'a'} number")
     shown = _assigned(drawn[order[place]], order[place])
@@ -64,6 +65,39 @@ def _other_balls(rows: pl.DataFrame, fields: pl.DataFrame) -> list[str]:
     measured, kept = (each.filter(pl.col("eps") > 0)["threat"].unique() for each in (rows, fields))
     left = [vocabulary.THREATS[name] for name in sorted({*measured} - {*kept})]
     return [f"Left out: rows of {ball} balls." for ball in left]
+
+
+def _is_axis(rows: pl.DataFrame, x: str) -> bool:
+    """Whether a number has two values; no attack is one of an eps only beside two others."""
+    least = pl.col(x) > 0 if x == "eps" else pl.lit(True)
+    return rows.filter(least)[x].n_unique() > 1
+
+
+def categories(rows: pl.DataFrame) -> Axes:
+    """Accuracy by what varies besides numbers, without attack and at the eps of the headline: `x`
+    are the words with the most values, if possible not models or attacks.
+
+    Raises:
+        NotMeasured: a number varies, so that there are lines, or nothing varies.
+    """
+    try:
+        axes(rows)
+    except NotMeasured:
+        pass
+    else:
+        raise NotMeasured("needs rows of which no number varies: figure against shows them")
+    newest = versions.newest_versions(rows) if versions.mixed(rows) else rows
+    fields = of_fields.with_fields(newest)
+    top = headline(fields)
+    at_eps = CLEAN | (ON_PIXELS & (pl.col("eps") == top.eps)) if top else CLEAN
+    kept = usual_protocol(fields.filter(at_eps))
+    last = ("model", "attack")
+    varied = of_fields.varied(kept)
+    words = [name for name in varied if name not in NUMBERS]
+    if not words:
+        raise NotMeasured("needs rows of two networks or attacks")
+    x = min(words, key=lambda name: (name in last, -kept[name].n_unique()))
+    return _assigned(_once(kept, varied), x)
 
 
 def _along(fields: pl.DataFrame, x: str) -> pl.DataFrame:
@@ -102,9 +136,14 @@ def _lines(fields: pl.DataFrame, x: str) -> pl.DataFrame:
     others = [name for name in of_fields.varied(fields) if name != x]
     if x == "train_rotation":
         others = [n for n in others if n != "test_rotation" or not _follows(fields)]
-    once = fields.sort("n", descending=True).unique([x, *others, "seed"], maintain_order=True)
     several = pl.col(x).n_unique() if not others else pl.col(x).n_unique().over(others)
-    return once.filter(several > 1)
+    return _once(fields, [x, *others]).filter(several > 1)
+
+
+def _once(fields: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+    """Of each combination of values and seed the row on most images."""
+    most_first = fields.sort("n", descending=True)
+    return most_first.unique([*names, "seed"], keep="first", maintain_order=True)
 
 
 def _follows(fields: pl.DataFrame) -> bool:
@@ -122,7 +161,8 @@ def _assigned(rows: pl.DataFrame, x: str) -> Axes:
     left = [name for name in varied if name != x]
     colour = next((name for name in left if _fits_colour(rows, name)), "model")
     left = [name for name in left if name != colour]
-    few = [n for n in DASHED if n in left and rows[n].n_unique() <= MOST_DASHES]
+    dashed = DASHED if x in NUMBERS else ()
+    few = [n for n in dashed if n in left and rows[n].n_unique() <= MOST_DASHES]
     dash = next(iter(few), None) if x != "eps" else next((n for n in few if n != "attack"), None)
     left = [name for name in left if name != dash]
     panels = sorted(left, key=lambda name: (name != "attack", name not in Trial.model_fields))
@@ -162,5 +202,9 @@ def _in_few_panels(rows: pl.DataFrame, panels: list[str]) -> tuple[pl.DataFrame,
 
 def label(row: dict[str, object], names: tuple[str, ...]) -> str:
     """What a panel is called: its value of each field."""
-    words = {"train_rotation": "trained on {}", "test_rotation": "tested on {}"}
-    return ", ".join(words.get(n, "{}").format(said(n, row[n])) for n in names)
+    words = {"train_rotation": "trained on", "test_rotation": "tested on"}
+    words |= dict.fromkeys(("model", "variant", "attack", "data"), "")
+    return ", ".join(
+        f"{words.get(name, name.replace('_', ' '))} {said(name, row[name])}".strip()
+        for name in names
+    )

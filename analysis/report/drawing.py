@@ -11,7 +11,7 @@ import vl_convert
 from altair.utils.schemapi import debug_mode
 
 from analysis.figures import duplicates
-from analysis.figures.registry import COLUMNS, FIGURES, Figure
+from analysis.figures.registry import COLUMNS, FIGURES, Figure, number
 from analysis.report import tables
 from analysis.report.drawn import Drawn
 from analysis.rows.loading import Loaded
@@ -65,7 +65,7 @@ def lay_out(loaded: Loaded, pool: Executor, figures: Mapping[str, Figure] = FIGU
             spec = chart.to_dict(validate=False)  # which takes longest; the tests do it
             require_new(name, spec, {other: one.spec for other, one in found.asked.items()})
             svg = pool.submit(vl_convert.vegalite_to_svg, spec)
-            heading = figure.heading or spec["title"]["text"]
+            heading = number(name) or spec["title"]["text"]
             found.asked[name] = LaidOut(heading, spec, svg, tables.of(chart))
         except (NotMeasured, CannotShow) as error:
             found.others.missing[name] = str(error)

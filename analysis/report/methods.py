@@ -17,10 +17,10 @@ SEARCHES = tuple(name for name, attack in ATTACKS.items() if attack.searches)
 NETWORK = ("model", "variant", "train_rotation", "adversary", "adversary_eps", "seed")
 QUICKSTART = "quickstart data: numbers are not MNIST test accuracy"
 ALWAYS = [
-    "Rotation: every image turns by its own angle, uniform in [-x, x] degrees; test angles are "
-    "drawn once and shared by all networks. An attack starts from the turned image and, unless "
-    "said otherwise, knows the true label; an image that is misclassified before the attack then "
-    "counts as an error.",
+    "Rotation: every image is rotated by its own angle, uniform in [-x, x] degrees; test angles "
+    "are drawn once and shared by all networks. An attack starts from the rotated image and, "
+    "unless said otherwise, knows the true label; an image that is misclassified before the "
+    "attack then counts as an error.",
     "eps is the radius of a ball, unless said otherwise of an L-infinity one and in pixel units; "
     "pixels lie in [0, 1].",
     "Accuracy is the mean over seeds. Least and greatest seed show what training varies. The 95% "
@@ -194,8 +194,8 @@ def _attack(rows: pl.DataFrame, networks: pl.DataFrame) -> str:
     if name == "none":
         return f"No attack: {images}{captions.modes(rows)}."
     if name == "equivariance":
-        turns = values(rows["test_rotation"], "{:g}°")
-        return f"Equivariance: share of classes unchanged by a turn of {turns}; {images}."
+        angles = values(rows["test_rotation"], "{:g}°")
+        return f"Equivariance: share of classes unchanged by a rotation of {angles}; {images}."
     settings = captions.attack_settings(rows)
     if name in SPATIAL:
         return f"{settings}: {images}."

@@ -127,7 +127,7 @@ def _about(
     drawn: Mapping[str, Drawn],
 ) -> dict[str, str]:
     """What follows the figures: title and content."""
-    about = {"worst case over turns": _worst_case(worst_case)} if worst_case else {}
+    about = {"worst case over rotations": _worst_case(worst_case)} if worst_case else {}
     about["checks"] = _checks(loaded)
     notes = [f"{one.question} {one.number} {one.notes}" for one in drawn.values() if one.notes]
     of_figures = folded(f"Notes on {len(notes)} figures", bullets(notes)) if notes else ""

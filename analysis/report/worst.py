@@ -1,4 +1,4 @@
-"""A table: the worst case over turns and shifts of each image, beside random turns and shifts."""
+"""A table: the worst case over rotations and shifts of each image, beside random ones."""
 
 import polars as pl
 
@@ -13,10 +13,10 @@ ATTACKED = pl.col("attack").is_in(SPATIAL)
 READS = ATTACKED | (pl.col("attack") == "none")
 MEASURES = ("accuracy", "lower", "upper", "interval", "n")
 WORDS = (
-    "Average: every image under one random turn and shift, where that was measured. Worst: an "
-    "image counts as correct only if no turn or shift that is tried misleads the network. Of "
-    "digits a 6 that turns by more than 90 degrees may become a 9: the last column leaves both "
-    "out. Means over seeds, with their 95% intervals."
+    "Average: every image under one random rotation and shift, where that was measured. Worst: an "
+    "image counts as correct only if no rotation or shift that is tried misleads the network. Of "
+    "digits a 6 that is rotated by more than 90 degrees may become a 9: the last column leaves "
+    "both out. Means over seeds, with their 95% intervals."
 )
 
 
@@ -24,7 +24,7 @@ def worst_case(rows: pl.DataFrame) -> Comparable:
     """A row per kind of network, attack and range, and notes on what was left out.
 
     Raises:
-        NotMeasured: no attack turned or shifted images.
+        NotMeasured: no attack rotated or shifted images.
     """
     spatial = as_tried(where(rows, f"attack {' or '.join(SPATIAL)}", ATTACKED))
     same = ["trial", *RANGE]

@@ -10,13 +10,13 @@ PAPER_EPS, SMALLER_EPS = 0.3, 0.1
 SMALL = 40.0
 """Degrees: the largest "small" rotation of the paper (Figure 1, left)."""
 LARGE = 90.0
-"""Degrees from which a range counts as large: a quarter turn, of which the group of GCNN knows
+"""Degrees from which a range counts as large: a right angle, of which the group of GCNN knows
 the multiples exactly."""
 TABLE1 = {"stdcnn": "table1", "gcnn": "table1"}
 PAPERS_PAIR = {"stdcnn": "doubled", "gcnn": "halved"}
 """What the paper calls equivalent in parameters; it is not, see `claims.widening.MATCHED`."""
 SPATIAL = ("rotation-grid", "translation-grid", "spatial-grid", "worst-of-10")
-"""Attacks that turn and shift images and change no pixel: the worst of what they try counts."""
+"""Attacks that rotate and shift images and change no pixel: the worst of what they try counts."""
 CLEAN = pl.col("attack") == "none"
 BY_PROTOCOL = (pl.col("clip") == "pixel") & (pl.col("mode") == "eval")
 """Measured as all attacks are, by no convention of other code."""

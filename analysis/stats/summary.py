@@ -40,7 +40,7 @@ def of_classes(rows: pl.DataFrame, leave_out: Collection[int] = (6, 9)) -> pl.Da
     """The rows with `n` and `n_correct` of the other classes only, however many there are, and
     without bits.
 
-    For ranges beyond 90 degrees, where a 6 turns into a 9: `summary(of_classes(rows), ...)`. Rows
+    For ranges beyond 90 degrees, where a 6 becomes a 9: `summary(of_classes(rows), ...)`. Rows
     that do not know their counts per class are dropped.
     """
     others = {

@@ -181,6 +181,14 @@ def chart(name: str, rows: pl.DataFrame, **tables: pl.DataFrame) -> alt.ConcatCh
     return FIGURES[name].draw(rows, *((empty | tables)[need] for need in FIGURES[name].needs))
 
 
+def shown_by(name: str, tables: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """The tables of `whole` as a figure needs them: one is of grids that vary no number."""
+    upright = pl.col("train_rotation") + pl.col("test_rotation") == 0
+    most = pl.col("train_size") == pl.col("train_size").max()
+    words = tables["rows"].filter(upright, most, pl.col("eps").is_in([0.0, 0.1]))
+    return tables | {"rows": words} if name == "by_category" else tables
+
+
 def words_of(spec: dict) -> str:
     """What is said about a figure: its caption, and its notes elsewhere."""
     return " ".join([*spec["title"]["subtitle"], *spec["usermeta"]["notes"]])

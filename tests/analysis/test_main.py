@@ -110,7 +110,7 @@ def test_a_gallery_beside_the_rows_is_in_the_report_and_a_damaged_page_is_said(
     assert "gallery/torn.json: skipped" in capsys.readouterr().err
 
 
-def test_worst_cases_over_turns_are_a_table(tmp_path, small):
+def test_worst_cases_over_rotations_are_a_table(tmp_path, small):
     trial = Trial.model_validate({name: small[0][name] for name in Trial.model_fields})
     tried = row(trial, Probe(attack="rotation-grid", test_rotation=60.0))
     draw([store(tmp_path / "run", [*small[:2], tried])], str(tmp_path / "out"))
@@ -118,7 +118,7 @@ def test_worst_cases_over_turns_are_a_table(tmp_path, small):
     assert (line["attack"], line["test_rotation"], line["worst_n"]) == ("rotation-grid", 60, 1_000)
     assert "rotation-grid" in (tmp_path / "out/tables/worst_case.md").read_text()
     page = (tmp_path / "out/report.html").read_text()
-    assert '<section id="worst-case-over-turns"' in page
+    assert '<section id="worst-case-over-rotations"' in page
 
 
 def test_several_results_need_an_out(tmp_path, capsys):

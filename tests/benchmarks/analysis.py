@@ -5,7 +5,7 @@ before it draws: read, check, aggregate and judge; and the whole report by `pyth
 the rest of its time is drawing and writing. Beside it a plain pandas script that reads the same
 files and makes the aggregates: newest row of each measurement, counts checked against the bits,
 accuracy by cell over seeds with its Wilson interval of the attacks that are drawn, the worst case
-over turns with
+over rotations with
 and without classes 6 and 9, and who made how many rows. It draws, judges and writes nothing.
 
 pandas reads part by part; or the folder at once, which is faster but fails if one part is

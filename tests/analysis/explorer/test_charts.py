@@ -118,4 +118,4 @@ def test_the_caption_says_what_tells_points_apart(rows):
 def test_tooltips_are_short(rows):
     axes = Axes("test_rotation", "accuracy", "model", "attack")
     found = points.points(rows, axes.used())
-    assert len(charts.tooltips(found, axes)) <= charts.TIPS
+    assert len(charts.told(found, axes)) <= 8

@@ -195,6 +195,10 @@ def test_networks_that_are_not_to_be_believed_are_named_or_counted():
         row(Trial(model="gcnn", data="mnist5k", train_rotation=float(x)), probe, flags="repeat")
         for x in range(1, 9)
     ]
+    assert captions.failing(rows_of_both, outlined=False) == "1 network fails checks."
+    assert captions.failing(frame(rows), outlined=True) == (
+        "Dotted outline: 9 networks fail checks."
+    )
     words = captions.flagged(frame(rows), outlined=True)
     assert "GCNN table1, range 4 (repeat); 4 more." in words
     assert "range 5" not in words
@@ -204,13 +208,24 @@ def test_networks_that_are_not_to_be_believed_are_named_or_counted():
 def test_nothing_is_flagged_without_an_attack_or_a_flag(eps, flags):
     rows = frame([row(TRIAL, Probe(attack="pgd", eps=eps), flags=flags)])
     assert captions.flagged(rows, outlined=True) == ""
+    assert captions.failing(rows, outlined=True) == ""
 
 
-def test_headings_are_broken_to_the_width_of_the_figure():
-    heading = captions.heading("Why?", ["word " * 60, "", "end"], 540)
-    assert heading.text == "Why?"
-    assert heading.subtitle[-1] == "End"
-    assert all(0 < len(line) <= 100 for line in heading.subtitle)
+def test_a_caption_has_a_line_for_each_that_is_given_and_no_more():
+    heading = captions.heading("What", ["word " * 60, "", "end"], 540)
+    assert heading.text == "What"
+    long, end = heading.subtitle
+    assert long.startswith("Word word")
+    assert long.endswith("word ...")
+    assert len(long) <= 540 / captions.CHARACTER
+    assert end == "End"
+
+
+def test_of_many_attacks_a_caption_says_how_many():
+    attacks = ("fgsm", "pgd", "apgd", "square", "fmn")
+    rows = [row(TRIAL, Probe(attack=attack, eps=0.1)) for attack in attacks]
+    assert "; 5 attacks; eps in pixel units." in captions.measured(frame(rows))
+    assert "; FGSM, PGD, Auto-PGD, Square; eps" in captions.measured(frame(rows[:4]))
 
 
 def test_many_kinds_of_rows_left_out_are_summed_up():

@@ -5,10 +5,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from analysis.figures import boundaries, labels, pareto_fronts, theme
+from analysis.figures import boundaries, pareto_fronts, theme
 from analysis.rows.selection import NotMeasured
 from rotgrid.spec import Probe, Trial
-from rotgrid.spec.models import MODELS
 
 from made_up import chart, frame, learned, row, study, table_of, trials_of, turned, whole, words_of
 
@@ -272,25 +271,20 @@ def test_one_network_is_enough():
 
 
 @pytest.mark.parametrize("name", ["overview", "tradeoff", "equivariance"])
-def test_labels_of_six_models_do_not_lie_on_each_other(name):
-    models = ("stdcnn", "gcnn", "hnet", "ptn", "roteqnet", "capsnet")
-    kinds = [(model, MODELS[model].default) for model in models]
-    made = study(kinds, (0, 180), ("none",), (0,), test_rotations=(0, 180), eps=(0.1,))
-    errors = table_of("equivariance", [r for t in trials_of(made) for r in turned(t)])
-    found = chart(name, frame(made), equivariance=errors)
-    data = found.data if isinstance(found.data, pl.DataFrame) else found.concat[-1].data
-    panel = found.to_dict()["concat"][-1]
-    boxes = []
-    for point in data.drop_nulls("_label").iter_rows(named=True):
-        at = {}
-        for axis, size in (("x", panel["width"]), ("y", panel["height"])):
-            encodings = [layer["encoding"] for layer in panel["layer"]]
-            lower, upper = next(e[axis]["scale"]["domain"] for e in encodings if axis in e)
-            at[axis] = (point[f"_label_{axis}"] - lower) / (upper - lower) * size
-        wide, high = labels.CHARACTER * len(point["_label"]) / 2, labels.LINE / 2
-        boxes.append(labels.Box(at["x"] - wide, at["y"] - high, at["x"] + wide, at["y"] + high))
-    assert len(boxes) == 12
-    assert all(a.overlap(b) < 1e-6 for a, b in itertools.combinations(boxes, 2))
+def test_ranges_in_training_are_sizes_where_there_are_several(name, everything):
+    def sizes(**tables):
+        panel = chart(name, **tables).to_dict(validate=False)["concat"][-1]
+        points = [one for one in panel["layer"] if one["mark"]["type"] == "point"]
+        return [one["encoding"]["size"] for one in points]
+
+    for size in sizes(**everything):
+        assert size["field"] == "train_rotation"
+        assert size["scale"]["domain"] == [0, 180]
+        assert size["legend"]["values"] == [0, 60, 180]
+    one = everything["rows"].filter(pl.col("train_rotation") == 60)
+    found = sizes(**everything | {"rows": one})
+    assert found
+    assert all(size == {"value": 70} for size in found)
 
 
 def test_an_eps_that_has_no_line_is_named():

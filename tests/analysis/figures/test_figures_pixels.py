@@ -92,7 +92,7 @@ def test_of_the_papers_pair_alone_figure07_does_not_show_what_figure08_does(rows
 def test_without_an_attack_it_is_only_said_to_be_missing(name, gone, there, rows):
     found = chart(name, rows.filter(pl.col("attack") != gone))
     spec = found.to_dict()
-    assert spec["title"]["text"] == f"How accurate are the networks under {there} at eps 0.3?"
+    assert spec["title"]["text"] == f"Accuracy under {there} at eps 0.3 against rotation"
     missing = f"Not measured: {gone.upper()} at eps 0.3."
     assert missing in words(found)
     assert f" {gone.upper()} " not in f" {words(found)} ".replace(missing, "")

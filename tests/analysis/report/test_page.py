@@ -302,7 +302,7 @@ def test_what_a_mark_says_stays_on_the_screen(view):
         view.until("document.getElementById('tip').hidden")
 
 
-TABLE = "#worst-case-over-turns"
+TABLE = "#worst-case-over-rotations"
 
 
 def column(browser, at):

@@ -95,7 +95,8 @@ def test_the_page_is_by_what_is_shown_and_says_the_number_of_the_paper(page, ele
     question = json.loads(specs[1])["title"]["text"]
     assert f'<h2 id="figure01-title">{question}<span class="number">Figure 1</span></h2>' in page
     assert f'<li><a href="#figure01">{question} (Figure 1)</a></li>' in page
-    assert '<li><a href="#overview">Overview</a></li>' in page
+    overview = json.loads(specs[0])["title"]["text"]
+    assert f'<li><a href="#overview">{overview}</a></li>' in page
     caption = " ".join(json.loads(specs[1])["title"]["subtitle"])
     assert f"<figcaption>{html.escape(caption)}</figcaption>" in page
 
@@ -184,7 +185,7 @@ def test_it_says_what_is_missing_wrong_and_where_it_comes_from(page):
         "upper bound of robustness",
         "Networks checked for masked gradients: 1 of 39.",
         '<td>zero-gradient</td><td class="number">0.25</td><td class="number">0.01</td>',
-        '<h2 id="worst-case-over-turns-title">Worst case over turns</h2>',
+        '<h2 id="worst-case-over-rotations-title">Worst case over rotations</h2>',
         "<td>rotation-grid</td>",
         "Left &lt;out&gt;.",
     ):
