@@ -169,7 +169,7 @@ addEventListener("resize", () => {
 
 // --- Tables ------------------------------------------------------------------------------------
 
-const FEW = 5;  // rows that need no search
+const FEW = 10;  // rows that need no search
 const MOST_VALUES = 12;  // that a column may have and still be one to filter by
 const MOST_LETTERS = 40;  // of each of them
 
