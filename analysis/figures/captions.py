@@ -59,10 +59,11 @@ def heading(title: str, lines: Iterable[str], width: int) -> alt.TitleParams:
 def measured(rows: pl.DataFrame) -> str:
     """Data, how many seeds and images, which attacks, and the unit of eps."""
     attacked = rows.filter(pl.col("attack") != "none")
-    units = sorted(set(attacked.filter(pl.col("eps") > 0)["eps_unit"]))
+    within = attacked.filter(pl.col("eps") > 0)
+    units = [vocabulary.EPS_UNITS[unit] for unit in sorted(set(within["eps_unit"]))]
     data = listed([vocabulary.DATA[name] for name in sorted(set(rows["data"]))])
     words = [data, seeds(rows), f"n = {span(rows['n'])} images", *attack_names(attacked)]
-    words += [f"eps in {listed([vocabulary.EPS_UNITS[unit] for unit in units])}"] if units else []
+    words += [f"eps {span(within['eps'])} in {listed(units)}"] if units else []
     return f"{'; '.join(words)}."
 
 

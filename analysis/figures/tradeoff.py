@@ -184,7 +184,8 @@ def both_axes(points: Points) -> tuple[layers.Ranged, layers.Ranged]:
     """The encodings of accuracy without attack (x) and under PGD (y)."""
     widest = points.rows.filter(attack="none")["test_rotation"].to_list()[0]
     title = f"Accuracy, images {f'rotated by up to ±{widest:g}°' if widest else 'upright'}"
+    robust = f"Accuracy under PGD at eps {points.data['eps'][0]:g}"
     return (
         layers.ranged(scales.share, alt.X, "clean_accuracy", title),
-        layers.ranged(scales.share, alt.Y, "robust_accuracy", "Accuracy under PGD"),
+        layers.ranged(scales.share, alt.Y, "robust_accuracy", robust),
     )

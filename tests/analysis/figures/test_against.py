@@ -28,7 +28,7 @@ def test_every_attack_adversary_and_model_is_drawn():
     assert words == (
         "Line: mean over seeds, band: 95% interval; colour: model; dash: adversary; panels: "
         "attack and train rotation. MNIST-5k subset (not MNIST test accuracy); 3 seeds; n = 1,000 "
-        f"images; PGD, {OWN_ATTACK}; eps in pixel units."
+        f"images; PGD, {OWN_ATTACK}; eps 0.05 to 0.3 in pixel units."
     )
 
 

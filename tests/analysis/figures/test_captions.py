@@ -224,7 +224,7 @@ def test_a_caption_has_a_line_for_each_that_is_given_and_no_more():
 def test_of_many_attacks_a_caption_says_how_many():
     attacks = ("fgsm", "pgd", "apgd", "square", "fmn")
     rows = [row(TRIAL, Probe(attack=attack, eps=0.1)) for attack in attacks]
-    assert "; 5 attacks; eps in pixel units." in captions.measured(frame(rows))
+    assert "; 5 attacks; eps 0.1 in pixel units." in captions.measured(frame(rows))
     assert "; FGSM, PGD, Auto-PGD, Square; eps" in captions.measured(frame(rows[:4]))
 
 
