@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from rotgrid import attacks, data
-from rotgrid.attacks.apgd import runs
+from rotgrid.attacks.apgd import apgd_from, runs
 from rotgrid.attacks.dispatch import module_of
 from rotgrid.attacks.square import square_from
-from rotgrid.attacks.strong import QUERIES, SPOTS, needs_square, without_gradient
+from rotgrid.attacks.strong import FAR, QUERIES, SPOTS, needs_square, without_gradient
 
 from planted import Detached, Quantised, SawTeeth, Sines
 from trained import perceptron
@@ -124,6 +124,28 @@ def test_without_a_sign_square_has_no_more_queries(trained, test_set):
 
     attacks.strong(counted, *test_set, eps=0.02, steps=20)
     assert len(asked) < 20 * (1 + 1 + 9 + 10) + 60 + 3 * SPOTS
+
+
+def test_far_images_are_spared_steps_unless_fmn_misleads(trained, test_set, monkeypatch):
+    """Here it says of every image that the boundary is at 1, of which APGD finds that it is not;
+    inf says nothing, and then no image is far."""
+    found, efforts = {}, {}
+    for said in (1.0, torch.inf):
+        steps = efforts[said] = set()
+
+        def spy(model, x, labels, eps, effort, loss, *rest, steps=steps, **more):
+            steps.add((loss, effort))
+            return apgd_from(model, x, labels, eps, effort, loss, *rest, **more)
+
+        def lie(case, steps, said=said):
+            return torch.full((len(case.chosen),), said)
+
+        monkeypatch.setattr(module_of("strong"), "apgd_from", spy)
+        monkeypatch.setattr(module_of("strong"), "minimal_distances", lie)
+        found[said] = survivors(trained, test_set, "strong", grid=(EPS / 2, EPS), steps=STEPS)
+    assert efforts[torch.inf] == {("ce", STEPS), ("dlr", STEPS)} | {("dlr", STEPS // FAR)}
+    assert efforts[1.0] == {("ce", STEPS), ("dlr", STEPS // FAR), ("dlr", STEPS)}
+    assert torch.equal(found[1.0], found[torch.inf])
 
 
 def test_every_target_has_a_start_of_its_own():
