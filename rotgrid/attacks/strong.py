@@ -39,6 +39,8 @@ from rotgrid.attacks.linf import (
 )
 from rotgrid.attacks.square import square_from
 from rotgrid.attacks.starts import StartsOfSome, draw_starts
+from rotgrid.attacks.threats import THREATS, Threat
+from rotgrid.spec.vocabulary import ThreatName
 
 QUERIES_PER_STEP = 10
 """Of Square, for each step of the gradient attacks."""
@@ -77,9 +79,10 @@ class Offsets(NamedTuple):
         return Offsets(*(StartsOfSome(offsets, at) for offsets in self))
 
 
-def draw_offsets(images: Tensor, generator: torch.Generator | None) -> Offsets:
+def draw_offsets(images: Tensor, generator: torch.Generator | None, threat: Threat) -> Offsets:
     """Random ones; without a generator the first of each attack is at the image."""
-    return Offsets(draw_starts(images, 1, generator), draw_starts(images, TARGETS, generator))
+    one, many = (draw_starts(images, n, generator, threat.offsets) for n in (1, TARGETS))
+    return Offsets(one, many)
 
 
 @checked
@@ -91,6 +94,7 @@ def strong(
     eps: float,
     steps: int = 100,
     generator: torch.Generator | None = None,
+    threat: ThreatName = "linf",
 ) -> Tensor:
     """The adversarial image of whichever attack breaks the image first, else that of the last.
 
@@ -98,12 +102,14 @@ def strong(
         steps: of each run of the gradient attacks, at least 1; Square has ten queries for each,
             and 5,000 where gradients mean little.
         generator: of APGD's random starts; without one it starts at the image.
+        threat: `linf` or `l2` (`rotgrid.attacks.threats`).
     """
     require_steps(steps)
-    offsets = draw_offsets(images, generator)
+    ball = THREATS[threat]
+    offsets = draw_offsets(images, generator, ball)
     radius = images.new_full((len(images), 1, 1, 1), eps)
     with frozen(model):
-        found, distance = fmn_from(model, images, labels, steps)
+        found, distance = fmn_from(model, images, labels, steps, ball)
         no_gradient = without_gradient(model, images, labels)
         far = is_far(distance, eps, no_gradient)
         broken, by_square = distance <= eps + TOLERANCE, torch.zeros_like(far)
@@ -111,14 +117,14 @@ def strong(
             left = (~broken).nonzero().squeeze(1)
             found[left], broken[left], by_square[left] = strong_from(
                 model, images[left], labels[left], radius[left], steps, offsets.batch(left),
-                trusted[left],
+                trusted[left], ball,
             )  # fmt: skip
             if not (broken & far).any():
                 break
         due = needs_square(no_gradient, by_square)
         left = (~broken & due).nonzero().squeeze(1)
         found[left], _ = square_from(
-            model, images[left], labels[left], radius[left], square_queries(steps), 1, None
+            model, images[left], labels[left], radius[left], square_queries(steps), 1, None, ball
         )
     return found
 
@@ -137,22 +143,32 @@ def strong_from(
     steps: int,
     offsets: Offsets,
     far: Tensor,
+    threat: Threat,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """All but FMN, which needs no eps: images, whether each is misclassified, whether by Square.
 
     eps is (m, 1, 1, 1) and far (m,); every attack is made only on what the ones before it left.
     """
-    found, broken = apgd_from(model, images, labels, eps, steps, "ce", offsets.cross_entropy)
+    found, broken = apgd_from(
+        model, images, labels, eps, steps, "ce", offsets.cross_entropy, threat=threat
+    )
     by_square = torch.zeros_like(broken)
     for chosen, effort in ((~far, steps), (far, max(steps // FAR, 1))):
         left = (chosen & ~broken).nonzero().squeeze(1)
         found[left], broken[left] = apgd_from(
             model, images[left], labels[left], eps[left], effort, "dlr",
-            StartsOfSome(offsets.targeted, left), fresh=True,
+            StartsOfSome(offsets.targeted, left), fresh=True, threat=threat,
         )  # fmt: skip
         left = (chosen & ~broken).nonzero().squeeze(1)
         found[left], by_square[left] = square_from(
-            model, images[left], labels[left], eps[left], QUERIES_PER_STEP * effort, 1, None
+            model,
+            images[left],
+            labels[left],
+            eps[left],
+            QUERIES_PER_STEP * effort,
+            1,
+            None,
+            threat,
         )
     return found, broken | by_square, by_square
 
@@ -210,7 +226,7 @@ def survival(case: Case, *, steps: int = 100, generator: torch.Generator | None 
     without one, whatever the other images and eps are. Likewise for what far images are spared.
     """
     require_steps(steps)
-    offsets = draw_offsets(case.images, generator)
+    offsets = draw_offsets(case.images, generator, case.threat)
     by_square = torch.zeros_like(case.labels, dtype=torch.bool)
     no_gradient, distance = torch.zeros_like(by_square), case.images.new_zeros(len(by_square))
     no_gradient[case.chosen] = without_gradient(*case.batch(case.chosen))
@@ -219,7 +235,9 @@ def survival(case: Case, *, steps: int = 100, generator: torch.Generator | None 
 
     def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
         far = is_far(distance[at], eps.flatten(), near[at])
-        found, broken, squared = strong_from(*case.batch(at), eps, steps, offsets.batch(at), far)
+        found, broken, squared = strong_from(
+            *case.batch(at), eps, steps, offsets.batch(at), far, case.threat
+        )
         by_square[at] |= squared
         misled[at] |= far & broken
         return found, broken
@@ -237,7 +255,7 @@ def survival(case: Case, *, steps: int = 100, generator: torch.Generator | None 
         found, broken = attack(at, eps)
         left = (~broken & due[at]).nonzero().squeeze(1)
         found[left], broken[left] = square_from(
-            *case.batch(at[left]), eps[left], square_queries(steps), 1, None
+            *case.batch(at[left]), eps[left], square_queries(steps), 1, None, case.threat
         )
         return found, broken
 
@@ -256,7 +274,7 @@ def search_with_square(case: Case, known: Brackets, due: Tensor, steps: int) -> 
     again = case._replace(chosen=case.chosen[at])
 
     def attack(at: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
-        return square_from(*case.batch(at), eps, square_queries(steps), 1, None)
+        return square_from(*case.batch(at), eps, square_queries(steps), 1, None, case.threat)
 
     found = brackets_of_case(again, attempt_of(again, attack), breaking_eps(known)[at], True)
     known.broken[at] = found.broken

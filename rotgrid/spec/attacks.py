@@ -232,6 +232,7 @@ OURS: dict[str, Attack] = {
         run="strong:survival",
         settings="{steps}; Fast minimum norm, Auto-PGD without and with targets, Square",
         steps=100,
+        threats=BOTH,
         at_least_one=("steps",),
         searches=True,
         revision=2,

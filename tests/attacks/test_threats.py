@@ -20,6 +20,7 @@ L2_ATTACKS = {
     "apgd": {"steps": 10, "restarts": 2},
     "square": {"steps": 60},
     "fmn": {"steps": 20},
+    "strong": {"steps": 10},
 }
 
 
@@ -220,7 +221,7 @@ def test_a_square_query_moves_length_from_one_window_to_the_other():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        ({"attack": "strong"}, "threat 'l2' of strong: choose from linf$"),
+        ({"attack": "bim"}, "threat 'l2' of bim: choose from linf$"),
         ({"attack": "pgd", "threat": "l1"}, "threat 'l1': choose from linf, l2"),
         ({"attack": "pgd", "eps_grid": [-1.0]}, "eps -1 is no length from 0"),
         ({"attack": "pgd", "threat": "linf"}, r"eps 3 is not in \[0, 1\]"),
