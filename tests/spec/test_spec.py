@@ -304,7 +304,7 @@ def test_fields_that_came_later_leave_old_networks_as_they_were():
         ({"attack": "pgd", "clip": "normalized"}, "'pixel', 'none' or 'normalised'"),
         ({"attack": "pgd", "mode": "training"}, "'eval' or 'train'"),
         ({"attack": "pgd", "threat": "l1"}, "'linf' or 'l2'"),
-        ({"attack": "strong", "threat": "l2"}, "is not a choice of strong; choose from linf"),
+        ({"attack": "bim", "threat": "l2"}, "is not a choice of bim; choose from linf"),
         ({"attack": "pgd", "eps": 1.5}, "should be at most 1 with threat: linf"),
         ({"attack": "pgd", "threat": "l2", "clip": "none"}, "clip, mode or label_rule is that of"),
         ({"mode": "train", "n_images": 1}, "should be 2 or more with mode: train"),
