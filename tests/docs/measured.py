@@ -9,6 +9,8 @@ from analysis.stats import paired
 
 from pages import FENCED, ROOT
 
+FIRST = ("baseline", "architectures", "recipes")
+"""Folders of docs/ whose rows are judged together; the study is judged apart."""
 COUNTED = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 NUMBER = re.compile(
     rf"(?<![\w.])[+-]?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?|\b(?:{'|'.join(COUNTED[2:])})\b|\bone seed\b",
@@ -27,6 +29,16 @@ def stored(*places):
 def outcomes(*places):
     """What these rows say of every claim."""
     return verdicts.judge(stored(*places))
+
+
+def judged():
+    """The outcomes of every sentence; those of docs/study are judged apart."""
+    found = (*outcomes(*FIRST), *outcomes("study"))
+    every = dict.fromkeys(one.id for one in found)
+    return {
+        name: [one for one in found if one.id == name and one.verdict != "not measured"]
+        for name in every
+    }
 
 
 def numbers_of(one):

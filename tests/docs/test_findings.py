@@ -13,9 +13,11 @@ from rotgrid import grid, results
 
 from measured import (
     COUNTED,
+    FIRST,
     NUMBER,
     estimate,
     gap,
+    judged,
     numbers_of,
     outcomes,
     points,
@@ -102,16 +104,6 @@ def of_recipe():
     return f"{told[0]} for StdCNN, {told[1]} for GCNN ({reach(attacked('fast'))})"
 
 
-def judged():
-    """The outcomes of every sentence; those of docs/study are judged apart."""
-    found = (*outcomes("baseline", "architectures", "recipes"), *outcomes("study"))
-    every = dict.fromkeys(one.id for one in found)
-    return {
-        name: [one for one in found if one.id == name and one.verdict != "not measured"]
-        for name in every
-    }
-
-
 def sentences():
     """The table of sentences: of each the setting with most seeds."""
     lines = []
@@ -192,7 +184,7 @@ def one_seed(recipe, attack):
     """B1 as one study of one seed has it."""
     (one,) = (
         one
-        for one in outcomes("baseline", "architectures", "recipes")
+        for one in outcomes(*FIRST)
         if (one.id, one.tier, one.seeds) == ("B1", attack, 1) and one.recipe.startswith(recipe)
     )
     return re.search(r"[+-][\d.]+ points \[.*?\]", numbers_of(one))[0]
@@ -204,6 +196,8 @@ def failing(check):
     assert not found["passed"].any()
     (n,) = found["n"].unique()
     low, high = (f"{100 * of:.1f}%" for of in (found["value"].min(), found["value"].max()))
+    for place in FIRST:
+        assert analysis.diagnostics(ROOT / "docs" / place).is_empty()
     return COUNTED[found.height], f"{low} to {high} of {n} images"
 
 
@@ -254,8 +248,8 @@ def of_the_answer():
         f"{spread([one.value for one in by_network])}, clear in {clear(by_network)}",
         f"keeps {share(trained)} under the same attack, and {share(clean)} without one "
         "(three seeds)",
-        f"All {fails} networks that were checked, StdCNN each, fail: twice the restarts break {by} "
-        "more",
+        f"All {fails} networks that were checked, StdCNN each, fail: twice the restarts break "
+        f"{by} more",
         of_recipe(),
         f"more accurate without attack, by {min(gained):.1f} to {max(gained):.1f} points",
         "is of 10,000 images without attack, the others of 1,000 under",
@@ -286,7 +280,7 @@ def of_the_sentences():
         f"{min(of.values()) / 5:.1f}% to {max(of.values()) / 5:.1f}%" for of in kept.values()
     ]
     gcnn = stored("study").filter(model="gcnn", train_rotation=180.0, test_rotation=180.0)
-    joined = outcomes("baseline", "architectures", "recipes", "study")
+    joined = outcomes(*FIRST, "study")
     for name, tier in (("B1", "fmn-pgd"), ("C6a", "fgsm")):
         (one,) = (one for one in joined if (one.id, one.recipe, one.tier) == (name, "paper", tier))
         assert (one.seeds, one.verdict) == (2, "described")
@@ -399,6 +393,16 @@ def test_every_number_is_computed_from_rows_or_is_a_setting():
             text = text.replace(line, "")
     told = (*of_the_answer(), *of_the_sentences(), *of_conventions(), *of_contradictions())
     assert unaccounted(text, told, SETTINGS) == []
+
+
+def test_what_is_not_measured_has_no_rows():
+    rows = stored(*FIRST, "study")
+    pair = rows.filter(pl.col("model").is_in(["stdcnn", "gcnn"]))
+    only = {"interpolation": "bilinear", "data": "mnist", "clip": "pixel", "mode": "eval"}
+    assert {name: rows[name].unique().to_list() for name in only} == {
+        name: [value] for name, value in only.items()
+    }
+    assert pair["variant"].unique().to_list() == ["table1"]
 
 
 def test_a_number_that_nothing_computes_is_found():
