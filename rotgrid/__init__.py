@@ -8,7 +8,7 @@ angles are degrees counter-clockwise, and eps is an L-infinity radius in those p
 import importlib
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 PLACES = {"Shape": "rotgrid.spec.datasets", "load_network": "rotgrid.experiment"}
 
 

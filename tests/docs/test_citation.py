@@ -1,10 +1,13 @@
-"""CITATION.cff is what the format asks for, and of this version."""
+"""CITATION.cff is what the format asks for; it, the package and the changelog say one version."""
 
+import re
 import tomllib
 
 import yaml
 
-from pages import ROOT
+import rotgrid
+
+from pages import PAGES, ROOT
 
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
 
@@ -20,5 +23,6 @@ def test_it_has_what_the_format_requires():
 
 def test_it_is_of_this_version_and_licence():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert CITATION["version"] == project["version"]
+    newest = re.search(r"^## ([\d.]+) \(", PAGES[".github/CHANGELOG.md"], re.M)[1]
+    assert CITATION["version"] == project["version"] == rotgrid.__version__ == newest
     assert CITATION["license"] == project["license"]
