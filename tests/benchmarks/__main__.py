@@ -20,7 +20,7 @@ from rotgrid.results import provenance
 HERE = Path(__file__).parent
 HELPERS = ("__main__", "peers", "timing", "together")
 NAMES = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in HELPERS)
-PEERS = ("torch", "foolbox", "pyautoattack", "e2cnn", "pillow", "ray", "polars", "pandas")
+PEERS = ("torch", "foolbox", "autoattack", "e2cnn", "pillow", "ray", "polars", "pandas")
 
 
 def processor():

@@ -97,7 +97,7 @@ def gradients_per_image(run, net, images, labels):
         count += len(batch)
         return kept(model, batch, *rest)
 
-    names = ("pgd", "eps_search", "fgsm", "apgd", "fmn", "strong")
+    names = ("pgd", "boundary", "fgsm", "apgd", "fmn", "strong")
     modules = [sys.modules[f"rotgrid.attacks.{name}"] for name in names]
     for module in modules:
         module.input_gradient = counted

@@ -1,11 +1,11 @@
 """`strong` against the original AutoAttack at one eps, on one thread.
 
-    pip install pyautoattack==0.2.0
+    pip install git+https://github.com/fra31/auto-attack
     python tests/benchmarks/strong.py [MODEL ...] [--eps EPS ...] [--images N]
 
-The peer is the authors' code as PyPI has it, its version `standard`: APGD-CE, APGD-T, FAB-T and
-Square. Networks are trained on the embedded digits first. A row per network and eps: CPU seconds
-of both, their ratio, images that survive each, and those that survive ours alone or theirs alone.
+The peer is the authors' code, its version `standard`: APGD-CE, APGD-T, FAB-T and Square. (PyPI's
+`pyautoattack` is another one.) Networks are trained on the embedded digits first. A row per network
+and eps: CPU seconds of both, their ratio, images that survive both, ours alone, and theirs alone.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import io
 import time
 
 import torch
-from pyautoattack import AutoAttack
+from autoattack import AutoAttack
 
 from rotgrid import attacks, data, models
 from rotgrid.spec import Trial
@@ -24,7 +24,7 @@ from rotgrid.training import fit
 def original(net, images, labels, eps):
     """Survivors (n,) of AutoAttack."""
     with contextlib.redirect_stdout(io.StringIO()):
-        attack = AutoAttack(net, eps=eps, device="cpu", seed=0, verbose=False)
+        attack = AutoAttack(net, norm="Linf", eps=eps, device="cpu", seed=0)
         found = attack.run_standard_evaluation(images, labels, bs=250)
     with torch.no_grad():
         return net(found).argmax(1) == labels
