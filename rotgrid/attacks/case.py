@@ -17,6 +17,10 @@ from rotgrid.attacks.eps_search import (
 from rotgrid.attacks.linf import Model, in_batches, misclassified
 from rotgrid.attacks.threats import LINF, Threat
 
+LOW = 0.92
+"""Of an estimated distance, where a search begins: of 1, 0.95 and 0.9, and of what PGD's search
+over 11 eps takes on a StdCNN and a GCNN, 80, 79 and 79 gradients an image, and 86, 83 and 81."""
+
 Notes = dict[str, list[int]]
 """What an attack has to say beside: numbers of images, one per eps of the grid."""
 
@@ -112,9 +116,9 @@ def note_check(case: Case, attempt: Attempt, known: Brackets) -> None:
 
 
 def first_guess(case: Case, images: Tensor) -> Tensor:
-    """Where the search begins; on a grid of one eps it does not matter."""
+    """Where the search begins; on a grid of one eps it does not matter. Somewhat too low is better
+    than too high: a success above a failure ends the search."""
     if len({*case.eps_grid}) < 2:
         return images.new_zeros(len(case.chosen))
-    return estimated_distances(
-        case.model, images[case.chosen], case.labels[case.chosen], case.threat
-    )
+    model, labels = case.model, case.labels[case.chosen]
+    return LOW * estimated_distances(model, images[case.chosen], labels, case.threat)

@@ -10,13 +10,13 @@ negative where ours is the stronger one at every eps).
 """
 
 import argparse
-import sys
 import time
 
 import foolbox
 import torch
 
 from rotgrid import attacks, data, models
+from rotgrid.attacks import linf
 from rotgrid.spec import Trial
 from rotgrid.training import fit
 
@@ -89,23 +89,18 @@ def timed(run, net, images, labels):
 
 def gradients_per_image(run, net, images, labels):
     """How many input gradients our sweep takes."""
-    count = 0
-    kept = sys.modules["rotgrid.attacks.pgd"].input_gradient
+    count, kept = 0, linf.unchecked_gradient
 
     def counted(model, batch, *rest):
         nonlocal count
         count += len(batch)
         return kept(model, batch, *rest)
 
-    names = ("pgd", "boundary", "fgsm", "apgd", "fmn", "strong")
-    modules = [sys.modules[f"rotgrid.attacks.{name}"] for name in names]
-    for module in modules:
-        module.input_gradient = counted
+    linf.unchecked_gradient = counted
     try:
         run(net, images, labels)
     finally:
-        for module in modules:
-            module.input_gradient = kept
+        linf.unchecked_gradient = kept
     return count / len(images)
 
 

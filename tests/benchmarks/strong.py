@@ -4,8 +4,9 @@
     python tests/benchmarks/strong.py [MODEL ...] [--eps EPS ...] [--images N]
 
 The peer is the authors' code, its version `standard`: APGD-CE, APGD-T, FAB-T and Square. (PyPI's
-`pyautoattack` is another one.) Networks are trained on the embedded digits first. A row per network
-and eps: CPU seconds of both, their ratio, images that survive both, ours alone, and theirs alone.
+`pyautoattack` is another one.) Networks are trained on the embedded digits first. A row per
+network and eps: CPU seconds of both, their ratio, images that survive both, ours alone, and theirs
+alone.
 """
 
 import argparse
