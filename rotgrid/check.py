@@ -156,7 +156,8 @@ def attack_findings(name: str, variant: str, dataset: Dataset) -> Iterator[Findi
         return
     net = small_network(dataset)
     images, labels = pixels(dataset.test_images[:100]), dataset.test_labels[:100]
-    print(f"    is told eps{''.join(f', {k}' for k in told(attack, probe))}")
+    others = [*told(attack, probe), *({"threat"} & settings_named(attack))]
+    print(f"    is told {', '.join(['eps', *others])}")
 
     def made(eps: float) -> torch.Tensor:
         settings = told(attack, probe)

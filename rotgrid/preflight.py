@@ -88,12 +88,12 @@ def require_network(trial: Trial) -> None:
 
 
 def attacks_of(asked: Asked) -> list[tuple[Trial, Probe]]:
-    """A probe of each own attack, with the first trial that it is measured on."""
-    found: dict[str, tuple[Trial, Probe]] = {}
+    """A probe of each own attack and threat model, with the first trial that it is measured on."""
+    found: dict[tuple[str, str], tuple[Trial, Probe]] = {}
     for trial, probes in asked.items():
         for probe in probes:
             if is_own(probe.attack):
-                found.setdefault(probe.attack, (trial, probe))
+                found.setdefault((probe.attack, probe.threat), (trial, probe))
     return list(found.values())
 
 

@@ -30,6 +30,13 @@ def test_an_attack_and_an_adversary_that_leave_the_ball_are_refused(folder, mode
             require(f"blocks: [{{{block}, {more}}}]")
 
 
+def test_an_attack_is_tried_in_every_threat_model(folder):
+    write(folder, bad="def far(m, images, labels, *, eps): return (images + eps).clamp(0, 1)\n")
+    probe = "attack: 'bad:far', eps: 0.5, threat: [linf, l2]"
+    with pytest.raises(ValueError, match=r"leaves the ball: moves by .* \(L2\), and eps is 0\.5"):
+        require(f"blocks: [{{model: stdcnn, data: mnist5k, probes: {{{probe}}}}}]")
+
+
 def test_a_network_that_breaks_the_contract_is_refused_with_its_line(folder):
     write_all(folder)
     more = "\n\ndef soft(v, shape):\n    return nn.Sequential(build(v, shape), nn.Softmax(1))\n"

@@ -172,7 +172,7 @@ def adjusted(
 def needs(claim: Claim) -> str:
     """What no setting has, if there are no rows under its attacks."""
     attacks = " or ".join(" and ".join(of) for of in claim.tiers)
-    setting = f"interpolation {claim.interpolation}, eps in {claim.eps_unit} units"
+    setting = f"interpolation {claim.interpolation}, eps of L-inf balls in {claim.eps_unit} units"
     return f"needs rows with attack {attacks}, {setting}, and column {claim.needs}"
 
 

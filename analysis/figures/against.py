@@ -81,7 +81,9 @@ def with_panels(data: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     known = vocabulary.in_order(data["attack"], vocabulary.ATTACKS) if "attack" in names else []
     attacks = known[::-1]  # the strongest first
     order = [pl.col(n).cast(pl.Enum(attacks)) if n == "attack" else pl.col(n) for n in names]
-    return data.with_columns(pl.Series("_panel", titles, pl.String)).sort(order or "model")
+    return data.with_columns(pl.Series("_panel", titles, pl.String)).sort(
+        order or "model", maintain_order=True
+    )
 
 
 def columns(data: pl.DataFrame, names: Sequence[str]) -> int:
@@ -162,7 +164,8 @@ def question(shown: Axes) -> str:
     if shown.x not in NUMBERS:
         eps = max(shown.rows["eps"])
         words = spoken(list(dict.fromkeys([shown.x, *by])))
-        return f"Accuracy by {words}{f' at eps {eps:g}' if eps else ''}"
+        at_eps = f" at eps {eps:g}{captions.ball(shown.rows)}" if eps else ""
+        return f"Accuracy by {words}{at_eps}"
     return f"Accuracy against {spoken([shown.x])}{others}"
 
 

@@ -7,7 +7,7 @@ import altair as alt
 import polars as pl
 
 from analysis.figures import captions, layers, panels, scales, theme, thinning, tooltips
-from analysis.rows.conditions import NO_ADVERSARY, SAME_RANGE
+from analysis.rows.conditions import LINF, NO_ADVERSARY, SAME_RANGE
 from analysis.rows.selection import Comparable, comparable, where
 
 MOST_PANELS = 6
@@ -52,8 +52,8 @@ def boundary(rows: pl.DataFrame) -> alt.ConcatChart:
     """How far images lie from the decision boundary: the share of them beyond each distance."""
     needs = "attack fmn, train_rotation = test_rotation, adversary none, distances"
     measured = pl.col("distances").is_not_null()
-    fmn = (pl.col("attack") == "fmn") & (pl.col("threat") == "linf")
-    chosen = where(rows, needs, fmn, measured, SAME_RANGE, NO_ADVERSARY)
+    fmn = pl.col("attack") == "fmn"
+    chosen = where(rows, needs, fmn, LINF, measured, SAME_RANGE, NO_ADVERSARY)
     rows, notes = comparable(chosen)
     rows = rows.unique(["trial", "test_rotation"], keep="first", maintain_order=True)
     rows, more = thinned_ranges(rows)

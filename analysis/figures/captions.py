@@ -63,8 +63,14 @@ def measured(rows: pl.DataFrame) -> str:
     units = [vocabulary.EPS_UNITS[unit] for unit in sorted(set(within["eps_unit"]))]
     data = listed([vocabulary.DATA[name] for name in sorted(set(rows["data"]))])
     words = [data, seeds(rows), f"n = {span(rows['n'])} images", *attack_names(attacked)]
-    words += [f"eps {span(within['eps'])} in {listed(units)}"] if units else []
+    words += [f"eps {span(within['eps'])}{ball(within)} in {listed(units)}"] if units else []
     return f"{'; '.join(words)}."
+
+
+def ball(attacked: pl.DataFrame) -> str:
+    """` (L2)`, of rows that were not attacked in the L-inf ball."""
+    other = vocabulary.in_order(set(attacked["threat"]) - {"linf"}, vocabulary.THREATS)
+    return f" ({listed([vocabulary.THREATS[name] for name in other])})" if other else ""
 
 
 def attack_names(attacked: pl.DataFrame) -> list[str]:

@@ -31,7 +31,14 @@ from analysis.figures.pixels import (
 from analysis.figures.rotations import figure01, figure02, figure03, figure12
 from analysis.figures.strengths import figure09, figure10, figure11
 from analysis.figures.tradeoff import tradeoff
-from analysis.rows.conditions import CLEAN, NO_ADVERSARY, ON_PIXELS, OWN_ATTACK, SAME_RANGE
+from analysis.rows.conditions import (
+    CLEAN,
+    LINF,
+    NO_ADVERSARY,
+    ON_PIXELS,
+    OWN_ATTACK,
+    SAME_RANGE,
+)
 from analysis.rows.scan import FIELDS
 
 
@@ -60,8 +67,9 @@ def shows(name: str) -> str:
 
 
 def under(*attacks: str) -> pl.Expr:
-    """Whether a row is of one of these attacks, or of none."""
-    return pl.col("attack").is_in(["none", *attacks])
+    """Whether a row is of one of these attacks in the L-inf ball, of which the paper's eps are, or
+    of none."""
+    return pl.col("attack").is_in(["none", *attacks]) & LINF
 
 
 def of(*models: str) -> pl.Expr:
@@ -83,7 +91,7 @@ COLUMNS = [
 """What figures read of a row."""
 PAIR = of("stdcnn", "gcnn")
 AS_TRAINED = SAME_RANGE, NO_ADVERSARY
-STRENGTHS = under("fgsm", "pgd") | OWN_ATTACK
+STRENGTHS = under("fgsm", "pgd") | (OWN_ATTACK & LINF)
 OF_ANY_GRID = {
     "against": Figure(against, ()),
     "against_other": Figure(against_other, ()),

@@ -60,8 +60,8 @@ def answer(rows: pl.DataFrame) -> Answer | None:
     found = {effect.field for effect in effects}
     missing = [name for name in varied if name not in found and not _as_trained(fields, name)]
     tops = largest(effects)
-    lines = _interaction(changes)
-    lines += [_varied(fields, varied), *_left_out(rows, kept), *_not_compared(missing)]
+    left_out = [*_left_out(rows, kept), *of_fields.other_balls(kept, fields)]
+    lines = [*_interaction(changes), _varied(fields, varied), *left_out, *_not_compared(missing)]
     return Answer(_headline(tops, top), lines, _table(tops), _table([*effects, *changes]))
 
 

@@ -8,7 +8,7 @@ import polars as pl
 from analysis.question import fields as of_fields
 from analysis.question.fields import said
 from analysis.question.outcomes import Headline, headline, usual_protocol
-from analysis.rows import versions, vocabulary
+from analysis.rows import versions
 from analysis.rows.conditions import CLEAN, ON_PIXELS, SAME_RANGE
 from analysis.rows.selection import NotMeasured
 from rotgrid.spec import Trial
@@ -57,14 +57,7 @@ def axes(rows: pl.DataFrame, place: int = 0) -> Axes:
     if len(order) <= place:
         raise NotMeasured(f"needs rows at two values of {'another' if place else 'a'} number")
     shown = _assigned(drawn[order[place]], order[place])
-    return shown._replace(notes=shown.notes + _other_balls(newest, fields))
-
-
-def _other_balls(rows: pl.DataFrame, fields: pl.DataFrame) -> list[str]:
-    """What of the rows is left out for the sake of one threat model."""
-    measured, kept = (each.filter(pl.col("eps") > 0)["threat"].unique() for each in (rows, fields))
-    left = [vocabulary.THREATS[name] for name in sorted({*measured} - {*kept})]
-    return [f"Left out: rows of {ball} balls." for ball in left]
+    return shown._replace(notes=shown.notes + of_fields.other_balls(newest, fields))
 
 
 def _is_axis(rows: pl.DataFrame, x: str) -> bool:
@@ -107,7 +100,7 @@ def _along(fields: pl.DataFrame, x: str) -> pl.DataFrame:
         return _lines(usual_protocol(_with_clean(fields)), x)
     top = headline(fields)
     kept = fields.filter(CLEAN | _of(top)) if top else fields.filter(CLEAN)
-    kept = usual_protocol(kept).with_columns(eps=pl.lit(0.0))
+    kept = usual_protocol(kept)
     if x == "train_rotation" and kept.filter(SAME_RANGE)[x].n_unique() > 1:
         kept = kept.filter(SAME_RANGE)
     return _lines(kept, x)

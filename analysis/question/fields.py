@@ -58,6 +58,13 @@ def with_fields(rows: pl.DataFrame) -> pl.DataFrame:
     return fields.with_columns(arm=pl.concat_str([n for n in KNOWN if n in TRIAL], separator="\n"))
 
 
+def other_balls(rows: pl.DataFrame, fields: pl.DataFrame) -> list[str]:
+    """What of the rows is left out for the sake of one threat model."""
+    measured, kept = (each.filter(pl.col("eps") > 0)["threat"].unique() for each in (rows, fields))
+    left = [vocabulary.THREATS[name] for name in sorted({*measured} - {*kept})]
+    return [f"Left out: rows of {ball} balls." for ball in left]
+
+
 def _joined(*names: str) -> pl.Expr:
     return pl.concat_str(names, separator=" ").str.strip_chars_end()
 

@@ -7,7 +7,7 @@ import polars as pl
 
 from analysis.question.fields import OF_ATTACK, said
 from analysis.rows import vocabulary
-from analysis.rows.conditions import CLEAN, SAME_RANGE, SMALLER_EPS, SPATIAL
+from analysis.rows.conditions import CLEAN, SAME_RANGE, SPATIAL, USUAL_EPS
 
 CHANCE = ("noise", "sign-noise", "class-means")
 """Attacks that do not look at the network."""
@@ -28,8 +28,17 @@ class Headline(NamedTuple):
     @property
     def words(self) -> str:
         """`under PGD at eps 0.1`, `under PGD at eps 1 (L2)`."""
-        ball = "" if self.threat == "linf" else f" ({vocabulary.THREATS[self.threat]})"
-        return f"under {vocabulary.ATTACKS[self.attack]} at eps {self.eps:g}{ball}"
+        return f"under {vocabulary.ATTACKS[self.attack]} {self.at_eps}"
+
+    @property
+    def at_eps(self) -> str:
+        """`at eps 0.1`, `at eps 1 (L2)`."""
+        return f"at eps {self.eps:g}{self.ball}"
+
+    @property
+    def ball(self) -> str:
+        """` (L2)`; empty of L-inf."""
+        return "" if self.threat == "linf" else f" ({vocabulary.THREATS[self.threat]})"
 
 
 class Outcome(NamedTuple):
@@ -44,15 +53,17 @@ class Outcome(NamedTuple):
 
 
 def headline(fields: pl.DataFrame) -> Headline | None:
-    """The eps at which most networks were attacked, of several the nearest to 0.1, and the
-    strongest attack of those that at least half as many networks were tested with there; None if
-    nothing was attacked. An attack that is not known to be weaker is stronger if it leaves less.
+    """The eps at which most networks were attacked, of several the nearest to the usual one, and
+    the strongest attack of those that at least half as many networks were tested with there; None
+    if nothing was attacked. An attack that is not known to be weaker is stronger if it leaves
+    less.
     """
     attacked = fields.filter(SEARCHED, pl.col("eps") > 0)
     if attacked.is_empty():
         return None
     counts = attacked.group_by("eps").agg(pl.col("trial").n_unique())
-    far = (pl.col("eps") - SMALLER_EPS).abs().round(9)
+    threat = attacked["threat"][0]
+    far = (pl.col("eps") - USUAL_EPS[threat]).abs().round(9)
     eps = float(counts.sort(-pl.col("trial").cast(pl.Int64), far, "eps")["eps"][0])
     at = attacked.filter(pl.col("eps") == eps)
     tested = at.group_by("attack").agg(pl.col("trial").n_unique())
@@ -61,7 +72,7 @@ def headline(fields: pl.DataFrame) -> Headline | None:
     unknown = [name for name in often if name == best or name not in ("fgsm", *BY_STRENGTH)]
     means = at.filter(pl.col("attack").is_in(unknown or list(often)))
     means = means.group_by("attack").agg((pl.col("n_correct") / pl.col("n")).mean())
-    return Headline(means.sort("n_correct", "attack")["attack"][0], eps, at["threat"][0])
+    return Headline(means.sort("n_correct", "attack")["attack"][0], eps, threat)
 
 
 def outcomes(fields: pl.DataFrame) -> list[Outcome]:
@@ -75,7 +86,7 @@ def outcomes(fields: pl.DataFrame) -> list[Outcome]:
         at_eps = of_attack.filter(pl.col("eps") == top.eps)
         robust = Outcome(top.words, at_eps)
         found = [robust, *_tested_as_trained(robust), *found]
-        under = f"under {said('attack', top.attack)}"
+        under = f"under {said('attack', top.attack)}{top.ball}"
         found.append(Outcome(under, of_attack, fields=("eps",)))
     found.append(_attacks(fields, top))
     return [one for one in found if one.rows.height]
@@ -92,7 +103,7 @@ def _attacks(fields: pl.DataFrame, top: Headline | None) -> Outcome:
     """No attack and every attack at the eps of the headline, or with none, as most often run."""
     at_eps = (pl.col("eps") == top.eps) if top else pl.lit(False)
     rows = fields.filter(CLEAN | pl.col("attack").is_in(SPATIAL) | at_eps)
-    words = f"at eps {top.eps:g}" if top else "of all pixels"
+    words = top.at_eps if top else "of all pixels"
     return Outcome(words, usual_protocol(rows), fields=("attack",), apart=OF_ATTACK)
 
 

@@ -91,7 +91,16 @@ def chart_of(figure: Figure, loaded: Loaded) -> alt.ConcatChart:
     """The figure, of those rows that it reads; none of its parts is validated."""
     rows = loaded.rows.lazy().filter(*figure.reads).select(COLUMNS)  # lazily: only these columns
     with debug_mode(False):
-        return figure.draw(rows.collect(), *(getattr(loaded, table) for table in figure.needs))
+        try:
+            return figure.draw(rows.collect(), *(getattr(loaded, table) for table in figure.needs))
+        except NotMeasured as error:
+            raise NotMeasured(f"{error}{of_ball(figure, loaded.rows)}") from error
+
+
+def of_ball(figure: Figure, rows: pl.DataFrame) -> str:
+    """What else a figure needs that shows one threat model only, where rows have another."""
+    only = any("threat" in read.meta.root_names() for read in figure.reads)
+    return ", in the L-inf ball" if only and (rows["threat"] != "linf").any() else ""
 
 
 def gave_up(found: Drawings, name: str, error: Exception) -> None:

@@ -7,6 +7,8 @@ from analysis.rows.phrases import listed
 from analysis.rows.selection import NotMeasured, where
 
 PAPER_EPS, SMALLER_EPS = 0.3, 0.1
+USUAL_EPS = {"linf": SMALLER_EPS, "l2": 10 * SMALLER_EPS}
+"""Of each threat model one that is about as strong on digits."""
 SMALL = 40.0
 """Degrees: the largest "small" rotation of the paper (Figure 1, left)."""
 LARGE = 90.0

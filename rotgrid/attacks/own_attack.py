@@ -1,10 +1,10 @@
 """Attacks of the user's own: called as written, and held to the threat model.
 
 An own attack is `attack(model, images, labels, *, eps, ...) -> images`. It is told those of eps,
-steps, restarts, loss and generator that its signature names, and returns images that lie in [0, 1]
-and within eps (L-inf, or L2 with `threat: l2`; pixel units) of those it was given. The model is in
-evaluation mode, and its parameters want no gradient; its mode is put back, and other changes of it
-are refused.
+threat, steps, restarts, loss and generator that its signature names, and returns images that lie
+in [0, 1] and within eps (L-inf, or L2 with `threat: l2`; pixel units) of those it was given. The
+model is in evaluation mode, and its parameters want no gradient; its mode is put back, and other
+changes of it are refused.
 """
 
 import inspect
@@ -17,9 +17,10 @@ from torch import Tensor
 from rotgrid.attacks.case import Case, survival_at_each_eps
 from rotgrid.attacks.linf import TOLERANCE, Model, frozen
 from rotgrid.attacks.networks import network_of
-from rotgrid.attacks.threats import LINF, Threat
+from rotgrid.attacks.threats import LINF, THREATS, Threat
 from rotgrid.device import settings_kept
 from rotgrid.models.own_network import load_own
+from rotgrid.spec.entries import settings_named
 from rotgrid.spec.loading import described, place_of
 
 Attack = Callable[..., Tensor]
@@ -67,6 +68,8 @@ def perturbed(
     before, true = images.clone(), labels.clone()
     numbers = numbers_of(model)
     weights = {key: value.clone() for key, value in numbers.items()}
+    if "threat" in settings_named(attack):
+        settings["threat"] = next(name for name, ball in THREATS.items() if ball is threat)
     try:
         with frozen(model), settings_kept(), torch.enable_grad():
             torch.manual_seed(SEED)

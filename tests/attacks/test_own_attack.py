@@ -74,6 +74,15 @@ def test_it_is_told_what_it_names_and_torchs_own_random_numbers_repeat(folder, c
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_it_is_told_the_threat_model_that_it_names(folder, case):
+    body = """def mine(model, images, labels, *, eps, threat):
+    raise RuntimeError(threat)"""
+    write(folder, nets=body)
+    for threat in ("linf", "l2"):
+        with pytest.raises(OwnAttackError, match=f"RuntimeError: {threat}$"):
+            attacks.sweep(*case, attack="nets:mine", eps_grid=[0.1], threat=threat)
+
+
 def test_the_network_is_in_evaluation_mode_and_is_left_as_it_was(folder, case):
     net, images, labels = case
     write(folder, nets=HEAD + "assert not model.training\n    return images.clone()")

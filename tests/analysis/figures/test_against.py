@@ -42,6 +42,12 @@ def test_any_number_goes_along_x(field):
     assert (x["scale"].get("type") == "log") == log
 
 
+def test_lines_along_another_number_say_the_eps():
+    few = study(train_rotations=(0, 90), test_rotations=(), adversaries=("none",), seeds=(0,))
+    found = chart("against_other", frame(few))
+    assert found.to_dict()["title"]["subtitle"][-1].endswith("; PGD; eps 0.1 in pixel units.")
+
+
 def test_the_second_figure_needs_a_second_number():
     with pytest.raises(NotMeasured, match="needs rows at two values of another"):
         chart("against_other", frame(study(train_rotations=(0,), test_rotations=())))

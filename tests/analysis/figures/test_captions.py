@@ -228,6 +228,12 @@ def test_of_many_attacks_a_caption_says_how_many():
     assert "; FGSM, PGD, Auto-PGD, Square; eps" in captions.measured(frame(rows[:4]))
 
 
+def test_a_caption_names_a_ball_that_is_not_the_usual_one():
+    probes = [Probe(attack="pgd", eps=eps, threat="l2") for eps in (0.5, 1.5)]
+    words = captions.measured(frame([row(TRIAL, probe) for probe in probes]))
+    assert words.endswith("; PGD; eps 0.5 to 1.5 (L2) in pixel units.")
+
+
 def test_many_kinds_of_rows_left_out_are_summed_up():
     notes = [LeftOut(n, {}, {"epochs": 1}, {"epochs": n}) for n in (2, 3, 4)]
     assert captions.summed_up(["First.", notes[0]], []) == f"First. {notes[0]}"

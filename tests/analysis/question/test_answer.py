@@ -84,6 +84,13 @@ def test_rows_of_networks_that_fail_checks_are_left_out_and_counted(rows):
     assert set(robust["seeds"]) == {2}
 
 
+def test_rows_of_another_threat_model_are_left_out_and_named(rows):
+    few = rows.filter(pl.col("eps") > 0, pl.col("seed") == 0).with_columns(threat=pl.lit("l2"))
+    found = answer(pl.concat([rows, few]))
+    assert "Left out: rows of L2 balls." in found.lines
+    assert found.every.equals(answer(rows).every)
+
+
 def test_nothing_varied_has_no_answer():
     assert answer(frame([row(Trial(model="gcnn", data="mnist5k"), Probe())])) is None
     assert answer(frame([])) is None

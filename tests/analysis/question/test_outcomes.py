@@ -29,8 +29,10 @@ def test_threat_models_are_never_mixed():
     both = fields_of(Probe(), *near, *far)
     assert both["threat"].to_list() == ["linf"] * 3
     found = headline(fields_of(Probe(), *near[:1], *far))
-    assert found == ("pgd", 0.1, "l2")
-    assert found.words == "under PGD at eps 0.1 (L2)"
+    assert found == ("pgd", 1.0, "l2")
+    assert found.words == "under PGD at eps 1 (L2)"
+    words = [one.words for one in outcomes(fields_of(Probe(), *far))]
+    assert words[-2:] == ["under PGD (L2)", "at eps 1 (L2)"]
 
 
 def test_an_own_attack_counts_if_it_leaves_less():

@@ -1,0 +1,36 @@
+from types import SimpleNamespace
+
+import polars as pl
+import pytest
+
+from analysis.figures.registry import FIGURES
+from analysis.report.drawing import chart_of
+from analysis.rows.selection import NotMeasured
+
+from made_up import frame, study
+
+
+@pytest.fixture(scope="module")
+def both():
+    """More rows of L2 than of L-inf, whose eps are those of the paper."""
+    rows = frame(study(test_rotations=(), adversaries=("none",)))
+    attacked = rows.filter(pl.col("eps") > 0)
+    far = [attacked.with_columns(pl.col("eps") * n, threat=pl.lit("l2")) for n in (10, 20)]
+    return pl.concat([rows, *far])
+
+
+@pytest.mark.parametrize("name", ["tradeoff", "figure04", "figure07", "figure11"])
+def test_what_shows_the_eps_of_the_paper_is_of_the_linf_ball(name, both):
+    chart = chart_of(FIGURES[name], SimpleNamespace(rows=both))
+    words = " ".join(chart.to_dict(validate=False)["title"]["subtitle"])
+    assert "in pixel units" in words
+    assert "(L2)" not in words
+    far = both.filter(pl.col("threat") == "l2")
+    with pytest.raises(NotMeasured, match=r"^needs rows .*, in the L-inf ball$"):
+        chart_of(FIGURES[name], SimpleNamespace(rows=far))
+
+
+def test_of_one_threat_model_none_is_named(both):
+    near = both.filter(pl.col("threat") == "linf", pl.col("model") == "gcnn")
+    with pytest.raises(NotMeasured, match=r"train_rotation = test_rotation$"):
+        chart_of(FIGURES["figure10"], SimpleNamespace(rows=near))
