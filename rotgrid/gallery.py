@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from rotgrid.attacks.linf import frozen, input_gradient
 from rotgrid.console import tolerate_lost_output
 from rotgrid.data import DataError, Dataset, pixels, subset
+from rotgrid.device import prepare_device
 from rotgrid.experiment import dataset_on, load_network, trial_of_network
 from rotgrid.pictures import perturbed, sixes
 from rotgrid.results import galleries, storage
@@ -81,6 +82,7 @@ def draw_all(args: argparse.Namespace) -> int:
     if args.images < 1:
         raise ValueError(f"--images {args.images}: at least 1")
     out = args.out or f"{args.results}/{galleries.FOLDER}"
+    prepare_device(1, 0)
     for key in networks(args.results, args.trial or [""]):
         trial = trial_of_network(args.results, key)
         model = load_network(args.results, key)
