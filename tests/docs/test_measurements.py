@@ -394,7 +394,9 @@ def test_every_number_is_computed_from_rows_or_is_a_setting():
 def reached():
     """The table of docs/study: what a recipe reaches without attack, rotated as in training."""
     rows = stored("study").filter(
-        pl.col("attack") == "none", pl.col("test_rotation") == pl.col("train_rotation")
+        pl.col("attack") == "none",
+        pl.col("mode") == "eval",
+        pl.col("test_rotation") == pl.col("train_rotation"),
     )
     lines = []
     for (model, variant, recipe, x), own in rows.sort("model", "train_rotation").group_by(
