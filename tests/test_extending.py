@@ -76,6 +76,7 @@ def test_attacks_are_told_what_the_page_says():
     rows = {name: row for row in rows_below("| parameter | as attack (`probes`) | as adversary |")
             for name in re.findall(r"`(\w+)`", row[0])}  # fmt: skip
     told = {name for name, row in rows.items() if row[1] != "not told"}
-    assert told == {"model", "images", "labels", "eps", *SETTINGS_OF_PROBE}
+    assert told == {"model", "images", "labels", "eps", "threat", *SETTINGS_OF_PROBE}
     adversaries = {name for name, row in rows.items() if row[2] != "not told"}
-    assert adversaries == {"model", "images", "labels", "eps", "steps", "step_size", "generator"}
+    of_training = {"steps", "step_size", "generator"}
+    assert adversaries == {"model", "images", "labels", "eps", "threat", *of_training}

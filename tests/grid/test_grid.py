@@ -673,6 +673,7 @@ PINNED = {
     "full": (6_362, 435_562),
     "paper": (1_980, 34_020),
     "models": (12, 252),
+    "conventions": (12, 252),
     "architectures": (12, 252),
     "attacks": (12, 108),
     "calibration": (1, 7),
