@@ -14,7 +14,7 @@ from rotgrid.attacks.eps_search import (
     find_brackets,
     survived,
 )
-from rotgrid.attacks.linf import Model, in_batches, misclassified
+from rotgrid.attacks.linf import TOLERANCE, Model, frozen, in_batches, misclassified
 from rotgrid.attacks.threats import LINF, Threat
 
 LOW = 0.92
@@ -66,6 +66,28 @@ def survival_at_each_eps(case: Case, moves: AttackAtEachEps) -> Tensor:
         return no_attack(case)
     found = in_batches(correct, case.chosen, torch.bool)
     return found.reshape(len(case.chosen), len(case.eps_grid)).T
+
+
+NearestSearch = Callable[[Model, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(model, images, labels) -> the nearest misclassified images found, and their distance or inf."""
+
+
+def nearest_distances(
+    search: NearestSearch, model: Model, images: Tensor, labels: Tensor, at: Tensor
+) -> Tensor:
+    """(len(at),): the distances that a search finds of the images at these indices, a batch at a
+    time."""
+    with frozen(model):
+        return in_batches(
+            lambda some: search(model, images[some], labels[some])[1], at, images.dtype
+        )
+
+
+def survival_by_distance(case: Case, search: NearestSearch) -> Tensor:
+    """Which images survive at each eps, by one search for the nearest misclassified image."""
+    distance = nearest_distances(search, case.model, case.images, case.labels, case.chosen)
+    grid = torch.tensor(case.eps_grid, dtype=distance.dtype, device=distance.device)
+    return distance[None] > grid[:, None] + TOLERANCE
 
 
 BatchAttack = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]

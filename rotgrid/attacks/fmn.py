@@ -15,19 +15,19 @@ shrinks once it is not. We depart from the original in what makes the bound tigh
 * The radius stays below what is found, and the end of the last step counts too.
 """
 
+import functools
 import math
 
 import torch
 from torch import Tensor
 
 from rotgrid.attacks.boundary import boundary_radius, soft_margin
-from rotgrid.attacks.case import Case
+from rotgrid.attacks.case import Case, nearest_distances, survival_by_distance
 from rotgrid.attacks.checks import checked
 from rotgrid.attacks.linf import (
     TOLERANCE,
     Model,
     frozen,
-    in_batches,
     indices,
     input_gradient,
     margins,
@@ -64,8 +64,7 @@ def fmn(
     """
     require_steps(steps)
     found, distance = fmn_from(model, images, labels, steps, THREATS[threat])
-    within = distance <= eps + TOLERANCE
-    return torch.where(within[:, None, None, None], found, images)
+    return where_within(eps, found, distance, images)
 
 
 @checked
@@ -83,12 +82,8 @@ def distances(
     misclassified, inf where nothing was found in [0, 1]. Args and errors are those of `fmn`.
     """
     require_steps(steps)
-
-    def found(at: Tensor) -> Tensor:
-        return fmn_from(model, images[at], labels[at], steps, THREATS[threat])[1]
-
-    with frozen(model):
-        return in_batches(found, indices(images), images.dtype)
+    search = functools.partial(fmn_from, steps=steps, threat=THREATS[threat])
+    return nearest_distances(search, model, images, labels, indices(images))
 
 
 def fmn_from(
@@ -114,6 +109,11 @@ def fmn_from(
     return nearest_so_far(found, distance, current, images, wrong, threat)
 
 
+def where_within(eps: float, found: Tensor, distance: Tensor, images: Tensor) -> Tensor:
+    """What was found, where it is at most eps away; else the images."""
+    return torch.where((distance <= eps + TOLERANCE)[:, None, None, None], found, images)
+
+
 def nearest_so_far(
     found: Tensor,
     distance: Tensor,
@@ -131,16 +131,11 @@ def nearest_so_far(
 
 def minimal_distances(case: Case, steps: int) -> Tensor:
     """FMN's distances of the chosen images, a batch at a time."""
-    return in_batches(
-        lambda at: fmn_from(*case.batch(at), steps, case.threat)[1],
-        case.chosen,
-        case.images.dtype,
-    )
+    search = functools.partial(fmn_from, steps=steps, threat=case.threat)
+    return nearest_distances(search, case.model, case.images, case.labels, case.chosen)
 
 
 def survival(case: Case, *, steps: int = 50) -> Tensor:
     """`fmn`: one computation for all eps."""
     require_steps(steps)
-    distance = minimal_distances(case, steps)
-    grid = torch.tensor(case.eps_grid, dtype=distance.dtype, device=distance.device)
-    return distance[None] > grid[:, None] + TOLERANCE
+    return survival_by_distance(case, functools.partial(fmn_from, steps=steps, threat=case.threat))

@@ -24,14 +24,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rotgrid.attacks.apgd import wrong_classes
-from rotgrid.attacks.case import Case
+from rotgrid.attacks.case import Case, nearest_distances, survival_by_distance
 from rotgrid.attacks.checks import checked
-from rotgrid.attacks.fmn import nearest_so_far
+from rotgrid.attacks.fmn import nearest_so_far, where_within
 from rotgrid.attacks.linf import (
-    TOLERANCE,
     Model,
     frozen,
-    in_batches,
     indices,
     input_gradient,
     require_steps,
@@ -72,8 +70,7 @@ def lbfgs(
     """
     require_steps(steps)
     found, distance = lbfgs_from(model, images, labels, steps)
-    within = distance <= eps + TOLERANCE
-    return torch.where(within[:, None, None, None], found, images)
+    return where_within(eps, found, distance, images)
 
 
 @functools.partial(checked, threat="l2")
@@ -84,12 +81,8 @@ def distances(model: Model, images: Tensor, labels: Tensor, *, steps: int = 20) 
     misclassified, inf where nothing was found. Args and errors are those of `lbfgs`.
     """
     require_steps(steps)
-
-    def found(at: Tensor) -> Tensor:
-        return lbfgs_from(model, images[at], labels[at], steps)[1]
-
-    with frozen(model):
-        return in_batches(found, indices(images), images.dtype)
+    search = functools.partial(lbfgs_from, steps=steps)
+    return nearest_distances(search, model, images, labels, indices(images))
 
 
 class State(NamedTuple):
@@ -241,8 +234,4 @@ def kept_or_shortened(
 def survival(case: Case, *, steps: int = 20) -> Tensor:
     """`lbfgs`: one computation for all eps."""
     require_steps(steps)
-    near = in_batches(
-        lambda at: lbfgs_from(*case.batch(at), steps)[1], case.chosen, case.images.dtype
-    )
-    grid = torch.tensor(case.eps_grid, dtype=near.dtype, device=near.device)
-    return near[None] > grid[:, None] + TOLERANCE
+    return survival_by_distance(case, functools.partial(lbfgs_from, steps=steps))

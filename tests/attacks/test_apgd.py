@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from rotgrid import data, models
+from rotgrid import models
 from rotgrid.attacks.apgd import (
     Ascent,
     advance,
@@ -21,7 +21,6 @@ from rotgrid.attacks.pgd import pgd
 from rotgrid.attacks.starts import uniform_offsets
 
 from linear import Linear
-from trained import perceptron
 
 LOSSES = ["ce", "dlr"]
 
@@ -37,16 +36,6 @@ class Peak(nn.Module):
         x, peak = images.flatten(1).unbind(1)
         self.asked.append(x.detach().clone())
         return torch.stack([0.002 - (x - peak.detach()).abs(), 0 * x], 1)
-
-
-@pytest.fixture(scope="module")
-def trained(digits):
-    return perceptron(digits)
-
-
-@pytest.fixture(scope="module")
-def test_set(digits):
-    return data.pixels(digits.test_images[:60]), digits.test_labels[:60]
 
 
 @torch.no_grad()

@@ -5,24 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from rotgrid import data
 from rotgrid.attacks.boundary import boundary_radius
 from rotgrid.attacks.fmn import OVERSHOOT, distances, fmn, fmn_from
 from rotgrid.attacks.pgd import pgd
 from rotgrid.attacks.threats import LINF
 
 from linear import Linear
-from trained import perceptron
-
-
-@pytest.fixture(scope="module")
-def trained(digits):
-    return perceptron(digits)
-
-
-@pytest.fixture(scope="module")
-def test_set(digits):
-    return data.pixels(digits.test_images[:60]), digits.test_labels[:60]
 
 
 @torch.no_grad()

@@ -20,12 +20,6 @@ from rotgrid.attacks.lbfgs import (
 )
 
 from linear import Halves, Linear
-from trained import perceptron
-
-
-@pytest.fixture(scope="module")
-def trained(digits):
-    return perceptron(digits)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from rotgrid import attacks, data, evaluation, models
+from rotgrid import attacks, evaluation, models
 from rotgrid.attacks import linf
 from rotgrid.attacks.boundary import estimated_distances
 from rotgrid.attacks.fmn import distances
@@ -10,8 +10,6 @@ from rotgrid.attacks.linf import attack_batch, in_batches
 from rotgrid.evaluation import gradient_masking
 from rotgrid.spec import Probe, Trial
 from rotgrid.spec.attacks import ATTACKS
-
-from trained import perceptron
 
 
 class Cramped(nn.Module):
@@ -26,16 +24,6 @@ class Cramped(nn.Module):
         if len(images) > self.most:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return self.net(images)
-
-
-@pytest.fixture(scope="module")
-def trained(digits):
-    return perceptron(digits)
-
-
-@pytest.fixture(scope="module")
-def test_set(digits):
-    return data.pixels(digits.test_images[:60]), digits.test_labels[:60]
 
 
 def test_a_share_of_a_gpu_has_a_share_of_the_attack_batch(monkeypatch):

@@ -4,13 +4,12 @@ import foolbox
 import pytest
 import torch
 
-from rotgrid import attacks, data
+from rotgrid import attacks
 from rotgrid.attacks import square_l2
 from rotgrid.attacks.fmn import distances
 from rotgrid.attacks.threats import L2, LINF, THREATS
 
 from linear import Halves, Linear
-from trained import perceptron
 
 EPS = 1.2
 L2_ATTACKS = {
@@ -22,16 +21,6 @@ L2_ATTACKS = {
     "fmn": {"steps": 20},
     "strong": {"steps": 10},
 }
-
-
-@pytest.fixture(scope="module")
-def trained(digits):
-    return perceptron(digits)
-
-
-@pytest.fixture(scope="module")
-def test_set(digits):
-    return data.pixels(digits.test_images[:60]), digits.test_labels[:60]
 
 
 @torch.no_grad()
