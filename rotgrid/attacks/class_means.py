@@ -11,7 +11,8 @@ from torch import Tensor
 
 from rotgrid.attacks.case import Case, survival_at_each_eps
 from rotgrid.attacks.checks import checked
-from rotgrid.attacks.linf import Model, project
+from rotgrid.attacks.linf import Model
+from rotgrid.attacks.threats import LINF
 
 
 @functools.partial(checked, asks_model=False)
@@ -35,7 +36,7 @@ def class_means(
     if len(labels) and (most := int(labels.amax())) >= len(means):
         raise ValueError(f"label {most}, and there are means of classes 0 to {len(means) - 1}")
     directions = (means[nearest(means)] - means).sign()
-    return project(images + eps * directions[labels], images, eps)
+    return LINF.project(images + eps * directions[labels], images, eps)
 
 
 def means_of(images: Tensor, labels: Tensor, classes: int) -> Tensor:

@@ -123,16 +123,6 @@ def require_restarts(restarts: int) -> None:
         raise ValueError(f"restarts {restarts}: at least 1, or nothing is attacked")
 
 
-def project(adversarial: Tensor, images: Tensor, eps: Radius) -> Tensor:
-    """The nearest point of the eps-ball around the images, within [0, 1]."""
-    return adversarial.clamp((images - eps).clamp(min=0), (images + eps).clamp(max=1))
-
-
-def distances(adversarial: Tensor, images: Tensor) -> Tensor:
-    """(batch,): max|x' - x|, in pixel units."""
-    return (adversarial - images).abs().flatten(1).amax(1)
-
-
 def objective_of(logits: Tensor, labels: Tensor, loss: Loss | Objective) -> Tensor:
     """What the attack increases, summed over the batch (a mean would scale gradients down).
 

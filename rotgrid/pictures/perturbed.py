@@ -11,7 +11,8 @@ from torch import Tensor
 
 from rotgrid import attacks
 from rotgrid.attacks import own_attack
-from rotgrid.attacks.linf import Model, distances
+from rotgrid.attacks.linf import Model
+from rotgrid.attacks.threats import LINF
 from rotgrid.pictures.png import encode, strip
 from rotgrid.spec import extensions
 from rotgrid.spec.attacks import ATTACKS
@@ -111,7 +112,7 @@ def attacked(
     seen = (upright, rotated, perturbed)
     classes = torch.stack([attacks.predicted(model, images) for images in seen], 1)
     unbroken = (classes[:, 2] == labels) & (classes[:, 1] == labels)
-    distance = distances(perturbed, rotated).masked_fill(unbroken, torch.inf)
+    distance = LINF.size(perturbed - rotated).masked_fill(unbroken, torch.inf)
     return Attacked(upright, rotated, degrees, perturbed, labels, classes, distance)
 
 

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from rotgrid.attacks import own_attack
 from rotgrid.attacks.checks import require_pixels
 from rotgrid.attacks.fgsm import ascent_direction, step_along
-from rotgrid.attacks.linf import frozen, input_gradient, project, unchecked_gradient
+from rotgrid.attacks.linf import frozen, input_gradient, unchecked_gradient
 from rotgrid.attacks.pgd import pgd_from
 from rotgrid.attacks.starts import draw_starts, uniform_offsets
+from rotgrid.attacks.threats import LINF
 from rotgrid.models.own_network import load_own
 from rotgrid.spec import Trial
 from rotgrid.spec.adversaries import ADVERSARIES, AdversaryName
@@ -131,10 +132,10 @@ def fgsm_from_random(
     The start is kept within [0, 1], as in their CIFAR-10 code; their MNIST code does not.
     """
     require_pixels(images)
-    start = project(images + eps * uniform_offsets(images, generator), images, eps)
+    start = LINF.project(images + eps * uniform_offsets(images, generator), images, eps)
     with frozen(model):
         _, gradient = input_gradient(model, start, labels, "ce")
-    return project(start + RANDOM_STEP * eps * gradient.sign(), images, eps)
+    return LINF.project(start + RANDOM_STEP * eps * gradient.sign(), images, eps)
 
 
 def fgsm_from_noise(
@@ -171,7 +172,7 @@ def most_divergent(
     """
     require_pixels(images)
     noise = torch.randn(images.shape, generator=generator, device=generator.device)
-    current = project(images + KL_START * noise.to(images), images, eps)
+    current = LINF.project(images + KL_START * noise.to(images), images, eps)
     with frozen(model):
         with torch.no_grad():
             clean = model(images)
@@ -179,7 +180,7 @@ def most_divergent(
             _, gradient = input_gradient(
                 model, current, labels, lambda logits, _: divergence(clean, logits)
             )
-            current = project(current + step_size * gradient.sign(), images, eps)
+            current = LINF.project(current + step_size * gradient.sign(), images, eps)
     return current
 
 

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from rotgrid import models
-from rotgrid.attacks.linf import project
+from rotgrid.attacks.threats import LINF
 from rotgrid.data import pixels
 from rotgrid.spec import Trial
 from rotgrid.training import adversarial
@@ -157,7 +157,7 @@ def test_one_step_of_the_divergence_is_the_textbook_s(batch):
     start = divergent(net, images, labels, steps=0).requires_grad_()
     loss = F.kl_div(F.log_softmax(net(start), 1), F.softmax(net(images), 1), reduction="sum")
     (gradient,) = torch.autograd.grad(loss, start)
-    expected = project(start.detach() + 0.02 * gradient.sign(), images, EPS)
+    expected = LINF.project(start.detach() + 0.02 * gradient.sign(), images, EPS)
     found = divergent(net, images, labels, steps=1, step_size=0.02)
     assert ((found - expected).abs() < 1e-9).double().mean() > 0.999  # zeros may have signs
 
