@@ -18,7 +18,7 @@ from rotgrid.spec import Probe, Trial, data_of, extensions, own_functions
 from rotgrid.spec.datasets import Shape
 from rotgrid.spec.entries import is_own
 from rotgrid.spec.loading import find_version, place_of
-from rotgrid.training.adversarial import perturbed
+from rotgrid.training.adversarial import draw, perturbed
 
 Asked = Mapping[Trial, Sequence[Probe]]
 
@@ -120,7 +120,8 @@ def require_attack(trial: Trial, probe: Probe) -> None:
 def require_adversary(trial: Trial) -> None:
     """Refuse an own adversary that raises on an untrained network, or leaves the threat model."""
     model, images, labels = network_and_sample(trial)
-    perturbed(model, images, labels, trial, trial.adversary_eps, torch.Generator().manual_seed(0))
+    random = draw(trial, images, torch.Generator().manual_seed(0))
+    perturbed(model, images, labels, trial, trial.adversary_eps, random)
 
 
 def network_and_sample(trial: Trial) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor
 from rotgrid.attacks.case import Case, survival_at_each_eps
 from rotgrid.attacks.checks import checked
 from rotgrid.attacks.linf import Model, frozen, in_batches, indices
-from rotgrid.attacks.pgd import pgd_loop
+from rotgrid.attacks.pgd import pgd_loop, pgd_until_broken
 
 STEP = 1 / 255
 """Kurakin et al. change each pixel by one of its 256 levels per step."""
@@ -36,7 +36,7 @@ def survival(case: Case) -> Tensor:
 
     def move(at: Tensor, eps: float) -> Tensor:
         model, x, y = case.batch(at)
-        return pgd_loop(model, x, y, x, eps, steps_for(eps), STEP, "ce", stop_early=True)[0]
+        return pgd_until_broken(model, x, y, x, eps, steps_for(eps), STEP, "ce")[0]
 
     return survival_at_each_eps(case, lambda at: functools.partial(move, at))
 

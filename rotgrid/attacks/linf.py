@@ -186,11 +186,16 @@ def finite_logits(model: Model, images: Tensor) -> Tensor:
     Raises:
         FloatingPointError: they are not finite; their argmax would be silent garbage.
     """
-    with torch.no_grad():
-        logits = model(images)
+    logits = unchecked_logits(model, images)
     if not all_finite(logits):
         raise FloatingPointError("logits are not finite")
     return logits
+
+
+def unchecked_logits(model: Model, images: Tensor) -> Tensor:
+    """`finite_logits` for callers who notice what is not finite later."""
+    with torch.no_grad():
+        return model(images)
 
 
 def margins_and_errors(model: Model, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

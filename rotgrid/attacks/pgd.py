@@ -11,11 +11,13 @@ from rotgrid.attacks.linf import (
     Loss,
     Model,
     Radius,
+    finite_logits,
     frozen,
     in_batches,
     indices,
     input_gradient,
-    misclassified,
+    unchecked_gradient,
+    unchecked_logits,
 )
 from rotgrid.attacks.starts import StartsOfSome, draw_starts, require_starts
 from rotgrid.attacks.threats import LINF, THREATS, Threat
@@ -81,8 +83,10 @@ def pgd_from(
 ) -> tuple[Tensor, Tensor]:
     """Adversarial images and whether each is misclassified, from starts at x + eps * offset.
 
-    eps and step size are one for all images or (batch, 1, 1, 1).
+    eps and step size are one for all images or (batch, 1, 1, 1). With `stop_early` an image gets
+    its first misclassified iterate.
     """
+    loop = pgd_until_broken if stop_early else pgd_loop
     found = images.clone()
     broken = torch.zeros(len(images), dtype=torch.bool, device=images.device)
     with frozen(model):
@@ -92,9 +96,9 @@ def pgd_from(
                 break
             x, radius = images[left], radius_of(eps, left)
             start = threat.project(x + radius * offset[left], x, radius)
-            found[left], broken[left] = pgd_loop(
+            found[left], broken[left] = loop(
                 model, x, labels[left], start, radius, steps, radius_of(step_size, left), loss,
-                stop_early, threat,
+                threat,
             )  # fmt: skip
     return found, broken
 
@@ -113,35 +117,61 @@ def pgd_loop(
     steps: int,
     step_size: Radius,
     loss: Loss,
-    stop_early: bool = False,
+    threat: Threat = LINF,
+    check: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """The attack loop over a whole batch: the images as `pgd` returns them, and which are broken.
+
+    Without `check` nobody looks whether numbers are finite, and no GPU is waited for.
+    """
+    gradient_of = input_gradient if check else unchecked_gradient
+    logits_of = finite_logits if check else unchecked_logits
+    found = current = start
+    broken = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+    region = threat.region(images, eps)
+    for _ in range(steps):
+        logits, gradient = gradient_of(model, current, labels, loss)
+        wrong = logits.argmax(1) != labels
+        found, broken = torch.where(wrong[:, None, None, None], current, found), broken | wrong
+        current = threat.nearest(current + step_size * threat.steepest(gradient), *region)
+    wrong = logits_of(model, current).argmax(1) != labels
+    earlier = (broken & ~wrong)[:, None, None, None]
+    return torch.where(earlier, found, current), broken | wrong
+
+
+def pgd_until_broken(
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    start: Tensor,
+    eps: Radius,
+    steps: int,
+    step_size: Radius,
+    loss: Loss,
     threat: Threat = LINF,
 ) -> tuple[Tensor, Tensor]:
-    """The attack loop. With `stop_early` an image leaves the batch once it is misclassified."""
+    """`pgd_loop` in which an image leaves the batch once it is misclassified."""
     found = start.clone()
     broken = torch.zeros(len(images), dtype=torch.bool, device=images.device)
-    active = torch.arange(len(images), device=images.device)
-    current = start
+    active, current = indices(images), start
     region = threat.region(images, eps)
     for step in range(steps + 1):
-        last = step == steps
-        if not last:
+        if step < steps:
             logits, gradient = input_gradient(model, current, labels, loss)
-            wrong = logits.argmax(1) != labels
         else:
-            wrong = misclassified(model, current, labels)
-        found[active[wrong]] = current[wrong]
-        broken[active[wrong]] = True
-        if stop_early and wrong.any():
+            logits, gradient = finite_logits(model, current), current
+        wrong = logits.argmax(1) != labels
+        if wrong.any():
+            found[active[wrong]], broken[active[wrong]] = current[wrong], True
             left = ~wrong
-            active, labels, current = active[left], labels[left], current[left]
+            active, labels, current, gradient = (
+                part[left] for part in (active, labels, current, gradient)
+            )
             region, step_size = [part[left] for part in region], radius_of(step_size, left)
-            if not last:
-                gradient = gradient[left]
-        if last or not len(active):
+        if step == steps or not len(active):
             break
         current = threat.nearest(current + step_size * threat.steepest(gradient), *region)
-    unbroken = ~broken[active]
-    found[active[unbroken]] = current[unbroken]
+    found[active] = current
     return found, broken
 
 

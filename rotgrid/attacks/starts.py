@@ -22,7 +22,20 @@ def uniform_offsets(images: Tensor, generator: torch.Generator) -> Tensor:
     Drawn where the generator lives, so that a generator on the CPU gives the same numbers
     whatever the images are on.
     """
-    return uniform(images, generator).mul_(2).sub_(1).to(images.device)
+    return sent(uniform(images, generator).mul_(2).sub_(1), images.device)
+
+
+def normal_noise(images: Tensor, generator: torch.Generator) -> Tensor:
+    """N(0, 1) per pixel, drawn as `uniform_offsets` are."""
+    noise = torch.randn(images.shape, generator=generator, device=generator.device)
+    return sent(noise.to(images.dtype), images.device)
+
+
+def sent(numbers: Tensor, device: torch.device) -> Tensor:
+    """Numbers on the device; on their way from the CPU to a GPU nothing waits for what it does."""
+    if device.type == "cuda" and numbers.device.type == "cpu":
+        numbers = numbers.pin_memory()
+    return numbers.to(device, non_blocking=True)
 
 
 def uniform(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -40,7 +53,7 @@ def ball_offsets(images: Tensor, generator: torch.Generator) -> Tensor:
     )
     radius = uniform(images[:, :1, :1, :1], generator) ** (1 / max(1, images[:1].numel()))
     far = normal.flatten(1).norm(dim=1)[:, None, None, None]
-    return (normal * (radius / far)).to(images.device)
+    return sent(normal * (radius / far), images.device)
 
 
 @dataclass(frozen=True)

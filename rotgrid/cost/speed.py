@@ -14,7 +14,7 @@ from rotgrid.results.grids import launched_plans
 from rotgrid.results.inventory import Inventory
 from rotgrid.results.storage import Root
 from rotgrid.spec import Probe, Trial, data_of
-from rotgrid.spec.adversaries import ADVERSARIES
+from rotgrid.spec.entries import is_own
 from rotgrid.spec.models import MODELS, OWN_WORK
 
 GUESS, GUESS_GPU = "a guess", "a guess from trainings measured on an H100"
@@ -52,7 +52,7 @@ class Speed(NamedTuple):
         if trial.precision == "bfloat16":
             work = work._replace(trained=self.bfloat16 * work.trained)
         seconds = self.factor(network)[0] * self.shipped_seconds(network, work)
-        share = min(1.0, self.share) if ADVERSARIES[trial.adversary].captured else 1.0
+        share = 1.0 if is_own(trial.adversary) else min(1.0, self.share)
         return seconds / share * relative_size(data_of(trial).shape)
 
     def measuring(self, trial: Trial, probes: Iterable[Probe]) -> float:

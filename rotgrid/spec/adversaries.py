@@ -13,30 +13,22 @@ class Adversary(NamedTuple):
     """What readers are shown."""
     run: str
     """`module:function` in `rotgrid.training`: (model, images, labels, *, ...) -> images, with
-    those of eps, steps, step_size and generator that its signature names. Empty for an own one."""
+    those of eps, steps, step_size, offsets and noise that its signature names. Empty for an own
+    one."""
     passes_per_image: Callable[[int], tuple[int, int, int]]
     """For each image and the recipe's `adversary_steps`: how often it is trained on, how many
     gradients and how many forward passes the adversary takes."""
-    captured: bool = False
-    """Whether a step with it can be captured as a CUDA graph. Others draw random numbers on the
-    CPU, or look at what they find."""
 
 
 OURS: dict[str, Adversary] = {
     "none": Adversary(
-        "No adversarial training",
-        "adversarial:unperturbed",
-        lambda steps: (1, 0, 0),
-        captured=True,
+        "No adversarial training", "adversarial:unperturbed", lambda steps: (1, 0, 0)
     ),
-    "fgsm": Adversary(
-        "Trained with FGSM", "adversarial:fgsm_unchecked", lambda steps: (1, 1, 0), True
-    ),
+    "fgsm": Adversary("Trained with FGSM", "adversarial:fgsm_unchecked", lambda steps: (1, 1, 0)),
     "fgsm-mix": Adversary(
         "Trained with FGSM and clean images",
         "adversarial:fgsm_unchecked",
         lambda steps: (2, 1, 0),
-        True,
     ),
     "fgsm-rs": Adversary(
         "Trained with FGSM from random starts",

@@ -24,7 +24,7 @@ from rotgrid.rotation import draw_angles, draw_shifts, transform
 from rotgrid.spec import Trial, batch_sizes
 from rotgrid.spec.overfitting import first_overfitted_epoch
 from rotgrid.training import optimizers
-from rotgrid.training.adversarial import stage
+from rotgrid.training.adversarial import draw, stage
 from rotgrid.training.cuda_graph import Step, stepper
 from rotgrid.training.validation import Row, rotated_validation, validate
 
@@ -210,7 +210,7 @@ def train_epoch(
 ) -> float:
     """One pass over the training images, or what is left of the steps; the mean loss.
 
-    On a GPU nothing here waits for it but the last line (and adversaries that search).
+    On a GPU nothing here waits for it but the last line, and own adversaries.
     """
     torch.manual_seed(epoch_seed(trial, epoch, "dropout"))
     starts = torch.Generator().manual_seed(epoch_seed(trial, epoch, "adversary"))
@@ -219,7 +219,7 @@ def train_epoch(
     sizes = sizes[: trial.steps() - (epoch - 1) * len(sizes)]
     for batch, truth, eps in itertools.islice(batches(images, labels, trial, epoch), len(sizes)):
         deadline.check(until, f"epoch {epoch}")
-        total += step(batch, truth, eps, starts) * len(truth)
+        total += step(batch, truth, eps, draw(trial, batch, starts)) * len(truth)
         scheduler.step()
     return total.item() / sum(sizes)
 

@@ -1,10 +1,12 @@
 """What attacks the training images: the adversary of a trial, and how it grows.
 
 Every adversary attacks in evaluation mode, with the true label, images that are already rotated.
+Ours look at no number, so that no GPU is waited for and a step can be captured: what is not finite
+makes the loss of the epoch NaN, and that ends the training.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -12,15 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rotgrid.attacks import own_attack
-from rotgrid.attacks.checks import require_pixels
 from rotgrid.attacks.fgsm import ascent_direction, step_along
-from rotgrid.attacks.linf import frozen, input_gradient, unchecked_gradient
-from rotgrid.attacks.pgd import pgd_from
-from rotgrid.attacks.starts import draw_starts, uniform_offsets
+from rotgrid.attacks.linf import frozen, unchecked_gradient, unchecked_logits
+from rotgrid.attacks.pgd import pgd_loop
+from rotgrid.attacks.starts import Draw, normal_noise, uniform_offsets
 from rotgrid.attacks.threats import LINF
 from rotgrid.models.own_network import load_own
 from rotgrid.spec import Trial
-from rotgrid.spec.adversaries import ADVERSARIES, AdversaryName
+from rotgrid.spec.adversaries import ADVERSARIES
 from rotgrid.spec.entries import function_at, is_own, settings_named
 
 RANDOM_STEP = 1.25
@@ -36,6 +37,13 @@ CURRICULUM = ((0.625, 2 / 3, 1 / 4), (0.75, 5 / 6, 1 / 2), (math.inf, 1.0, 1.0))
 """Of `cusp`: (until which share of the training, share of the rotation, share of eps). The
 authors' CIFAR-10 schedule: (120 degrees, 2/255) for 75 of 120 epochs, (150, 4/255) until 90, then
 (180, 8/255)."""
+
+
+DRAWS: Mapping[str, Draw] = {"offsets": uniform_offsets, "noise": normal_noise}
+"""What adversaries draw for each batch, by the names in their signatures."""
+
+Random = Mapping[str, Any]
+"""What was drawn for a batch, by name; of own adversaries the `generator`."""
 
 
 class Stage(NamedTuple):
@@ -63,22 +71,17 @@ def stage(trial: Trial, epochs_done: float) -> Stage:
 
 
 def perturbed(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    trial: Trial,
-    eps: float,
-    generator: torch.Generator,
+    model: nn.Module, images: Tensor, labels: Tensor, trial: Trial, eps: float, random: Random
 ) -> Tensor:
-    """The images as the trial's adversary makes them; random starts come from the generator."""
+    """The images as the trial's adversary makes them, by what `draw` has drawn for them."""
     recipe = trial.recipe_used()
     settings: dict[str, Any] = {
         "eps": eps,
         "steps": recipe.adversary_steps,
         "step_size": eps * recipe.adversary_step_size,
-        "generator": generator,
+        **random,
     }
-    perturb = adversary_of(trial.adversary, trial.adversary_digest)
+    perturb = adversary_of(trial)
     named = settings_named(perturb)
     told = {k: v for k, v in settings.items() if k in named}
     if is_own(trial.adversary):
@@ -86,12 +89,21 @@ def perturbed(
     return perturb(model, images, labels, **told)
 
 
-def adversary_of(name: AdversaryName, digest: str = "") -> Callable[..., Tensor]:
-    """What makes the images of an adversary, by the settings that its signature names."""
+def draw(trial: Trial, images: Tensor, generator: torch.Generator) -> Random:
+    """What is random in the trial's adversary, for a batch: drawn before the step, since one that
+    is captured as a CUDA graph draws nothing. Own adversaries get the generator itself."""
+    if is_own(trial.adversary):
+        return {"generator": generator}
+    named = settings_named(adversary_of(trial))
+    return {name: of(images, generator) for name, of in DRAWS.items() if name in named}
+
+
+def adversary_of(trial: Trial) -> Callable[..., Tensor]:
+    """What makes the images of the trial's adversary, by the settings that its signature names."""
     return (
-        load_own(name, digest)
-        if is_own(name)
-        else function_at("rotgrid.training", ADVERSARIES[name].run)
+        load_own(trial.adversary, trial.adversary_digest)
+        if is_own(trial.adversary)
+        else function_at("rotgrid.training", ADVERSARIES[trial.adversary].run)
     )
 
 
@@ -101,10 +113,7 @@ def unperturbed(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 
 
 def fgsm_unchecked(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float) -> Tensor:
-    """`attacks.fgsm` that looks at no number, so that no GPU is waited for.
-
-    What is not finite makes the loss of the epoch NaN, and that ends the training.
-    """
+    """`attacks.fgsm`."""
     return step_along(images, ascent_direction(model, images, labels, unchecked_gradient), eps)
 
 
@@ -116,42 +125,38 @@ def pgd_from_random(
     eps: float,
     steps: int,
     step_size: float,
-    generator: torch.Generator,
+    offsets: Tensor,
 ) -> Tensor:
     """PGD from one random point of the ball (Madry et al. 2018)."""
-    require_pixels(images)
-    starts = draw_starts(images, 1, generator)
-    return pgd_from(model, images, labels, eps, steps, step_size, "ce", starts)[0]
+    start = LINF.project(images + eps * offsets, images, eps)
+    with frozen(model):
+        return pgd_loop(
+            model, images, labels, start, eps, steps, step_size, "ce", check=False
+        )[0]  # fmt: skip
 
 
 def fgsm_from_random(
-    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, generator: torch.Generator
+    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, offsets: Tensor
 ) -> Tensor:
     """One step of 1.25 eps from a random point of the ball, projected (Wong et al. 2020).
 
     The start is kept within [0, 1], as in their CIFAR-10 code; their MNIST code does not.
     """
-    require_pixels(images)
-    start = LINF.project(images + eps * uniform_offsets(images, generator), images, eps)
-    with frozen(model):
-        _, gradient = input_gradient(model, start, labels, "ce")
-    return LINF.project(start + RANDOM_STEP * eps * gradient.sign(), images, eps)
+    start = LINF.project(images + eps * offsets, images, eps)
+    direction = ascent_direction(model, start, labels, unchecked_gradient)
+    return LINF.project(start + RANDOM_STEP * eps * direction, images, eps)
 
 
 def fgsm_from_noise(
-    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, generator: torch.Generator
+    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, offsets: Tensor
 ) -> Tensor:
     """N-FGSM (de Jorge et al. 2022, algorithm 1): noise of 2 eps, then one step of eps from there.
 
     Nothing is projected to the ball, so that a pixel may change by 3 eps; it stays within [0, 1].
     The noise is kept within [0, 1] before the gradient is taken, as in the authors' code.
     """
-    require_pixels(images)
-    noise = NOISE * eps * uniform_offsets(images, generator)
-    start = (images + noise).clamp(0, 1)
-    with frozen(model):
-        _, gradient = input_gradient(model, start, labels, "ce")
-    return step_along(start, gradient.sign(), eps)
+    start = step_along(images, NOISE * offsets, eps)
+    return step_along(start, ascent_direction(model, start, labels, unchecked_gradient), eps)
 
 
 def most_divergent(
@@ -162,7 +167,7 @@ def most_divergent(
     eps: float,
     steps: int,
     step_size: float,
-    generator: torch.Generator,
+    noise: Tensor,
 ) -> Tensor:
     """Images whose predictions differ most, by `divergence`, from those of the clean ones.
 
@@ -170,14 +175,11 @@ def most_divergent(
     (Zhang et al. 2019, algorithm 1). The labels are not used. Unlike the authors' start, ours is
     projected too, and the network is in evaluation mode throughout.
     """
-    require_pixels(images)
-    noise = torch.randn(images.shape, generator=generator, device=generator.device)
-    current = LINF.project(images + KL_START * noise.to(images), images, eps)
+    current = LINF.project(images + KL_START * noise, images, eps)
     with frozen(model):
-        with torch.no_grad():
-            clean = model(images)
+        clean = unchecked_logits(model, images)
         for _ in range(steps):
-            _, gradient = input_gradient(
+            _, gradient = unchecked_gradient(
                 model, current, labels, lambda logits, _: divergence(clean, logits)
             )
             current = LINF.project(current + step_size * gradient.sign(), images, eps)

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from rotgrid.spec import Trial
-from rotgrid.spec.adversaries import ADVERSARIES
 from rotgrid.spec.entries import is_own
+from rotgrid.training.adversarial import Random
 from rotgrid.training.losses import adversarial_loss
 
-Step = Callable[[Tensor, Tensor, float, torch.Generator], Tensor]
-"""(images, labels, eps, random starts) -> mean loss of the batch, before the step."""
+Step = Callable[[Tensor, Tensor, float, Random], Tensor]
+"""(images, labels, eps, what `draw` draws) -> mean loss of the batch, before the step."""
 
 WARM_UP = 3
 """Steps before the capture, in which libraries choose their ways and allocate."""
@@ -25,8 +25,8 @@ def stepper(model: nn.Module, optimizer: torch.optim.Optimizer, trial: Trial) ->
     """The step of a training, on the device of the model, which is put in training mode."""
     model.train()
 
-    def step(images: Tensor, labels: Tensor, eps: float, starts: torch.Generator) -> Tensor:
-        loss = adversarial_loss(model, images, labels, trial, eps, starts)
+    def step(images: Tensor, labels: Tensor, eps: float, random: Random) -> Tensor:
+        loss = adversarial_loss(model, images, labels, trial, eps, random)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -39,11 +39,11 @@ def stepper(model: nn.Module, optimizer: torch.optim.Optimizer, trial: Trial) ->
 
 
 def can_capture(model: nn.Module, trial: Trial) -> bool:
-    """Whether a step can be captured: an own network says so by a true attribute `cuda_graph`. A
-    capture repeats kernels and no Python: branches, prints and random numbers of the CPU are
-    those of the first time."""
+    """Whether a step can be captured: an own network says so by a true attribute `cuda_graph`; one
+    with an own adversary never can. A capture repeats kernels and no Python: branches, prints and
+    random numbers of the CPU are those of the first time."""
     willing = bool(getattr(model, "cuda_graph", False)) or not is_own(trial.model)
-    return willing and ADVERSARIES[trial.adversary].captured
+    return willing and not is_own(trial.adversary)
 
 
 class CapturedStep:
@@ -57,24 +57,25 @@ class CapturedStep:
         self.steps = 0
         self.replay: Callable[[], None] | None = None
 
-    def __call__(
-        self, images: Tensor, labels: Tensor, eps: float, starts: torch.Generator
-    ) -> Tensor:
+    def __call__(self, images: Tensor, labels: Tensor, eps: float, random: Random) -> Tensor:
         """One step."""
         self.steps += 1
         if len(labels) != self.batch_size:
-            return self.step(images, labels, eps, starts)
+            return self.step(images, labels, eps, random)
         if self.steps <= WARM_UP:
-            return on_side_stream(lambda: self.step(images, labels, eps, starts))
+            return on_side_stream(lambda: self.step(images, labels, eps, random))
         if self.replay is None:
             self.images, self.labels = images.clone(), labels.clone()
             self.eps = torch.tensor(eps, device=images.device)
+            self.random = {name: drawn.clone() for name, drawn in random.items()}
             self.replay, self.loss = capture(
-                lambda: self.step(self.images, self.labels, self.eps, starts)  # type: ignore[arg-type]
+                lambda: self.step(self.images, self.labels, self.eps, self.random)  # type: ignore[arg-type]
             )
         self.images.copy_(images)
         self.labels.copy_(labels)
         self.eps.fill_(eps)
+        for name, drawn in random.items():
+            self.random[name].copy_(drawn)
         self.replay()
         return self.loss.clone()
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rotgrid.spec import Trial
 from rotgrid.spec.vocabulary import Precision
-from rotgrid.training.adversarial import divergence, perturbed
+from rotgrid.training.adversarial import Random, divergence, perturbed
 
 
 def adversarial_loss(
@@ -17,7 +17,7 @@ def adversarial_loss(
     labels: Tensor,
     trial: Trial,
     eps: float,
-    generator: torch.Generator,
+    random: Random,
 ) -> Tensor:
     """The loss of one batch under the trial's adversary.
 
@@ -26,7 +26,7 @@ def adversarial_loss(
     (Goodfellow et al. 2015, section 6); `trades` adds to the clean loss what the adversary makes
     of the prediction.
     """
-    adversarial = perturbed(model, images, labels, trial, eps, generator)
+    adversarial = perturbed(model, images, labels, trial, eps, random)
     match trial.adversary:
         case "fgsm-mix":
             both = torch.cat([images, adversarial])

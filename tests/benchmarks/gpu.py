@@ -2,13 +2,18 @@
 
 Needs one CUDA GPU; SECONDS (default 2) is for each speed. First checks, each of which ends the run
 where it fails: the networks and attacks of the CPU give the same on the GPU; a step recorded as a
-CUDA graph trains the same weights as one that is not; the same trial gives the same bits; a
-resumed training gives the bits of a straight one; and no step waits for the GPU. Then images per
-second in training, recorded or not, in both precisions; several trainings at once on the GPU; and
-attacks. All on the embedded digits, repeated to epochs of 12,800 images for the speeds.
+CUDA graph trains the same weights as one that is not, with every adversary; the same trial gives
+the same bits; a resumed training gives the bits of a straight one; and no step waits for the GPU.
+Then images per second in training, recorded or not, in both precisions; attacks; and several
+trainings at once on the GPU, without and with NVIDIA's MPS (`nvidia-cuda-mps-control` is part of
+the driver). All on the embedded digits, repeated to epochs of 12,800 images for the speeds.
 """
 
+import contextlib
 import dataclasses
+import hashlib
+import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,10 +25,12 @@ from rotgrid.data import pixels
 from rotgrid.device import prepare_device
 from rotgrid.rotation import draw_angles, rotate
 from rotgrid.spec import Trial
+from rotgrid.spec.adversaries import ADVERSARIES
 from rotgrid.training import optimizers
+from rotgrid.training.adversarial import draw
 from rotgrid.training.cuda_graph import CapturedStep, stepper
 
-from together import total, when_told
+from together import answers, total, when_told
 
 PAPER = ("stdcnn", "gcnn", "hnet", "ptn", "roteqnet", "capsnet")
 VARIANT = {"capsnet": "narrow"}
@@ -95,7 +102,8 @@ def plain(step):
 def recording(digits):
     """CapturedStep or not, again, and resumed after the first of two epochs."""
     training.CHECKPOINT_SECONDS = 0.0
-    for adversary, precision in (("none", "float32"), ("fgsm", "float32"), ("none", "bfloat16")):
+    ways = [(adversary, "float32") for adversary in ADVERSARIES] + [("none", "bfloat16")]
+    for adversary, precision in ways:
         fields = {"adversary": adversary, "adversary_eps": 0.1, "precision": precision}
         for model in ("stdcnn", "gcnn"):
             name = f"{model}, {adversary}, {precision}"
@@ -133,7 +141,7 @@ def interrupted(validate):
 
 def waiting(digits):
     """No step may wait for the GPU: torch raises where one does."""
-    for adversary in ("none", "fgsm"):
+    for adversary in ADVERSARIES:
         trial = trial_of("gcnn", train_size=640, adversary=adversary, adversary_eps=0.1)
         net = models.build("gcnn").cuda()
         optimizer, scheduler = optimizers.build(net, trial)
@@ -142,7 +150,7 @@ def waiting(digits):
                                         trial, 1))  # fmt: skip
         for _ in range(2):  # the first records
             for batch, truth, eps in batches:
-                step(batch, truth, eps, torch.Generator())
+                step(batch, truth, eps, draw(trial, batch, torch.Generator()))
                 scheduler.step()
             torch.cuda.set_sync_debug_mode("error")
         torch.cuda.set_sync_debug_mode("default")
@@ -173,7 +181,7 @@ def speeds(digits, seconds):
     print("\n| model | precision | adversary | not recorded | recorded |\n|---|---|---|---|---|")
     for model in PAPER:
         for precision in ("float32", "bfloat16"):
-            for adversary in ("none", "fgsm") if model in ("stdcnn", "gcnn") else ("none",):
+            for adversary in ADVERSARIES if model in ("stdcnn", "gcnn") else ("none",):
                 fields = {"adversary": adversary, "adversary_eps": 0.1, "epochs": 1000}
                 trial = trial_of(model, precision=precision, **fields)
                 found = [rate(digits, trial, recorded, seconds) for recorded in (False, True)]
@@ -200,13 +208,36 @@ def attack_speeds(digits, seconds):
 
 
 def several(seconds):
-    """Trainings at once: each a process, as trials are."""
-    print("\n| model | trainings at once | not recorded, all | recorded, all |\n|---|---|---|---|")
+    """Trainings at once, each a process, as trials are: in turn, and under NVIDIA's MPS. There
+    all of them must train the weights that one trains alone."""
+    print("\n| model | MPS | trainings at once | not recorded, all | recorded, all |\n"
+          "|---|---|---|---|---|")  # fmt: skip
     for model in ("stdcnn", "gcnn"):
-        for count in TOGETHER:
-            ways = ("plain", "recorded")
-            found = [total(__file__, (model, how, seconds), count) for how in ways]
-            print(f"| `{model}` | {count} | {found[0]:,.0f} | {found[1]:,.0f} |", flush=True)
+        for mps, around in (("no", contextlib.nullcontext), ("yes", mps_daemon)):
+            with around():
+                for count in TOGETHER:
+                    found = [total(__file__, (model, how, seconds), count)
+                             for how in ("plain", "recorded")]  # fmt: skip
+                    print(f"| `{model}` | {mps} | {count} | {found[0]:,.0f} | {found[1]:,.0f} |",
+                          flush=True)  # fmt: skip
+                together = answers(__file__, (model, "weights", 0), max(TOGETHER))
+            (alone,) = answers(__file__, (model, "weights", 0), 1)
+            assert set(together) == {alone}, f"{model}, MPS {mps}: other weights than alone"
+
+
+@contextlib.contextmanager
+def mps_daemon():
+    """NVIDIA's MPS for processes that start meanwhile, beside any that runs here."""
+    with tempfile.TemporaryDirectory() as folder:
+        there = {"CUDA_MPS_PIPE_DIRECTORY": folder, "CUDA_MPS_LOG_DIRECTORY": folder}
+        os.environ |= there
+        subprocess.run(["nvidia-cuda-mps-control", "-d"], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["nvidia-cuda-mps-control"], input="quit\n", text=True, check=True)
+            for name in there:
+                del os.environ[name]
 
 
 def one(model, how, seconds):
@@ -214,6 +245,10 @@ def one(model, how, seconds):
     device = prepare_device(1, 1.0)
     digits = repeated(data.load("mnist5k").to(device))
     trial = trial_of(model, epochs=1000)
+    if how == "weights":
+        short = trial_of(model, train_size=1_280, epochs=4)
+        when_told(lambda: hashlib.sha256(trained(digits, short)[0].cpu().numpy()).hexdigest())
+        return
     rate(digits, trial, how == "recorded", 0.1)
     when_told(lambda: rate(digits, trial, how == "recorded", seconds))
 

@@ -1,4 +1,4 @@
-"""Rates of processes that work at the same time: each gets ready, is told, and measures."""
+"""Processes that work at the same time: each gets ready, is told, and prints what it finds."""
 
 import subprocess
 import sys
@@ -6,6 +6,11 @@ import sys
 
 def total(script, words, count):
     """The sum of what `script one WORDS` measures, in so many processes at once."""
+    return sum(map(float, answers(script, words, count)))
+
+
+def answers(script, words, count):
+    """What `script one WORDS` prints, in so many processes at once."""
     pipes = {"stdout": subprocess.PIPE, "stdin": subprocess.PIPE, "text": True}
     command = [sys.executable, script, "one", *map(str, words)]
     running = [subprocess.Popen(command, **pipes) for _ in range(count)]
@@ -14,7 +19,7 @@ def total(script, words, count):
     for process in running:
         process.stdin.write("go\n")
         process.stdin.flush()
-    return sum(float(process.communicate()[0]) for process in running)
+    return [process.communicate()[0].strip() for process in running]
 
 
 def when_told(measure):

@@ -4,12 +4,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from rotgrid import models
+from rotgrid.attacks.starts import normal_noise, uniform_offsets
 from rotgrid.attacks.threats import LINF
 from rotgrid.data import pixels
 from rotgrid.spec import Trial
-from rotgrid.training import adversarial
+from rotgrid.spec.adversaries import ADVERSARIES
+from rotgrid.spec.models import MODELS
+from rotgrid.training import adversarial, losses
 
 EPS = 0.1
 
@@ -35,9 +39,19 @@ def generator():
     return torch.Generator().manual_seed(0)
 
 
+def offsets(images):
+    return uniform_offsets(images, generator())
+
+
 def divergent(net, images, labels, **settings):
     settings = {"eps": EPS, "steps": 4, "step_size": EPS / 3, **settings}
-    return adversarial.most_divergent(net, images, labels, generator=generator(), **settings)
+    noise = normal_noise(images, generator())
+    return adversarial.most_divergent(net, images, labels, noise=noise, **settings)
+
+
+def perturbed(net, images, labels, trial, eps):
+    drawn = adversarial.draw(trial, images, generator())
+    return adversarial.perturbed(net, images, labels, trial, eps, drawn)
 
 
 @pytest.mark.parametrize("adversary", ["fgsm", "fgsm-mix", "fgsm-rs", "pgd", "trades", "cusp"])
@@ -46,7 +60,7 @@ def test_perturbed_images_lie_in_the_ball_and_the_box(adversary, eps, batch):
     images, labels = batch
     trial = Trial(model="stdcnn", recipe="fast", adversary=adversary)
     net = models.build("stdcnn").train()
-    moved = adversarial.perturbed(net, images, labels, trial, eps, generator())
+    moved = perturbed(net, images, labels, trial, eps)
     assert moved.amin() >= 0
     assert moved.amax() <= 1
     assert (moved - images).abs().amax() == pytest.approx(eps, abs=1e-6)
@@ -56,14 +70,14 @@ def test_perturbed_images_lie_in_the_ball_and_the_box(adversary, eps, batch):
 
 def test_no_adversary_changes_nothing(batch):
     trial = Trial(model="stdcnn")
-    assert adversarial.perturbed(nn.Identity(), *batch, trial, 0.0, generator()) is batch[0]
+    assert perturbed(nn.Identity(), *batch, trial, 0.0) is batch[0]
 
 
 def test_the_random_step_has_the_length_of_wong_et_al():
     """On a linear model: a step of 1.25 eps from U(-eps, eps), cut off at eps."""
     net, images = Linear(), torch.full((50, 1, 28, 28), 0.5)
     labels = torch.zeros(50, dtype=torch.long)  # the loss grows along w
-    moved = adversarial.fgsm_from_random(net, images, labels, eps=EPS, generator=generator())
+    moved = adversarial.fgsm_from_random(net, images, labels, eps=EPS, offsets=offsets(images))
     along = ((moved - images) * net.w.detach().sign().view(1, 1, 28, 28)) / EPS
     assert along.amin().item() == pytest.approx(0.25, abs=1e-3)
     at_the_edge = (along > 1 - 1e-4).float().mean().item()
@@ -75,7 +89,7 @@ def test_noise_and_step_have_the_lengths_of_de_jorge_et_al():
     """On a linear model: U(-2 eps, 2 eps) and a step of eps, and nothing is cut off."""
     net, images = Linear(), torch.full((50, 1, 28, 28), 0.5)
     labels = torch.zeros(50, dtype=torch.long)  # the loss grows along w
-    moved = adversarial.fgsm_from_noise(net, images, labels, eps=0.1, generator=generator())
+    moved = adversarial.fgsm_from_noise(net, images, labels, eps=0.1, offsets=offsets(images))
     along = ((moved - images) * net.w.detach().sign().view(1, 1, 28, 28)) / 0.1
     assert along.amin().item() == pytest.approx(-1.0, abs=1e-3)
     assert along.amax().item() == pytest.approx(3.0, abs=1e-3)
@@ -86,7 +100,7 @@ def test_noise_and_step_have_the_lengths_of_de_jorge_et_al():
 def test_noise_leaves_the_ball_and_not_the_box(batch):
     images, labels = batch
     net = models.build("stdcnn").train()
-    moved = adversarial.fgsm_from_noise(net, images, labels, eps=EPS, generator=generator())
+    moved = adversarial.fgsm_from_noise(net, images, labels, eps=EPS, offsets=offsets(images))
     assert moved.amin() >= 0
     assert moved.amax() <= 1
     assert EPS < (moved - images).abs().amax() <= 3 * EPS + 1e-6
@@ -95,13 +109,13 @@ def test_noise_leaves_the_ball_and_not_the_box(batch):
 
 def test_the_random_start_stays_in_the_box(monkeypatch):
     seen = []
-    real = adversarial.input_gradient
+    real = adversarial.unchecked_gradient
     monkeypatch.setattr(
-        adversarial, "input_gradient", lambda *args: seen.append(args[1]) or real(*args)
+        adversarial, "unchecked_gradient", lambda *args: seen.append(args[1]) or real(*args)
     )
     images = torch.cat([torch.zeros(4, 1, 28, 28), torch.ones(4, 1, 28, 28)])
     labels = torch.zeros(8, dtype=torch.long)
-    adversarial.fgsm_from_random(Linear(), images, labels, eps=EPS, generator=generator())
+    adversarial.fgsm_from_random(Linear(), images, labels, eps=EPS, offsets=offsets(images))
     (start,) = seen
     assert start.amin() == 0
     assert start.amax() == 1
@@ -162,27 +176,38 @@ def test_one_step_of_the_divergence_is_the_textbook_s(batch):
     assert ((found - expected).abs() < 1e-9).double().mean() > 0.999  # zeros may have signs
 
 
-ATTACKS = {
-    "fgsm-rs": lambda *batch: adversarial.fgsm_from_random(*batch, eps=EPS, generator=generator()),
-    "n-fgsm": lambda *batch: adversarial.fgsm_from_noise(*batch, eps=EPS, generator=generator()),
-    "trades": divergent,
-}
+class NothingRead(TorchDispatchMode):
+    """Fails where a number is read, or a size depends on one: there a GPU is waited for."""
+
+    READS = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "unique2")
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        masks = [x for x in (args[1] if "index" in str(func) else ()) if x is not None]
+        assert func.overloadpacket.__name__ not in self.READS, func
+        assert not any(isinstance(x, torch.Tensor) and x.dtype == torch.bool for x in masks), func
+        return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
-def test_a_gradient_that_is_not_finite_is_an_error(attack, batch):
-    class Broken(Linear):
-        def forward(self, images):
-            return super().forward(images) * torch.inf
+@pytest.mark.parametrize("model", MODELS)
+def test_no_step_of_ours_reads_a_number(model, batch, monkeypatch):
+    """Then no step waits for a GPU, and each can be captured as a CUDA graph. `one_hot` looks
+    whether labels are negative, but on a CPU alone."""
+    monkeypatch.setattr(
+        F, "one_hot", lambda labels, n: (labels[:, None] == torch.arange(n)).long()
+    )
+    images, labels = batch[0][:2], batch[1][:2]
+    net = models.build(model).train()
+    for name in ADVERSARIES if model in ("stdcnn", "gcnn") else ("none", "pgd", "trades"):
+        trial = Trial(model=model, recipe="fast", adversary=name, adversary_eps=EPS)
+        drawn = adversarial.draw(trial, images, generator())
+        with NothingRead():
+            losses.adversarial_loss(net, images, labels, trial, EPS, drawn).backward()
 
-    with pytest.raises(FloatingPointError, match="not finite"):
-        ATTACKS[attack](Broken(), batch[0], batch[1] % 2)
 
-
-@pytest.mark.parametrize("attack", ATTACKS)
-def test_pixels_outside_the_box_are_refused(attack, batch):
-    with pytest.raises(ValueError, match="normalise in the model"):
-        ATTACKS[attack](Linear(), 2 * batch[0], batch[1])
+def test_reading_a_number_is_noticed():
+    for read in (bool, torch.nonzero, lambda x: torch.ones(1)[x > 0], torch.Tensor.item):
+        with NothingRead(), pytest.raises(AssertionError):
+            read(torch.ones(1))
 
 
 def test_the_curriculum_at_its_breakpoints():

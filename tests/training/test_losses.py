@@ -9,8 +9,14 @@ from rotgrid.spec import Trial
 from rotgrid.spec.adversaries import ADVERSARIES
 from rotgrid.spec.recipes import RECIPES
 from rotgrid.training import losses
+from rotgrid.training.adversarial import draw
 
 ADVERSARIES = tuple(ADVERSARIES)
+
+
+def adversarial_loss(net, images, labels, trial, eps):
+    drawn = draw(trial, images, torch.Generator().manual_seed(0))
+    return losses.adversarial_loss(net, images, labels, trial, eps, drawn)
 
 
 def test_adversarial_losses(digits):
@@ -23,8 +29,7 @@ def test_adversarial_losses(digits):
 
     def loss(adversary, eps=0.1):
         trial = Trial(model="stdcnn", adversary=adversary, adversary_eps=0.1)
-        generator = torch.Generator().manual_seed(0)
-        return losses.adversarial_loss(net, images, labels, trial, eps, generator)
+        return adversarial_loss(net, images, labels, trial, eps)
 
     torch.testing.assert_close(loss("none"), clean_loss)
     torch.testing.assert_close(loss("fgsm"), fgsm_loss)
@@ -51,7 +56,7 @@ def test_trades_beta_is_the_recipe_s(digits, monkeypatch):
     images, labels = pixels(digits.train_images[:20]), digits.train_labels[:20]
     net = models.build("stdcnn").eval()
     trial = Trial(model="stdcnn", recipe="fast", adversary="trades")
-    found = losses.adversarial_loss(net, images, labels, trial, 0.1, torch.Generator())
+    found = adversarial_loss(net, images, labels, trial, 0.1)
     torch.testing.assert_close(found, F.cross_entropy(net(images), labels))
 
 
@@ -112,7 +117,7 @@ def test_every_adversary_trains_on_the_models_own_loss(adversary, quick_trial):
     seen = labels.repeat(2) if adversary == "fgsm-mix" else labels
     own = OwnLoss()
     expected = own.training_loss(images.repeat(len(seen) // 4, 1, 1, 1), seen)
-    found = losses.adversarial_loss(own, images, labels, trial, 0.0, torch.Generator())
+    found = adversarial_loss(own, images, labels, trial, 0.0)
     assert found.item() == pytest.approx(expected.item())
 
 
@@ -124,8 +129,7 @@ def test_a_lowered_loss_is_near_the_whole_one(adversary, digits):
     for precision in ("float32", "bfloat16"):
         net = models.build("gcnn").eval()  # no dropout: the same numbers
         asked = trial.model_copy(update={"precision": precision})
-        starts = torch.Generator().manual_seed(0)
-        loss = losses.adversarial_loss(net, images, labels, asked, 0.1, starts)
+        loss = adversarial_loss(net, images, labels, asked, 0.1)
         loss.backward()
         found.append(loss.item())
         gradients.append(torch.cat([p.grad.flatten() for p in net.parameters()]))
