@@ -26,7 +26,7 @@ blocks:
     train_rotation: [0, 60]
     probes: [{attack: [none, fgsm], eps: [0.1, 0.2], n_images: 50}]
 """
-SLOW = GRID.replace("epochs: 2", "epochs: 10").replace("train_size: 100", "train_size: 1500")
+SLOW = GRID.replace("epochs: 2", "epochs: 10").replace("train_size: 100", "train_size: 600")
 SLOW = SLOW.replace("[0, 60]", "[0, 60, 120, 180]")
 """Four trials of some seconds each: time enough to be hurt."""
 

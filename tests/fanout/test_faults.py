@@ -81,7 +81,7 @@ def test_driver_killed_then_a_worker(start, slow_grid, tmp_path, control):
 def test_passing_faults(start, slow_grid, tmp_path, control):
     """At their first attempts one trial raises, one is killed, one hangs and one freezes."""
     root = tmp_path / "r"
-    errors = finish(start(slow_grid, root, "--set=resources.minutes=0.33", fault="passing"))
+    errors = finish(start(slow_grid, root, "--set=resources.minutes=0.25", fault="passing"))
     assert re.search(r"[4-9] retried", errors)
     assert failures.read(root) == {}
     assert_rows_as_uninterrupted(slow_grid, root, control)
@@ -109,7 +109,7 @@ def test_lasting_faults(start, slow_grid, tmp_path, control):
     assert ranges[60].exception.startswith("ProcessDied")
     assert (ranges[0].attempt, ranges[60].attempt) == (2, 4)
     assert all(failure.final and failure.host for failure in failed.values())
-    assert re.findall(r"reproduce one:  .* --only (\w+)", errors) == list(failed)
+    assert sorted(re.findall(r"reproduce one:  .* --only (\w+)", errors)) == sorted(failed)
     assert len(stored(root)) == 6
     assert local(slow_grid, root) == 3  # they are not tried again
     assert failures.read(root) == failed
