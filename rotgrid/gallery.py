@@ -148,7 +148,8 @@ def draw_attack(
         for at in places
     ]
     about = {"kind": "attack", "attack": attack, "rotation": trial.train_rotation}
-    about |= {"eps": perturbed.eps_tried(attack), **perturbed.summary(images)}
+    about |= {"threat": perturbed.threat_of(attack), "eps": perturbed.eps_tried(attack)}
+    about |= perturbed.summary(images)
     return store(trial, about, drawn, out)
 
 

@@ -23,9 +23,9 @@ GROUPS = {
 CAPTION = (
     "Each line is one test image: upright, rotated as in training, perturbed, and the "
     "perturbation around a middle grey (white: lighter, black: darker), enlarged as it says. "
-    "Below stands the class that the network sees, underlined if it is wrong. Distance: L-inf, "
-    "from the rotated image to the nearest misclassified one that the attack found, in pixel "
-    "units (pixels in [0, 1])."
+    "Below stands the class that the network sees, underlined if it is wrong. Distance: from the "
+    "rotated image to the nearest misclassified one that the attack found, in pixel units (pixels "
+    "in [0, 1]), by the threat model that is named above the pictures."
 )
 ENLARGE = "Click on a picture to enlarge it."
 
@@ -136,7 +136,7 @@ def summary(page: Page) -> str:
     middle = f"; median distance {page.median:.3f}" if page.median is not None else ""
     return (
         f"{page.n} test images, {page.misclassified} of them misclassified before the attack; "
-        f"{page.reached} broken{tried}{middle}."
+        f"{page.reached} broken in {vocabulary.THREATS[page.threat]}{tried}{middle}."
     )
 
 

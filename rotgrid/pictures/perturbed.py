@@ -12,12 +12,13 @@ from torch import Tensor
 from rotgrid import attacks
 from rotgrid.attacks import own_attack
 from rotgrid.attacks.linf import Model
-from rotgrid.attacks.threats import LINF
+from rotgrid.attacks.threats import THREATS
 from rotgrid.pictures.png import encode, strip
 from rotgrid.spec import extensions
 from rotgrid.spec.attacks import ATTACKS
 from rotgrid.spec.entries import is_own
 from rotgrid.spec.loading import load
+from rotgrid.spec.vocabulary import ThreatName
 
 EPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
 """Of an attack that does not find the distance by itself; in pixel units."""
@@ -38,8 +39,8 @@ class Attacked(NamedTuple):
     classes: Tensor
     """(n, 3): what the network says to upright, rotated and perturbed images."""
     distance: Tensor
-    """L-inf, from rotated to perturbed; 0 where the rotated image is misclassified, inf where the
-    attack broke nothing."""
+    """By the attack's threat model, from rotated to perturbed; 0 where the rotated image is
+    misclassified, inf where the attack broke nothing."""
 
 
 def attack_named(name: str) -> Attack:
@@ -82,6 +83,11 @@ def eps_tried(attack: str) -> tuple[float, ...]:
     return {"fmn": (1.0,), "lbfgs": (math.inf,)}.get(attack, EPS)
 
 
+def threat_of(attack: str) -> ThreatName:
+    """The threat model of an attack that is not told another one."""
+    return ATTACKS[attack].threats[0]
+
+
 def settings_of(attack: str) -> dict[str, Any]:
     """As many steps as a grid that does not say how many takes."""
     steps = "steps" in inspect.signature(attack_named(attack)).parameters
@@ -112,7 +118,9 @@ def attacked(
     seen = (upright, rotated, perturbed)
     classes = torch.stack([attacks.predicted(model, images) for images in seen], 1)
     unbroken = (classes[:, 2] == labels) & (classes[:, 1] == labels)
-    distance = LINF.size(perturbed - rotated).masked_fill(unbroken, torch.inf)
+    distance = (
+        THREATS[threat_of(attack)].size(perturbed - rotated).masked_fill(unbroken, torch.inf)
+    )
     return Attacked(upright, rotated, degrees, perturbed, labels, classes, distance)
 
 

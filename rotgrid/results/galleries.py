@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from rotgrid.results import storage
 from rotgrid.results.storage import Root
 from rotgrid.spec import Trial
+from rotgrid.spec.vocabulary import ThreatName
 
 FOLDER = "gallery"
 """Below a results location."""
@@ -43,7 +44,7 @@ class Picture(BaseModel):
     """The class of the image."""
     panels: list[Panel]
     distance: float | None = None
-    """L-inf, from the rotated to the perturbed image, in pixel units; None if not broken."""
+    """By `threat`, from the rotated to the perturbed image, in pixel units; None if not broken."""
     enlarged: float | None = None
     """How many times the perturbation is shown, around a middle grey; None if there is none."""
 
@@ -55,6 +56,7 @@ class Page(BaseModel):
     network: Trial
     kind: Literal["attack", "sixes"]
     attack: str = ""
+    threat: ThreatName = "linf"
     rotation: float = 0.0
     """Range of rotations in degrees: each image has its own."""
     eps: list[float] = []

@@ -45,7 +45,7 @@ class Probe(Keyed):
         default=0.3,
         ge=0,
         le=1000,
-        description="radius of the ball of `threat`, in `eps_unit`; linf: at most 1",
+        description="radius of the ball of `threat`, in `eps_unit`; linf: at most 1 pixel",
     )
     eps_unit: EpsUnit = Field(
         default="pixel",
@@ -116,7 +116,7 @@ class Probe(Keyed):
             )
         if self.threat not in attack.threats:
             raise field_error("threat", f"is not a choice of {self.attack}", attack.threats)
-        if self.threat == "linf" and self.eps > 1:
+        if self.threat == "linf" and self.eps_unit == "pixel" and self.eps > 1:
             raise field_error("eps", "should be at most 1 with threat: linf")
         if self.threat != "linf" and (self.by_convention() or self.label_rule != "true"):
             what = "is not a choice where clip, mode or label_rule is that of other code"
@@ -145,6 +145,8 @@ class Probe(Keyed):
         most = data_of(trial).test
         if self.n_images > most:
             raise field_error("n_images", f"is more than the {most} test images of {trial.data}")
+        if self.threat == "linf" and (eps := self.pixel_eps(data_of(trial).shape)) > 1:
+            raise field_error("eps", f"is {eps:.3g} pixel on {trial.data}; linf: at most 1 pixel")
         return self.model_copy(
             update={
                 "test_rotation": (

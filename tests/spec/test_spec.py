@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from rotgrid import spec
 from rotgrid.models import gcnn, stdcnn
-from rotgrid.spec import Probe, Trial, recipes, records
+from rotgrid.spec import Probe, Trial, data_of, recipes, records
 from rotgrid.spec.adversaries import ADVERSARIES
 from rotgrid.spec.attacks import ATTACKS, UNREAD
 from rotgrid.spec.models import MODELS, recipe_of
@@ -253,7 +253,8 @@ def test_every_entry_names_what_does_it():
         assert set(attack.reads) <= set(UNREAD) <= set(Probe.model_fields)
         assert not set(attack.fixed) & set(attack.reads)
         assert set(attack.at_least_one) <= set(attack.reads)
-    assert all(callable(adversary_of(name)) for name in ADVERSARIES)
+    trials = [Trial(model="stdcnn", adversary=name) for name in ADVERSARIES]
+    assert all(callable(adversary_of(trial)) for trial in trials)
 
 
 def test_fields_that_came_later_leave_old_keys_as_they_were():
@@ -321,6 +322,17 @@ def test_fields_that_came_later_leave_old_networks_as_they_were():
 def test_probes_whose_fields_do_not_fit_are_refused(fields, message):
     with pytest.raises(ValidationError, match=message):
         Probe(**fields)
+
+
+def test_eps_is_at_most_one_pixel_in_whatever_unit():
+    """MNIST's deviation is 0.3081 pixel."""
+    trial = Trial(model="stdcnn", data="mnist5k")
+    whole = Probe(attack="pgd", eps=3.24, eps_unit="normalised")
+    assert whole.pixel_eps(data_of(trial).shape) == pytest.approx(1, abs=2e-3)
+    assert whole.resolve(trial).eps == 3.24
+    with pytest.raises(ValueError, match=r"is 1.02 pixel on mnist5k; linf: at most 1 pixel"):
+        Probe(attack="pgd", eps=3.3, eps_unit="normalised").resolve(trial)
+    Probe(attack="pgd", eps=3.3, eps_unit="normalised", threat="l2").resolve(trial)
 
 
 @pytest.mark.parametrize("attack", [name for name in ATTACKS if "eps" in ATTACKS[name].reads])

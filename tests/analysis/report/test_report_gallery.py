@@ -30,8 +30,8 @@ def test_a_picture_stands_with_its_words():
     text = gallery.content(shown(pictured(trial(train_rotation=60.0))))
     assert "StdCNN table1, ±60°, recipe fast, seed 0: Fast minimum norm</summary>" in text
     for words in (
-        "50 test images, 4 of them misclassified before the attack; 46 broken; median distance "
-        "0.091.",
+        "50 test images, 4 of them misclassified before the attack; 46 broken in L-inf; median "
+        "distance 0.091.",
         'upright<br><b class="right">6</b>',
         'rotated -30°<br><b class="right">6</b>',
         'perturbed<br><b class="wrong">0</b>',
