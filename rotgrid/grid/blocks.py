@@ -4,6 +4,8 @@ import functools
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
+from pydantic_core import PydanticCustomError
+
 from rotgrid.grid.expand import (
     Axes,
     axes_of,
@@ -177,6 +179,7 @@ def resolve_probes(
     for probe, where in probes:
         try:
             found[probe.resolve(trial)] = None
-        except ValueError as error:
-            tree.problem((*where, "n_images"), str(error), got=probe.n_images)
+        except PydanticCustomError as error:
+            field = str((error.context or {})["field"])
+            tree.problem((*where, field), error.message(), got=getattr(probe, field))
     return tuple(found)

@@ -181,6 +181,8 @@ resources: {gpu: 0.3, cpus: 1}
         ("blocks: [{model: gcnn, [a]: 6, {b: 1}: 2}]", "1:24: blocks.0.?: a key is not plain"),
         ("blocks: [{model: gcnn, probes: {attack: transfer, eps: 0.1}}]",
          "1:32: blocks.0.probes: source is needed by transfer; choose from stdcnn"),
+        ("blocks: [{model: gcnn, probes: {attack: pgd, eps: [3, 3.5], eps_unit: normalised}}]",
+         "1:51: blocks.0.probes.eps: is 1.08 pixel on mnist; linf: at most 1 pixel (got 3.5)"),
         ("blocks: [{<<: , model: gcnn}]", "blocks.0.<<: merges mappings"),
         ("blocks: [{model: gcnn, learning_rate: 1e400}]", "a finite number"),
         ("blocks: [{model: gcnn, learning_rate: 1e13}]", "less than or equal to 1000000000000"),
