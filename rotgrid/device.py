@@ -3,6 +3,8 @@
 import contextlib
 import ctypes
 import functools
+import logging
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +14,13 @@ from rotgrid.results.failures import MachineError
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Options of glibc's mallopt(3)."""
+
+LOG = logging.getLogger(__name__)
+
+WAITING = (
+    "trials that share a GPU wait for each other while they train: NVIDIA's MPS is not running "
+    "there (nvidia-cuda-mps-control -d; see docs/cluster.md)"
+)
 
 CONTEXT_BYTES = 640 << 20
 """Of a GPU's memory, what a process takes beyond what torch allocates: the CUDA context and the
@@ -34,6 +43,7 @@ def prepare_device(threads: int, gpu_share: float) -> torch.device:
     if gpu_share <= 0:
         return torch.device("cpu")
     if gpu_share < 1:  # a trial that wants more than its share fails alone
+        warn_of_waiting()
         total = torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction(memory_fraction(gpu_share, total))
     return torch.device("cuda")
@@ -50,6 +60,15 @@ def require_device(gpu: float) -> None:
             f"each trial asks for {gpu:g} GPU and torch {torch.__version__} sees none: "
             "change `resources` in the grid, or add --set resources.gpu=0"
         )
+
+
+@functools.cache
+def warn_of_waiting() -> None:
+    """Say, once in a process, that those that share this GPU wait for each other: without NVIDIA's
+    MPS, whose daemon listens in a folder, one of them computes at a time."""
+    folder = os.environ.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps")
+    if not os.path.exists(f"{folder}/control"):
+        LOG.warning("%s", WAITING)
 
 
 def memory_fraction(gpu_share: float, total: int) -> float:

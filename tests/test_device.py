@@ -48,6 +48,15 @@ def test_shares_of_a_gpu_leave_room_for_what_torch_does_not_count():
             assert left >= min(k * device.CONTEXT_BYTES, total / 2) * 0.999
 
 
+def test_waiting_for_each_other_is_said_where_mps_does_not_run(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("CUDA_MPS_PIPE_DIRECTORY", str(tmp_path))
+    for lines in (1, 0):
+        caplog.clear()
+        device.warn_of_waiting.__wrapped__()
+        assert caplog.messages == lines * [device.WAITING]
+        (tmp_path / "control").touch()  # the daemon's pipe
+
+
 def test_freed_memory_is_kept():
     code = """
 import resource, torch

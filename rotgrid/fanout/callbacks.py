@@ -53,6 +53,8 @@ class Launch:
     """Failed ones that are recorded, by key."""
     losses: Counter[str] = field(default_factory=Counter)
     """Attempts that ended for no fault of the trial, by key."""
+    said: set[str] = field(default_factory=set)
+    """What processes have warned of, each once: all on a GPU or a node may say the same."""
     trouble: StoreError | ClusterError | None = None
     """Why the launch has to stop, if it has."""
 
@@ -89,11 +91,13 @@ class Watch(tune.Callback):
         **info: object,
     ) -> None:
         """A trial says what it is at, or what the user should know."""
-        tracker = launches[self.launch].tracker
+        launch = launches[self.launch]
         for line in result.get("said", ()):
-            tracker.say(line)
+            if line not in launch.said:
+                launch.said.add(line)
+                launch.tracker.say(line)
         if text := result.get("doing"):
-            tracker.doing(trial.config["key"], text)
+            launch.tracker.doing(trial.config["key"], text)
 
     def on_trial_complete(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: object
