@@ -36,6 +36,7 @@ from analysis.rows.conditions import (
     LINF,
     NO_ADVERSARY,
     ON_PIXELS,
+    ONE_BALL,
     OWN_ATTACK,
     SAME_RANGE,
 )
@@ -66,10 +67,10 @@ def shows(name: str) -> str:
     return " ".join([*words.split(), f"({number(name)})" if number(name) else ""]).strip()
 
 
-def under(*attacks: str) -> pl.Expr:
+def under(*attacks: str, ball: pl.Expr = LINF) -> pl.Expr:
     """Whether a row is of one of these attacks in the L-inf ball, of which the paper's eps are, or
     of none."""
-    return pl.col("attack").is_in(["none", *attacks]) & LINF
+    return pl.col("attack").is_in(["none", *attacks]) & ball
 
 
 def of(*models: str) -> pl.Expr:
@@ -99,9 +100,9 @@ OF_ANY_GRID = {
 }
 """Figures of whatever is varied: they read all rows, if those are few."""
 FIGURES = OF_ANY_GRID | {
-    "overview": Figure(overview, (under("pgd"), NO_ADVERSARY)),
-    "tradeoff": Figure(tradeoff, (under("pgd"),)),
-    "frontier": Figure(frontier, (under("pgd"),)),
+    "overview": Figure(overview, (under("pgd", ball=ONE_BALL), NO_ADVERSARY)),
+    "tradeoff": Figure(tradeoff, (under("pgd", ball=ONE_BALL),)),
+    "frontier": Figure(frontier, (under("pgd", ball=ONE_BALL),)),
     "difference": Figure(difference, (PAIR, *AS_TRAINED), images=("correct",)),
     "attacks": Figure(attacks, (ON_PIXELS, *AS_TRAINED)),
     "figure01": Figure(figure01, (CLEAN, NO_ADVERSARY)),

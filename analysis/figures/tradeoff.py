@@ -8,7 +8,7 @@ import polars as pl
 
 from analysis.figures import captions, layers, panels, scales, thinning, tooltips
 from analysis.rows import phrases, vocabulary
-from analysis.rows.conditions import SMALLER_EPS, eps_remark, nearest_eps
+from analysis.rows.conditions import USUAL_EPS, eps_remark, nearest_eps
 from analysis.rows.notes import Note
 from analysis.rows.recipes import OF_RECIPE
 from analysis.rows.selection import (
@@ -91,8 +91,10 @@ def points_of(
     widest = float(rows.filter(attack="none")["test_rotation"][0])
     rows, more = alike(rows)
     remarks = [] if widest >= 180 else ["The whole circle (test_rotation 180) was not measured."]
-    alike_rows, (rows, eps) = rows, nearest_eps(rows, SMALLER_EPS)
-    remarks += eps_remark(alike_rows, eps, SMALLER_EPS)
+    attacked = rows.filter(attack="pgd")
+    usual = USUAL_EPS[attacked["threat"][0]]
+    alike_rows, (rows, eps) = rows, nearest_eps(rows, usual)
+    remarks += eps_remark(alike_rows, eps, usual)
     paths = [name for name in NETWORK if name != "train_rotation"]
     rows, ranges = thinning.thinned_to_fit(rows, "train_rotation", paths)
     notes += [*more, *ranges]
@@ -105,7 +107,7 @@ def points_of(
     rotated = f"rotated by U[-{widest:g}, {widest:g}] degrees" if widest else "upright"
     words = [
         f"x: accuracy without attack, test images {rotated}. "
-        f"y: accuracy under PGD at eps {eps:g}, {robust_words}.",
+        f"y: accuracy under PGD at eps {eps:g}{captions.ball(attacked)}, {robust_words}.",
         *networks_drawn(data, rows),
         *remarks,
     ]
@@ -155,7 +157,7 @@ def joined(rows: pl.DataFrame) -> pl.DataFrame:
     sides = []
     for prefix, attacked in (("clean_", False), ("robust_", True)):
         side = rows.filter((pl.col("attack") == "pgd") == attacked)
-        conditions = ["attack", "eps", "eps_unit"] if attacked else []
+        conditions = ["attack", "eps", "eps_unit", "threat"] if attacked else []
         names = {c: prefix + c for c in ("test_rotation", *SUMMARY) if c != "flags"}
         measured = summary(side, [*NETWORK, "test_rotation", *conditions]).rename(names)
         sides.append(measured if attacked else measured.drop("flags"))
@@ -184,7 +186,8 @@ def both_axes(points: Points) -> tuple[layers.Ranged, layers.Ranged]:
     """The encodings of accuracy without attack (x) and under PGD (y)."""
     widest = points.rows.filter(attack="none")["test_rotation"].to_list()[0]
     title = f"Accuracy, images {f'rotated by up to ±{widest:g}°' if widest else 'upright'}"
-    robust = f"Accuracy under PGD at eps {points.data['eps'][0]:g}"
+    ball = captions.ball(points.rows.filter(attack="pgd"))
+    robust = f"Accuracy under PGD at eps {points.data['eps'][0]:g}{ball}"
     return (
         layers.ranged(scales.share, alt.X, "clean_accuracy", title),
         layers.ranged(scales.share, alt.Y, "robust_accuracy", robust),

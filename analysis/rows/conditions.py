@@ -24,6 +24,8 @@ BY_PROTOCOL = (pl.col("clip") == "pixel") & (pl.col("mode") == "eval")
 """Measured as all attacks are, by no convention of other code."""
 LINF = pl.col("threat") == "linf"
 """Measured in the L-inf ball, or without one."""
+ONE_BALL = LINF | ~(LINF & (pl.col("eps") > 0)).any()
+"""The same; where all attacked rows are of another ball, any."""
 ON_PIXELS = ~pl.col("attack").is_in([*SPATIAL, "equivariance", "diagnostics"])
 """Whether a row is of an attack on pixels, the user's own included, or of none."""
 OWN_ATTACK = pl.col("attack").str.contains(":", literal=True)
