@@ -19,6 +19,7 @@ from torch import nn
 
 from rotgrid import attacks
 from rotgrid.attacks import own_attack
+from rotgrid.attacks.threats import LINF, THREATS, Threat
 from rotgrid.console import tolerate_lost_output
 from rotgrid.data import DataError, Dataset, load, pixels
 from rotgrid.evaluation import contract, equivariance
@@ -30,6 +31,7 @@ from rotgrid.spec import Probe, Trial
 from rotgrid.spec.datasets import Shape
 from rotgrid.spec.entries import settings_named
 from rotgrid.spec.loading import place_of
+from rotgrid.spec.recipes import RECIPES
 from rotgrid.training.losses import training_loss
 
 Finding = tuple[str, str]
@@ -149,25 +151,35 @@ def rotating(model: nn.Module, dataset: Dataset) -> str:
 
 
 def attack_findings(name: str, variant: str, dataset: Dataset) -> Iterator[Finding]:
-    """The checks of an attack, on a network that is trained for a few seconds."""
+    """The checks of an attack or adversary, on a network that is trained for a few seconds: in
+    each threat model that it is told of."""
     attack, probe = load_own(name), Probe(attack=name, eps=EPS)
-    if "eps" not in settings_named(attack):
+    named = settings_named(attack)
+    if "eps" not in named:
         yield "is told eps", "names no parameter eps: (model, images, labels, *, eps, ...)"
         return
     net = small_network(dataset)
     images, labels = pixels(dataset.test_images[:100]), dataset.test_labels[:100]
-    others = [*told(attack, probe), *({"threat"} & settings_named(attack))]
-    print(f"    is told {', '.join(['eps', *others])}")
+    also = [setting for setting in ("threat", "step_size") if setting in named]
+    print(f"    is told {', '.join(['eps', *told(attack, probe), *also])}")
+    if "step_size" in named:
+        print("    step_size: told to adversaries, not to attacks")
 
-    def made(eps: float) -> torch.Tensor:
+    def made(eps: float, ball: Threat = LINF) -> torch.Tensor:
         settings = told(attack, probe)
-        return own_attack.perturbed(name, attack, net, images, labels, eps=eps, **settings)
+        if "step_size" in named:
+            settings["step_size"] = eps * RECIPES["paper"].adversary_step_size
+        return own_attack.perturbed(
+            name, attack, net, images, labels, eps=eps, threat=ball, **settings
+        )
 
-    for eps in (0.0, EPS, 0.3):
-        problem = raised(made, eps)
-        yield f"returns images within eps {eps:g} and in [0, 1]", problem
-        if problem:
-            return
+    for ball in THREATS.values() if "threat" in named else (LINF,):
+        for eps in (0.0, EPS, 0.3):
+            eps *= ball.diameter(images)
+            problem = raised(made, eps, ball)
+            yield f"returns images within eps {eps:g} ({ball.label}) and in [0, 1]", problem
+            if problem:
+                return
     same = torch.equal(made(EPS), made(EPS))
     yield (
         "returns the same twice",
@@ -181,10 +193,10 @@ def attack_findings(name: str, variant: str, dataset: Dataset) -> Iterator[Findi
     print(f"    at eps {EPS:g} it breaks {mine} of {int(before.sum())} images, FGSM {fgsm}")
 
 
-def raised(made: Callable[[float], torch.Tensor], eps: float) -> str:
+def raised(made: Callable[[float, Threat], torch.Tensor], eps: float, ball: Threat) -> str:
     """What an attack raises, or does wrong, at an eps."""
     try:
-        made(eps)
+        made(eps, ball)
     except own_attack.OwnAttackError as error:
         return f"fails: {error}"
     return ""

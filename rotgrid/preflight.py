@@ -10,7 +10,7 @@ from rotgrid.attacks.threats import THREATS
 from rotgrid.data import DataError
 from rotgrid.evaluation import contract
 from rotgrid.evaluation.settings import told
-from rotgrid.experiment import untrained_network
+from rotgrid.experiment import source_trial, untrained_network
 from rotgrid.models.own_network import ContractError, load_own
 from rotgrid.results.code import store_sources
 from rotgrid.results.storage import Root
@@ -36,7 +36,7 @@ def require_own(asked: Asked, results: Root) -> None:
     require_versions(functions)
     for trial in dict.fromkeys(t for t in asked if is_own(t.data)):
         require_data(trial)
-    for trial in first_of_each(asked):
+    for trial in first_of_each([*asked, *sources_of(asked)]):
         require_network(trial)
     for trial in {t.adversary: t for t in asked if is_own(t.adversary)}.values():
         require_adversary(trial)
@@ -74,6 +74,16 @@ def first_of_each(asked: Iterable[Trial]) -> list[Trial]:
     for trial in asked:
         if is_own(trial.model):
             found.setdefault((trial.model, trial.variant, data_of(trial).shape), trial)
+    return list(found.values())
+
+
+def sources_of(asked: Asked) -> list[Trial]:
+    """A trial of each own network that is the `source` of a `transfer`, and shape of data."""
+    found: dict[object, Trial] = {}
+    for trial, probes in asked.items():
+        for name in {probe.source for probe in probes if is_own(probe.source)}:
+            if (which := (name, data_of(trial).shape)) not in found:
+                found[which] = source_trial(trial, name)
     return list(found.values())
 
 

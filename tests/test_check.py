@@ -89,3 +89,18 @@ def test_weights_that_do_not_follow_the_seed_are_told(own, capsys):
     for name, told in (("fixed", True), ("build", False)):
         assert check.main([f"mynets.nets:{name}"]) == 0
         assert ("the same weights whatever the seed" in capsys.readouterr().out) == told
+
+
+def test_an_adversary_is_tried_with_the_step_that_it_is_told(own, capsys):
+    write(own, bad="def mine(m, images, labels, *, eps, step_size): return images + 0 * step_size")
+    assert check.main(["bad:mine"]) == 0
+    assert "step_size: told to adversaries, not to attacks" in capsys.readouterr().out
+
+
+def test_an_attack_that_is_told_the_threat_model_is_tried_in_each(own, capsys):
+    text = "def mine(m, images, labels, *, eps, threat): return (images + eps).clamp(0, 1)"
+    write(own, bad=text)
+    assert check.main(["bad:mine"]) == 2
+    out = capsys.readouterr().out
+    assert "ok  returns images within eps 0.3 (L-inf)" in out
+    assert "no  returns images within eps 2.8 (L2)" in out

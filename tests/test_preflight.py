@@ -41,10 +41,12 @@ def test_a_network_that_breaks_the_contract_is_refused_with_its_line(folder):
     write_all(folder)
     more = "\n\ndef soft(v, shape):\n    return nn.Sequential(build(v, shape), nn.Softmax(1))\n"
     write(folder, mynets__nets=NETWORK + more)
-    with pytest.raises(
-        ContractError, match=r"nets\.py:\d+: mynets\.nets:soft returns probabilities"
-    ):
-        require("blocks: [{model: 'mynets.nets:soft', data: mnist5k}]")
+    probes = "probes: {attack: transfer, source: 'mynets.nets:soft'}"
+    for more in ("model: 'mynets.nets:soft'", f"model: stdcnn, {probes}"):
+        with pytest.raises(
+            ContractError, match=r"nets\.py:\d+: mynets\.nets:soft returns probabilities"
+        ):
+            require(f"blocks: [{{data: mnist5k, {more}}}]")
 
 
 def test_an_attack_that_remembers_its_calls_is_refused(folder):
