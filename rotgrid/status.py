@@ -17,7 +17,7 @@ from rotgrid import grid, results
 from rotgrid.console import command, tolerate_lost_output, wide
 from rotgrid.results import failures, inventory, storage
 from rotgrid.results.columns import TableName
-from rotgrid.results.grids import launched_plans
+from rotgrid.results.grids import is_superseded, launched_plans, launched_versions
 from rotgrid.results.inventory import STATES, Inventory
 from rotgrid.watching import watch
 
@@ -108,8 +108,14 @@ def summary(plans: dict[str, grid.Plan], stock: Inventory) -> Table:
 def failed(root: str, plans: dict[str, grid.Plan], stock: Inventory) -> list[str]:
     """What failed for good, by the grid that has the trial, and how to see it again."""
     keys = {name: {trial.key() for trial in plan.trials} for name, plan in plans.items()}
+    launched = launched_versions(root, plans)
     by_grid: dict[str, list[failures.Failure]] = {}
-    for key, failure in stock.failed.items():
+    of_now = {
+        key: failure
+        for key, failure in stock.failed.items()
+        if not is_superseded(failure.trial, launched)
+    }
+    for key, failure in of_now.items():
         if failure.final:
             owner = next((name for name in reversed(keys) if key in keys[name]), "")
             by_grid.setdefault(owner, []).append(failure)
@@ -117,7 +123,11 @@ def failed(root: str, plans: dict[str, grid.Plan], stock: Inventory) -> list[str
     for owner, group in by_grid.items():
         file = f"{root}/grids/{owner}.yaml" if owner else "GRID.yaml"
         lines += failures.report(group, command("rotgrid.launch", file, "--results", root))
-    again = sum(not failure.final for failure in stock.failed.values())
+    if repaired := len(stock.failed) - len(of_now):
+        lines.append(
+            f"not shown: {failures.plural(repaired, 'trial')} that failed with earlier versions"
+        )
+    again = sum(not failure.final for failure in of_now.values())
     if again:
         lines.append(f"to be tried again: {failures.plural(again, 'trial')} that failed")
     return lines

@@ -158,14 +158,14 @@ def gather(*locations: Place, wanted: Wanted = EVERYTHING, every_version: bool =
         tables[table] = rows.join(networks, on="trial", how="semi", maintain_order="left")
         lines += skipped
     lines += [*found.problems, *missing.unknown_words(found.overview)]
-    lines += [line for place in places for line in missing.failed(place)]
+    lines += [line for place in places for line in missing.failed(place, launched)]
     grids: list[str] = []
     older = set(found.older.rows())
     states: dict[str, State] = {}
     for place, plans, unreadable in stored:
         lines += [missing.unreadable_grid(place, problem) for problem in unreadable]
         for name, plan in plans.items():
-            asked = missing.asked(plan, found.measured, older)
+            asked = missing.asked(plan, found.measured, older, launched)
             lines += missing.unanswered(place, name, asked, found.begun)
             states = progress.furthest(states, progress.states(place, asked, found.begun))
         grids += plans

@@ -13,6 +13,7 @@ from analysis.rows.scan import Place
 from analysis.rows.versions import named_by
 from rotgrid.grid import Plan, distinct_probes
 from rotgrid.results import failures, storage
+from rotgrid.results.grids import is_superseded
 from rotgrid.spec import Probe, Trial
 from rotgrid.spec.entries import is_own
 
@@ -96,9 +97,12 @@ def not_believed(networks: pl.DataFrame) -> Iterator[str]:
         yield f"{more} more networks fail checks"
 
 
-def failed(place: Place) -> Iterator[str]:
-    """The trials that failed."""
+def failed(place: Place, launched: Mapping[str, str]) -> Iterator[str]:
+    """The trials that failed, but for those of a version of an own name that was repaired since:
+    of each name the version that was `launched` last counts."""
     for key, failure in failures.read(place).items():
+        if is_superseded(failure.trial, launched):
+            continue
         who = _network(failure.trial) if failure.trial else "a trial"
         reason = failure.exception.strip().splitlines()[-1]
         yield f"{os.fspath(place)}: {who} failed (trial {key}): {reason}"
@@ -119,12 +123,23 @@ class Asked(NamedTuple):
     """How many probes no row answers, by the key of the trial; of those that lack any."""
 
 
-def asked(plan: Plan, measured: pl.Series, older: Collection[tuple[str, str]] = ()) -> Asked:
+def asked(
+    plan: Plan,
+    measured: pl.Series,
+    older: Collection[tuple[str, str]] = (),
+    launched: Mapping[str, str] | None = None,
+) -> Asked:
     """What a plan asks for, and lacks. `measured` has the number of each (trial, probe) that has a
-    row; what is of an `older` version of an own name is not asked any more."""
-    wanted = {t: t.key() for t in plan.trials if not set(named_by(t)).intersection(older)}
+    row; what is of an `older` version of an own name is not asked any more, nor what is of another
+    one than was `launched` last."""
+
+    def counts(record: Trial | Probe) -> bool:
+        replaced = is_superseded(vars(record), launched or {})
+        return not (replaced or set(named_by(record)).intersection(older))
+
+    wanted = {t: t.key() for t in plan.trials if counts(t)}
     trials = {key: trial for trial, key in wanted.items()}
-    probes = (p for p in distinct_probes(plan) if not set(named_by(p)).intersection(older))
+    probes = filter(counts, distinct_probes(plan))
     keys = {probe: probe.key() for probe in probes}
     pairs = [(key, keys[p]) for key, t in trials.items() for p in plan.trials[t] if p in keys]
     planned = pl.DataFrame(pairs, schema={"trial": pl.String, "probe": pl.String}, orient="row")

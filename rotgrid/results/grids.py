@@ -3,12 +3,16 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import PurePosixPath
+from typing import Any
 
 from rotgrid import grid
 from rotgrid.grid import Plan
 from rotgrid.grid.problems import GridError
 from rotgrid.results import storage
 from rotgrid.results.storage import Root
+
+OWN_COLUMNS = ("model", "data", "adversary", "attack", "source")
+"""The fields that may hold the name of something own, each with its `_digest`."""
 
 
 def launched_plans(root: Root) -> tuple[dict[str, Plan], list[str]]:
@@ -59,6 +63,16 @@ def launched_versions(root: Root, plans: Mapping[str, Plan]) -> dict[str, str]:
             pins = plan.document.get("pinned", {})
             found |= {name: fields["digest"] for name, fields in pins.items()}
     return found
+
+
+def is_superseded(fields: Mapping[str, Any], launched: Mapping[str, str]) -> bool:
+    """Whether a trial or probe, by its fields, is of another version of an own name than the one
+    that was launched last (`launched_versions`)."""
+    return any(
+        (digest := fields.get(f"{column}_digest"))
+        and launched.get(fields[column], digest) != digest
+        for column in OWN_COLUMNS
+    )
 
 
 def same_trials(stored: bytes, text: bytes) -> bool:

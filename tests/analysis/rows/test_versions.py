@@ -1,3 +1,4 @@
+import os
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -11,6 +12,9 @@ from analysis.rows.loading import gather
 from analysis.rows.scan import FIELDS
 from analysis.rows.selection import MixedRowsError, comparable
 from analysis.stats import paired
+from rotgrid import status
+from rotgrid.results import failures, inventory, storage
+from rotgrid.results.grids import launched_plans
 from rotgrid.spec.recipes import FAST
 
 from made_up import (
@@ -144,10 +148,36 @@ pinned: {{"{own}": {{digest: "{digest}", settings: {{variant: null, shape: null}
     for version in (1, 2):
         digest = DIGEST.format(version)
         (grids / f"g{version}.yaml").write_text(text.format(own=OWN, digest=digest))
-    store(tmp_path, of_versions(1, 2, models=((OWN, ""),), attacks=()))
+    made = of_versions(1, 2, models=((OWN, ""),), attacks=())
+    store(tmp_path, made)
     lines = [line for line in analysis.problems(tmp_path) if "grids/" in line]
     assert len(lines) == 1
     assert "grids/g2.yaml: no rows of 1 of 3 trials" in lines[0]
+
+
+def test_a_version_that_failed_and_was_repaired_is_neither_missing_nor_a_problem(tmp_path):
+    """It has no row by which it would be an earlier one: the launched grids say so."""
+    text = """
+blocks: [{{model: "{own}", data: mnist5k, recipe: fast, probes: {{test_rotation: 0}}}}]
+pinned: {{"{own}": {{digest: "{digest}", settings: {{variant: null, shape: null}}}}}}
+"""
+    for version in (1, 2):
+        digest = DIGEST.format(version)
+        storage.put(
+            tmp_path, f"grids/g{version}.yaml", text.format(own=OWN, digest=digest).encode()
+        )
+        (trial,) = launched_plans(tmp_path)[0][f"g{version}"].trials
+        failures.record(tmp_path, trial, failures.Attempts("launch", 0), f"ValueError: {version}")
+    os.utime(tmp_path / "grids/g1.yaml", (0, 0))
+    lines = [line for line in analysis.problems(tmp_path) if "no evaluations" not in line]
+    assert len(lines) == 2
+    assert lines[0].endswith("ValueError: 2")
+    assert "grids/g2.yaml: no rows of 1 of 1 trials" in lines[1]
+    plans = launched_plans(tmp_path)[0]
+    told = "\n".join(status.failed(str(tmp_path), plans, inventory.take(tmp_path)))
+    assert "failed: 1 trial: ValueError: 2" in told
+    assert "ValueError: 1" not in told
+    assert "not shown: 1 trial that failed with earlier versions" in told
 
 
 def test_several_versions_are_never_averaged_or_paired():
