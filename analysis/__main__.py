@@ -95,7 +95,7 @@ def written(
         layouts = lay_out(loaded, pool)
         of_claims = loaded.rows.lazy().filter(reads.READS).select(verdicts.COLUMNS)
         outcomes = verdicts.judge(of_claims.collect())
-        images, damaged = gallery.read(locations)
+        images, damaged = gallery.read(locations, set(loaded.overview.networks["trial"]))
         loaded.problems.extend(damaged)
         for line in loaded.problems:
             print(line, file=sys.stderr)

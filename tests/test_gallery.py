@@ -193,5 +193,5 @@ def test_own_networks_data_and_attacks_are_drawn_whatever_their_shape(tmp_path, 
     with own_files.forgotten():
         pages = pages_of(root)
         assert pages["fmn"][0].network.model == "mynets.nets:build"
-        shown = report_gallery.content(report_gallery.read([str(root)])[0])
+        shown = report_gallery.content(report_gallery.read([str(root)], [page.trial])[0])
         assert "mynets.nets:build" in shown

@@ -205,8 +205,8 @@ def _(chosen, found, pictures, places, rows):
 
 @app.cell
 def _(chosen, places):
-    _images, _damaged = gallery.read(places, 3_000_000)
     _trials = set(chosen["trial"])
+    _images, _damaged = gallery.read(places, _trials, 3_000_000)
     shown = [one for one in _images.pages if one[0].trial in _trials]
     _folds = [gallery.fold(*one, at == 0) for at, one in enumerate(shown)]
     mo.vstack(

@@ -4,11 +4,12 @@ import base64
 import html
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from analysis.figures import theme
 from analysis.rows import vocabulary
+from analysis.rows.versions import named_by
 from rotgrid.results import galleries
 from rotgrid.results.galleries import Page, Panel, Picture
 
@@ -40,18 +41,26 @@ class Gallery(NamedTuple):
     """How many more there are."""
 
 
-def read(locations: Iterable[str], most: int = MOST_BYTES) -> tuple[Gallery, list[str]]:
+def read(
+    locations: Iterable[str], trials: Collection[str], most: int = MOST_BYTES
+) -> tuple[Gallery, list[str]]:
     """As many pages of all results as the report may hold, in the order of the models, and a line
     for each damaged one.
 
-    One of each model, variant and attack comes before a second one. Only pictures that are shown
-    are read, and of those with the same network and attack the last.
+    Of networks with own parts only those of `trials`, the keys that the report has rows of, since
+    it leaves earlier versions out. One of each model, variant and attack comes before a second
+    one. Only pictures that are shown are read, and of those with the same network and attack the
+    last.
     """
     found: dict[tuple[str, str], tuple[str, Page]] = {}
     problems: list[str] = []
     for location in locations:
         pages, damaged = galleries.read(location)
-        found |= {(page.trial, page.attack): (location, page) for page in pages}
+        found |= {
+            (page.trial, page.attack): (location, page)
+            for page in pages
+            if page.trial in trials or not any(named_by(page.network))
+        }
         problems += damaged
     models = vocabulary.in_order(page.network.model for _, page in found.values())
     places = {model: place for place, model in enumerate(models)}

@@ -9,7 +9,7 @@ from analysis.report import gallery
 from rotgrid.results import galleries, storage
 from rotgrid.spec import Trial
 
-from made_up import PNG, pictured
+from made_up import DIGEST, PNG, pictured
 
 
 def trial(model="stdcnn", **fields):
@@ -79,7 +79,7 @@ def test_all_results_are_read_each_page_once_in_the_order_of_the_models(tmp_path
     each = [pictured(trial("gcnn")), pictured(fgsm), pictured(trial(seed=1)), pictured(trial()),
             pictured(trial(), "pgd")]  # fmt: skip
     roots = [stored(tmp_path / "a", *each[:3]), stored(tmp_path / "b", *each[2:], each[0])]
-    found, problems = gallery.read([*roots, str(tmp_path / "none")])
+    found, problems = gallery.read([*roots, str(tmp_path / "none")], ())
     order = [
         (page.network.model, page.network.adversary, page.network.seed, page.attack)
         for page, _ in found.pages
@@ -101,12 +101,12 @@ def test_of_many_pages_one_of_each_kind_comes_first_and_the_rest_is_counted(tmp_
     )
     size = 3 * len(PNG)
     for most in (6, 3, 2):
-        found, _ = gallery.read([root], most * size)
+        found, _ = gallery.read([root], (), most * size)
         assert (len(found.pages), found.left) == (most, 6 - most)
         networks = [page.network for page, _ in found.pages]
         assert {one.model for one in networks} == {"stdcnn", "gcnn"}
         assert [one.seed for one in networks[:-1]] == list(range(most - 1))
-    assert gallery.read([root], size - 1)[0] == gallery.Gallery([], 6)
+    assert gallery.read([root], (), size - 1)[0] == gallery.Gallery([], 6)
 
 
 def test_what_is_left_is_said():
@@ -119,6 +119,14 @@ def test_a_page_whose_pictures_are_damaged_is_named(tmp_path):
     good, bad = pictured(trial()), pictured(trial("gcnn"))
     root = stored(tmp_path, good, bad)
     storage.put(root, f"gallery/{bad.pictures[1].file}", b"<svg>")
-    found, (problem,) = gallery.read([root])
+    found, (problem,) = gallery.read([root], ())
     assert [page for page, _ in found.pages] == [good]
     assert problem.endswith(f"{bad.pictures[1].file}: skipped: missing or no PNG file")
+
+
+def test_of_an_own_network_only_the_version_that_the_report_has_is_shown(tmp_path):
+    old, new = (trial("nets.a:build", model_digest=DIGEST.format(at)) for at in (1, 2))
+    root = stored(tmp_path, pictured(old), pictured(new), pictured(trial()))
+    found, _ = gallery.read([root], {new.key()})
+    assert [page.trial for page, _ in found.pages] == [trial().key(), new.key()]
+    assert found.left == 0
