@@ -27,7 +27,7 @@ def parse_arguments(arguments: Sequence[str] | None, epilog: str = "") -> argpar
     parser.add_argument("--plan", action="store_true", help="print what would be done, and stop")
     parser.add_argument("--trials", action="store_true", help="--plan: list all, with their keys")
     parser.add_argument("--slots", metavar="N", type=slots, help="--plan: trials at once")
-    parser.add_argument("--price", metavar="X", type=price, help="--plan: of a GPU or core hour")
+    parser.add_argument("--price", metavar="X", type=amount, help="--plan: of a GPU or core hour")
     parser.add_argument("--local", action="store_true", help="one trial at a time, without Ray")
     parser.add_argument("--address", metavar="ADDR", help="Ray cluster to use, such as auto")
     parser.add_argument(
@@ -52,20 +52,26 @@ def parse_arguments(arguments: Sequence[str] | None, epilog: str = "") -> argpar
     )
     parser.add_argument("--retry-failed", action="store_true", help="try failed trials again")
     parser.add_argument("--no-report", action="store_true", help="do not draw the report")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if args.address and args.local:
+        parser.error("--address is of a Ray cluster, and --local is without Ray")
+    for name in ("trials", "slots", "price"):
+        if getattr(args, name) and not args.plan:
+            parser.error(f"--{name} is for --plan")
+    return args
+
+
+def amount(text: str) -> float:
+    """A finite number above 0."""
+    if not 0 < (value := float(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
 
 
 def slots(text: str) -> int:
     """A whole number from 1 to `MOST_SLOTS`."""
     if not 1 <= (value := int(text)) <= MOST_SLOTS:
         raise argparse.ArgumentTypeError(f"{text} is not 1 to {MOST_SLOTS:,}")
-    return value
-
-
-def price(text: str) -> float:
-    """An amount above 0."""
-    if not 0 < (value := float(text)) < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
     return value
 
 

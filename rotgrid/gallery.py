@@ -103,7 +103,8 @@ def networks(results: Root, beginnings: Iterable[str]) -> list[str]:
     for beginning in beginnings:
         keys = [key for key in trained if key.startswith(beginning)]
         if not keys:
-            some = f": {', '.join(trained[:3])}, ..." if trained else ""
+            more = ", ..." if len(trained) > 3 else ""
+            some = f": {', '.join(trained[:3])}{more}" if trained else ""
             with_key = f" with a key {beginning}..." if beginning else ""
             raise LookupError(
                 f"{results}: no stored network{with_key}, of {len(trained)} stored{some}"

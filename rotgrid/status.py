@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from rotgrid import grid, results
+from rotgrid.arguments import amount
 from rotgrid.console import command, tolerate_lost_output, wide
 from rotgrid.results import failures, inventory, storage
 from rotgrid.results.columns import TableName
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--watch",
         nargs="?",
-        type=float,
+        type=amount,
         const=10.0,
         metavar="SECONDS",
         help="look again and again, and show the curves of trainings under way (default: 10)",

@@ -101,6 +101,21 @@ def test_a_bad_price_or_number_of_slots_is_exit_2(grid_file, flags, capsys):
     assert f"argument {flags[0]}: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--local", "--address", "auto"), "--local is without Ray"),
+        (("--slots", "2"), "--slots is for --plan"),
+        (("--price", "3"), "--price is for --plan"),
+        (("--trials",), "--trials is for --plan"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_exit_2(grid_file, flags, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        launch.main([str(grid_file), *flags])
+    assert message in capsys.readouterr().err
+
+
 def test_the_estimate_names_the_trials_it_is_from(grid_file, tmp_path, capsys):
     assert run(grid_file, tmp_path / "r") == 0
     capsys.readouterr()

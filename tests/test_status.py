@@ -51,6 +51,13 @@ def test_watching_shows_running_trainings_until_all_is_done(results, capsys, mon
     assert trials[2].key() in second
 
 
+@pytest.mark.parametrize("seconds", ["0", "-3", "nan", "inf", "x"])
+def test_no_time_between_two_looks_is_exit_2(results, seconds, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        status.main([str(results), f"--watch={seconds}"])
+    assert "argument --watch: " in capsys.readouterr().err
+
+
 def test_a_checkpoint_that_is_no_archive_has_no_curve(results, capsys, monkeypatch):
     def stop(seconds):
         raise KeyboardInterrupt

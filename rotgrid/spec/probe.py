@@ -122,7 +122,8 @@ class Probe(Keyed):
             what = "is not a choice where clip, mode or label_rule is that of other code"
             raise field_error("threat", what, ("linf",))
         if "source" in attack.reads and not self.source:
-            raise field_error("source", f"is needed by {self.attack}", tuple(MODELS))
+            choices = (*MODELS, "a function of your own as package.module:function")
+            raise field_error("source", f"is needed by {self.attack}", choices)
         for field in attack.at_least_one:
             if not getattr(self, field):
                 raise field_error(field, f"should be 1 or more for {self.attack}")
