@@ -13,7 +13,8 @@ from analysis.rows.conditions import CLEAN, SAME_RANGE
 from analysis.rows.scan import TRIAL
 from analysis.rows.selection import NotMeasured
 from analysis.stats.multiple_testing import holm
-from analysis.stats.paired import contrast
+from analysis.stats.paired import Bits, contrast
+from analysis.stats.seeds import FEWEST
 from analysis.stats.summary import summary
 
 MOST_NETWORKS = 100
@@ -21,7 +22,6 @@ MOST_NETWORKS = 100
 ALPHA = 0.05
 UPRIGHT_TESTS = pl.col("test_rotation") == 0
 WORST = pl.col("attack") == "rotation-grid"
-Bits = Mapping[int, np.ndarray]
 
 
 class Leaderboard(NamedTuple):
@@ -37,8 +37,8 @@ def leaderboard(rows: pl.DataFrame, epochs: pl.DataFrame | None = None) -> Leade
     `epochs` is the table of training.
 
     A network shares the rank of a better one if its paired difference, or that of a network
-    between or behind, cannot be told from 0 (Holm, 95 %; below three seeds this holds for these
-    networks only). Networks that fail checks have no rank.
+    between or behind, cannot be told from 0 (Holm over all pairs, 95 %; below three seeds this
+    holds for these networks only, as `words` then says). Networks that fail checks have no rank.
     """
     newest = versions.newest_versions(rows) if versions.mixed(rows) else rows
     fields = of_fields.with_fields(newest)
@@ -58,10 +58,10 @@ def leaderboard(rows: pl.DataFrame, epochs: pl.DataFrame | None = None) -> Leade
     table = table.drop_nulls(f"{best}_accuracy").head(MOST_NETWORKS)
     if table.height < 2:
         return None
-    ranks = _ranks(table, parts[best])
-    words = f"Ranked by accuracy {top.words if top else CLEAN_WORDS}, images {of_test}."
-    shown = table.drop("arm").insert_column(0, pl.Series("rank", ranks, pl.Int64))
-    return Leaderboard(shown, f"{words} {of_rotated}".strip())
+    rank = pl.Series("rank", _ranks(table, parts[best]), pl.Int64)
+    by = f"Ranked by accuracy {top.words if top else CLEAN_WORDS}, images {of_test}."
+    words = [by, of_rotated, _reach(table)]
+    return Leaderboard(table.drop("arm").insert_column(0, rank), " ".join(filter(None, words)))
 
 
 def once(rows: pl.DataFrame) -> pl.DataFrame:
@@ -131,15 +131,31 @@ def _ranks(table: pl.DataFrame, rows: pl.DataFrame) -> list[int | None]:
     """The rank of each row of a sorted table."""
     bits = {arm: _bits(part) for (arm,), part in rows.group_by("arm")}
     believed = table.filter(pl.col("flags").fill_null("") == "")["arm"].to_list()
-    ranks: dict[str, int] = {}
-    left = believed
-    while left:
-        rank, leader, others = len(ranks) + 1, left[0], left[1:]
-        p = holm([_p(bits[leader], bits[other]) for other in others])
+    found = dict(zip(believed, ranks([bits[arm] for arm in believed]), strict=True))
+    return [found.get(arm) for arm in table["arm"]]
+
+
+def ranks(networks: Sequence[Bits]) -> list[int]:
+    """The ranks of kinds of networks, the best first. Who leads is seen in the data, so that p is
+    adjusted for all pairs: any two could have been compared."""
+    found: list[int] = []
+    pairs = len(networks) * (len(networks) - 1) // 2
+    while len(found) < len(networks):
+        leader, *others = networks[len(found) :]
+        p = holm([_p(leader, other) for other in others], pairs)
         tied = max((place for place, one in enumerate(p, 1) if one >= ALPHA), default=0)
-        ranks |= dict.fromkeys([leader, *others[:tied]], rank)
-        left = others[tied:]
-    return [ranks.get(arm) for arm in table["arm"]]
+        found += [len(found) + 1] * (tied + 1)
+    return found
+
+
+def _reach(table: pl.DataFrame) -> str:
+    """What ranks do not say where there are few seeds."""
+    if table["seeds"].min() >= FEWEST:  # type: ignore[operator]
+        return ""
+    return (
+        "Where there are fewer than three seeds, ranks are of these networks only: trained with "
+        "other seeds they may rank otherwise."
+    )
 
 
 def _bits(rows: pl.DataFrame) -> Bits:

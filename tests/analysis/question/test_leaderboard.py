@@ -1,7 +1,8 @@
 import numpy as np
 import polars as pl
+import pytest
 
-from analysis.question.leaderboard import leaderboard
+from analysis.question.leaderboard import leaderboard, ranks
 from rotgrid.spec import Probe, Trial
 
 from made_up import frame, learned, row, study, table_of, trials_of
@@ -24,14 +25,39 @@ def of_shares(shares, seeds=range(3), n=400, probes=BOTH):
     return frame(rows)
 
 
-def ranks(rows):
+def by_model(rows):
     table = leaderboard(rows).table
     return dict(table.select(pl.col("model").str.split(" ").list.first(), "rank").iter_rows())
 
 
 def test_networks_that_cannot_be_told_apart_share_a_rank():
     shares = {"stdcnn": 0.9, "gcnn": 0.9, "hnet": 0.5, "ptn": 0.5, "roteqnet": 0.1}
-    assert ranks(of_shares(shares)) == {"stdcnn": 1, "gcnn": 1, "hnet": 3, "ptn": 3, "roteqnet": 5}
+    assert by_model(of_shares(shares)) == {
+        "stdcnn": 1,
+        "gcnn": 1,
+        "hnet": 3,
+        "ptn": 3,
+        "roteqnet": 5,
+    }
+
+
+@pytest.mark.parametrize(("count", "between"), [(1, 0.0), (2, 0.0), (3, 1.0), (5, 1.0)])
+def test_networks_that_are_equal_in_truth_rarely_have_two_ranks(count, between):
+    """Twelve kinds, on images of which some are harder for all; the leader is whoever was lucky.
+    Levels of trainings differ by `between`, in logits."""
+    draw, studies, split = np.random.default_rng(count), 300, 0
+    for _ in range(studies):
+        level = draw.normal(0, between, (12, count, 1)) + draw.normal(0, 1.5, 100)
+        bits = (level + draw.logistic(size=(12, count, 100)) > 0).astype(float)
+        best_first = bits[np.argsort(-bits.mean((1, 2)))]
+        split += max(ranks([dict(enumerate(table)) for table in best_first])) > 1
+    assert split / studies <= 0.05
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_with_fewer_than_three_seeds_ranks_are_said_to_be_of_these_networks_only(count):
+    words = leaderboard(of_shares({"stdcnn": 0.9, "gcnn": 0.5}, range(count))).words
+    assert ("these networks only" in words) == (count < 3)
 
 
 def test_ranks_never_fall_with_accuracy():
