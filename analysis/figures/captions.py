@@ -12,7 +12,6 @@ from analysis.rows.phrases import capitalised, kind, listed, plural, span
 from analysis.rows.recipes import OF_RECIPE
 from analysis.rows.selection import CONDITIONS
 from analysis.stats.summary import joined_flags
-from rotgrid.spec import ADDED_FIELDS
 from rotgrid.spec.attacks import ATTACKS
 from rotgrid.spec.entries import is_own
 
@@ -34,16 +33,6 @@ MOST_FLAGGED = 5
 """Flagged networks that are named; the rest are counted."""
 KIND = ("attack", "loss", "label_rule", "clip", "mode", "threat", "source")
 """What makes an attack another one, in words."""
-SPECIAL = {
-    "margin": "on the margin",
-    "dlr": "on the difference of logits ratio toward up to 9 targets",
-    "predicted": "on the predicted label: errors may be repaired",
-    "none": "not clipped",
-    "normalised": "clipped to [0, 1] of standardised images, which leaves the ball",
-    "train": "in training mode",
-    "l2": "in the L2 ball",
-}
-"""What is said of settings that are not the usual ones."""
 CHARACTER = 5.0
 """Pixels of an average character of a caption."""
 
@@ -199,9 +188,7 @@ def _settings(rows: pl.DataFrame) -> str:
     """The name of one kind of attack, and in brackets what the name leaves open."""
     attack, *settings, source = rows.select(KIND).row(0)
     details = _effort(attack, rows)
-    for column, word in zip(KIND[1:], settings, strict=False):
-        if word != ADDED_FIELDS[column]:
-            details.append(SPECIAL.get(word, f"{column} {word}"))
+    details += vocabulary.special(dict(zip(KIND[1:], settings, strict=False)))
     if source:
         details.append(f"images made on {vocabulary.label(source)}")
     name = vocabulary.ATTACKS[attack]

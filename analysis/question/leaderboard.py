@@ -7,9 +7,10 @@ import numpy as np
 import polars as pl
 
 from analysis.question import fields as of_fields
-from analysis.question.outcomes import CLEAN_WORDS, headline, usual_protocol
-from analysis.rows import versions
+from analysis.question.outcomes import CLEAN_WORDS, PROTOCOL, headline, most_frequent
+from analysis.rows import versions, vocabulary
 from analysis.rows.conditions import CLEAN, SAME_RANGE
+from analysis.rows.phrases import listed
 from analysis.rows.scan import TRIAL
 from analysis.rows.selection import NotMeasured
 from analysis.stats.multiple_testing import holm
@@ -20,6 +21,10 @@ from analysis.stats.summary import summary
 MOST_NETWORKS = 100
 """Kinds of networks that are ranked; more are counted."""
 ALPHA = 0.05
+SETTINGS = (*PROTOCOL, "mode", "test_translation")
+"""How networks are tested, besides rotations: all alike."""
+CONVENTIONS = ("loss", "label_rule", "clip", "mode")
+"""Of these what is said if they are not as usual."""
 UPRIGHT_TESTS = pl.col("test_rotation") == 0
 WORST = pl.col("attack") == "rotation-grid"
 
@@ -47,7 +52,8 @@ def leaderboard(rows: pl.DataFrame, epochs: pl.DataFrame | None = None) -> Leade
     names = [n for n in of_fields.varied(fields) if n in TRIAL] or ["model"]
     top = headline(fields)
     attacked = (pl.col("attack") == top.attack) & (pl.col("eps") == top.eps) if top else CLEAN
-    parts = {"robust": usual_protocol(fields.filter(attacked)), "clean": fields.filter(CLEAN)}
+    measured = {"robust": fields.filter(attacked), "clean": fields.filter(CLEAN)}
+    parts = {name: most_frequent(part, SETTINGS) for name, part in measured.items()}
     if not top or 2 * parts["robust"]["arm"].n_unique() < fields["arm"].n_unique():
         top, parts = None, {"clean": parts["clean"], **(parts if top else {})}
     best = next(iter(parts))
@@ -59,8 +65,9 @@ def leaderboard(rows: pl.DataFrame, epochs: pl.DataFrame | None = None) -> Leade
     if table.height < 2:
         return None
     rank = pl.Series("rank", _ranks(table, parts[best]), pl.Int64)
-    by = f"Ranked by accuracy {top.words if top else CLEAN_WORDS}, images {of_test}."
-    words = [by, of_rotated, _reach(table)]
+    how, left_out = _protocol(parts[best], measured[best].filter(test))
+    by = f"Ranked by accuracy {top.words if top else CLEAN_WORDS}{how}, images {of_test}."
+    words = [by, left_out, of_rotated, _reach(table)]
     return Leaderboard(table.drop("arm").insert_column(0, rank), " ".join(filter(None, words)))
 
 
@@ -79,6 +86,22 @@ def _test(rows: pl.DataFrame) -> tuple[pl.Expr, str]:
     return UPRIGHT_TESTS, "upright"
 
 
+def _protocol(kept: pl.DataFrame, rows: pl.DataFrame) -> tuple[str, str]:
+    """How the kept rows are tested, if not as usual, and what other rows there were."""
+    given = kept.select(SETTINGS).row(0, named=True)
+    words = vocabulary.special({name: given[name] for name in CONVENTIONS})
+    words += [f"eps in {vocabulary.EPS_UNITS[u]}" for u in [given["eps_unit"]] if u != "pixel"]
+    words += [f"shifted by up to {t:g} pixels" for t in [given["test_translation"]] if t]
+    others = [
+        f"{name} {of_fields.said(name, value)}"
+        for name in SETTINGS
+        for value in rows[name].unique().sort()
+        if value != given[name]
+    ]
+    how = f" ({', '.join(words)})" if words else ""
+    return how, f"Left out: rows with {listed(others)}." if others else ""
+
+
 def _rotated(fields: pl.DataFrame) -> tuple[pl.DataFrame, str]:
     """The rows of the widest worst rotation or, unless half of the networks have it, without
     attack at the widest test range."""
@@ -88,7 +111,8 @@ def _rotated(fields: pl.DataFrame) -> tuple[pl.DataFrame, str]:
         degrees = max(part["test_rotation"], default=0.0)
         part = part.filter(pl.col("test_rotation") == degrees)
         if degrees and 2 * part["arm"].n_unique() >= every:
-            return once(part), f"Rotated: {words} in \u00b1{degrees:g} degrees."
+            alike = most_frequent(part, SETTINGS)
+            return once(alike), f"Rotated: {words} in \u00b1{degrees:g} degrees."
     return fields.clear(), ""
 
 

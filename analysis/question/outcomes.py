@@ -1,6 +1,7 @@
 """What accuracy is asked for: without attack, under the strongest attack at one eps, and what of
 the tests is compared on which rows."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -8,6 +9,7 @@ import polars as pl
 from analysis.question.fields import OF_ATTACK, said
 from analysis.rows import vocabulary
 from analysis.rows.conditions import CLEAN, SAME_RANGE, SPATIAL, USUAL_EPS
+from rotgrid.spec import ADDED_FIELDS
 
 CHANCE = ("noise", "sign-noise", "class-means")
 """Attacks that do not look at the network."""
@@ -16,6 +18,8 @@ SEARCHED = (~CLEAN) & ~pl.col("attack").is_in([*SPATIAL, *CHANCE, "spatial-pgd"]
 CLEAN_WORDS = "without attack"
 BY_STRENGTH = ("strong", "fmn-pgd", "apgd", "pgd", "bim")
 """Of these attacks the first that was run is the strongest."""
+PROTOCOL = tuple(name for name in OF_ATTACK if name != "eps")
+"""How an attack is run."""
 
 
 class Headline(NamedTuple):
@@ -109,7 +113,15 @@ def _attacks(fields: pl.DataFrame, top: Headline | None) -> Outcome:
 
 def usual_protocol(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows of the most frequent protocol of each attack."""
-    protocol = [name for name in OF_ATTACK if name != "eps"]
-    counts = rows.group_by("attack", *protocol).len().sort("len", *protocol, descending=True)
+    return most_frequent(rows, PROTOCOL)
+
+
+def most_frequent(rows: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """The rows of each attack whose values of these fields are together the most frequent; of
+    several those that are in most fields as by default, then those with the largest numbers."""
+    counts = rows.group_by("attack", *names).len()
+    odd = pl.sum_horizontal(pl.col(n) != ADDED_FIELDS[n] for n in names if n in ADDED_FIELDS)
+    numbers = [rows.schema[name].is_numeric() for name in names]
+    counts = counts.sort("len", odd, *names, descending=[True, False, *numbers])
     usual = counts.unique("attack", keep="first", maintain_order=True)
-    return rows.join(usual, on=["attack", *protocol], how="semi", maintain_order="left")
+    return rows.join(usual, on=["attack", *names], how="semi", maintain_order="left")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
-from rotgrid.spec import adversaries, attacks, datasets, models
+from rotgrid.spec import ADDED_FIELDS, adversaries, attacks, datasets, models
 from rotgrid.spec.entries import is_own
 
 
@@ -28,6 +28,22 @@ ADVERSARIES = Names(
     {name: adversary.label for name, adversary in adversaries.ADVERSARIES.items()},
     lambda name: adversaries.ADVERSARIES[name].label,
 )
+SPECIAL = {
+    "margin": "on the margin",
+    "dlr": "on the difference of logits ratio toward up to 9 targets",
+    "predicted": "on the predicted label: errors may be repaired",
+    "none": "not clipped",
+    "normalised": "clipped to [0, 1] of standardised images, which leaves the ball",
+    "train": "in training mode",
+    "l2": "in the L2 ball",
+}
+"""What is said of settings of an attack that are not the usual ones."""
+
+
+def special(settings: Mapping[str, str]) -> list[str]:
+    """What is said of the settings, by their fields, that are not the usual ones."""
+    odd = {name: word for name, word in settings.items() if word != ADDED_FIELDS[name]}
+    return [SPECIAL.get(word, f"{name} {word}") for name, word in odd.items()]
 
 
 def in_order(words: Iterable[str], known: Iterable[str] = LABELS) -> list[str]:

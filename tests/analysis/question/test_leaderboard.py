@@ -115,6 +115,28 @@ def test_the_worst_rotation_counts_where_it_was_tried():
     assert "the worst of all tried rotations in \u00b130 degrees" in leaderboard(rows).words
 
 
+def test_how_networks_were_tested_is_said_unless_it_is_as_usual():
+    shares = {"stdcnn": 0.9, "gcnn": 0.5}
+    odd = [
+        Probe(attack="pgd", eps=0.1, clip=clip, mode="train") for clip in ("normalised", "none")
+    ]
+    only = leaderboard(of_shares(shares, probes=odd[:1])).words
+    assert only.startswith(
+        "Ranked by accuracy under PGD at eps 0.1 (clipped to [0, 1] of standardised images, which "
+        "leaves the ball, in training mode), images"
+    )
+    assert "Left out" not in only
+    both = leaderboard(of_shares(shares, probes=odd)).words
+    assert "at eps 0.1 (not clipped, in training mode)" in both
+    assert "Left out: rows with clip normalised." in both
+    usual = leaderboard(of_shares(shares, probes=(*BOTH, *odd))).words
+    assert usual.startswith("Ranked by accuracy under PGD at eps 0.1, images")
+    assert "Left out: rows with clip none, clip normalised and mode train." in usual
+    shifted = Probe(test_translation=2.0, mode="train")
+    clean = leaderboard(of_shares(shares, probes=[shifted])).words
+    assert "without attack (in training mode, shifted by up to 2 pixels), images" in clean
+
+
 def test_one_network_is_no_race():
     assert leaderboard(of_shares({"gcnn": 0.9})) is None
     assert leaderboard(frame([])) is None

@@ -1,4 +1,5 @@
 import polars as pl
+import pytest
 
 from analysis.question.fields import with_fields
 from analysis.question.outcomes import headline, outcomes, usual_protocol
@@ -74,3 +75,17 @@ def test_of_an_attack_the_most_frequent_protocol_counts():
     steps = [Probe(attack="pgd", eps=e, steps=s) for e, s in ((0.1, 20), (0.2, 20), (0.1, 5))]
     assert set(usual_protocol(fields_of(Probe(), *steps))["steps"]) == {0, 20}
     assert isinstance(usual_protocol(fields_of(Probe())), pl.DataFrame)
+
+
+@pytest.mark.parametrize(
+    ("usual", "other"),
+    [
+        ({"clip": "pixel"}, {"clip": "normalised"}),
+        ({"clip": "none"}, {"clip": "normalised"}),
+        ({"loss": "ce", "label_rule": "true"}, {"loss": "margin", "label_rule": "predicted"}),
+        ({"steps": 40}, {"steps": 5}),
+    ],
+)
+def test_of_protocols_that_are_as_frequent_the_usual_one_counts(usual, other):
+    fields = fields_of(*(Probe(attack="pgd", eps=0.1, **each) for each in (usual, other)))
+    assert usual_protocol(fields).select(*usual).rows() == [tuple(usual.values())]
