@@ -23,6 +23,9 @@ MOST_NETWORKS = 100
 ALPHA = 0.05
 SETTINGS = (*PROTOCOL, "mode", "test_translation")
 """How networks are tested, besides rotations: all alike."""
+LAST = ("parameters", "train_seconds", "seeds", "n", "flags")
+"""Columns after the accuracies."""
+ALONE = "Not ranked: there are not two kinds of networks."
 CONVENTIONS = ("loss", "label_rule", "clip", "mode")
 """Of these what is said if they are not as usual."""
 UPRIGHT_TESTS = pl.col("test_rotation") == 0
@@ -39,7 +42,7 @@ class Leaderboard(NamedTuple):
 def leaderboard(rows: pl.DataFrame, epochs: pl.DataFrame | None = None) -> Leaderboard | None:
     """Kinds of networks by robust accuracy, or by accuracy without attack if nothing was attacked;
     None if there is one kind only. Unless half of them were attacked alike, the latter counts.
-    `epochs` is the table of training.
+    Networks of each data set have ranks of their own. `epochs` is the table of training.
 
     A network shares the rank of a better one if its paired difference, or that of a network
     between or behind, cannot be told from 0 (Holm over all pairs, 95 %; below three seeds this
@@ -50,6 +53,26 @@ def leaderboard(rows: pl.DataFrame, epochs: pl.DataFrame | None = None) -> Leade
     if fields.is_empty():
         return None
     names = [n for n in of_fields.varied(fields) if n in TRIAL] or ["model"]
+    names.sort(key=lambda name: name != "data")
+    sets = vocabulary.in_order(fields["data"], vocabulary.DATA)
+    found = {name: _of_data(fields.filter(data=name), names, epochs) for name in sets}
+    boards = [board for board in found.values() if board]
+    if len(sets) == 1 or not boards:
+        return boards[0] if boards else None
+    said = {name: board.words if board else ALONE for name, board in found.items()}
+    words = ["Each data set has ranks of its own."]
+    for same in dict.fromkeys(said.values()):
+        alike = [vocabulary.DATA[name] for name in sets if said[name] == same]
+        words.append(f"{listed(alike)}: {same}")
+    table = pl.concat((board.table for board in boards), how="diagonal")
+    last = [column for column in LAST if column in table.columns]
+    return Leaderboard(table.select(pl.exclude(last), *last), " ".join(words))
+
+
+def _of_data(
+    fields: pl.DataFrame, names: Sequence[str], epochs: pl.DataFrame | None
+) -> Leaderboard | None:
+    """The leaderboard of one data set, with a column for each name."""
     top = headline(fields)
     attacked = (pl.col("attack") == top.attack) & (pl.col("eps") == top.eps) if top else CLEAN
     measured = {"robust": fields.filter(attacked), "clean": fields.filter(CLEAN)}
@@ -134,9 +157,7 @@ def _measured(
         more = ["seeds", "n", "flags"] if prefix == best else []
         measured = summary(part, ["arm"]).select("arm", *more, **measures)
         table = table.join(measured, on="arm", how="left", maintain_order="left")
-    last = [
-        c for c in ("parameters", "train_seconds", "seeds", "n", "flags") if c in table.columns
-    ]
+    last = [column for column in LAST if column in table.columns]
     table = table.select(pl.exclude(last), *last)
     table = table.select([c for c in table.columns if table[c].null_count() < table.height])
     flagged = pl.col("flags").fill_null("") != ""

@@ -1,5 +1,5 @@
 """Accuracy of rows that differ in chosen fields only: the same in everything else, the same seeds
-and images."""
+and, of one data set, images."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -41,7 +41,7 @@ def paired(
     that vary, `apart` those that need not be the same. None if nothing can be compared.
 
     Where networks were measured on several numbers of images, the largest that is the same on
-    both sides counts. Images are paired where their number is the same.
+    both sides counts. Images are paired where data set and number are the same.
     """
     context = [name for name in fields if name not in signs and name not in apart]
     chosen = rows.filter(pl.col(n).is_in(list(ends)) for n, ends in signs.items())
@@ -91,12 +91,12 @@ def _worth(chosen: frozenset[int], have: Sequence[frozenset[int]]) -> tuple[bool
 
 def _estimate(groups: Sequence[pl.DataFrame]) -> Estimate:
     """The weighted sum, averaged over the groups: an arm is one kind of network."""
-    sums: dict[tuple[str, int], np.ndarray] = {}
+    sums: dict[tuple[str, str, int], np.ndarray] = {}
     order = sorted(set(groups[0]["seed"]))
-    columns = ("arm", "seed", "n", "correct", "_weight")
-    for arm, seed, n, correct, weight in pl.concat(groups).select(columns).iter_rows():
-        if (arm, n) not in sums:
-            sums[arm, n] = np.zeros((len(order), n), dtype=float)
+    columns = ("arm", "data", "seed", "n", "correct", "_weight")
+    for arm, data, seed, n, correct, weight in pl.concat(groups).select(columns).iter_rows():
+        table = sums.setdefault((arm, data, n), np.zeros((len(order), n), dtype=float))
         bits = np.unpackbits(np.frombuffer(correct, dtype=np.uint8), count=n)
-        sums[arm, n][order.index(seed)] += weight / len(groups) * bits
-    return seeds.crossed([*sums.values()], [arm for arm, _ in sums], pseudo=1 / len(groups))
+        table[order.index(seed)] += weight / len(groups) * bits
+    arms, images = [arm for arm, *_ in sums], [key[1:] for key in sums]
+    return seeds.crossed([*sums.values()], arms, images, pseudo=1 / len(groups))

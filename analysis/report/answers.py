@@ -15,9 +15,9 @@ from analysis.rows.loading import Loaded
 
 MEANING = (
     "Each row compares networks and tests that differ in one field only, averaged over the "
-    "settings of all else in which both were measured; images and seeds are paired, p is adjusted "
-    "for all effects (Holm). Described: fewer than three seeds, so that it holds for these "
-    "networks only. Mixed: some settings speak for it, some against."
+    "settings of all else in which both were measured; seeds are the same and, within a data set, "
+    "images are paired; p is adjusted for all effects (Holm). Described: fewer than three seeds, "
+    "so that it holds for these networks only. Mixed: some settings speak for it, some against."
 )
 
 

@@ -59,10 +59,15 @@ class Estimate(NamedTuple):
 
 
 def crossed(
-    tables: Sequence[np.ndarray], arms: Sequence[str] = (), *, pseudo: float = 1.0
+    tables: Sequence[np.ndarray],
+    arms: Sequence[str] = (),
+    images: Sequence[Hashable] = (),
+    *,
+    pseudo: float = 1.0,
 ) -> Estimate:
-    """The sum of the means of tables (seeds, images). Tables of other width have other images;
-    those of other arms (default: all are one) were trained apart, whatever their seeds are called.
+    """The sum of the means of tables (seeds, images). Tables of the same `images` (default: of the
+    same width) have the same ones; those of other arms (default: all are one) were trained apart,
+    whatever their seeds are called.
 
     The variance is that of crossed random effects: of the means of seeds, plus of the means of
     images, less what both contain (Cameron, Gelbach and Miller, J. Bus. Econ. Stat. 2011). The
@@ -72,14 +77,15 @@ def crossed(
     differ.
     """
     seeds, value = len(tables[0]), sum(float(table.mean()) for table in tables)
-    means = _summed([table.mean(0) for table in tables], [table.shape[1] for table in tables])
-    n, images = sum(map(len, means)), sum(_of_images(each, pseudo) for each in means)
+    widths = [table.shape[1] for table in tables]
+    means = _summed([table.mean(0) for table in tables], images or widths)
+    n, of_images = sum(map(len, means)), sum(_of_images(each, pseudo) for each in means)
     if seeds < FEWEST:
-        return Estimate(value, images**0.5, n, seeds, 1.0, max(n - 1, 1))
+        return Estimate(value, of_images**0.5, n, seeds, 1.0, max(n - 1, 1))
     trained = _summed([table.mean(1) for table in tables], arms or [""] * len(tables))
     each = [float(of.var(ddof=1)) / seeds for of in trained]
     of_seeds, squares = sum(each), sum(one**2 for one in each) / (seeds - 1)
-    variance = of_seeds + max(images - sum(map(_of_both, tables)), 0)
+    variance = of_seeds + max(of_images - sum(map(_of_both, tables)), 0)
     df = of_seeds**2 / squares if squares else seeds - 1
     return Estimate(value, variance**0.5, n, seeds, of_seeds / variance if variance else 0, df)
 

@@ -11,13 +11,13 @@ PGD = Probe(attack="pgd", eps=0.1)
 BOTH = Probe(), PGD
 
 
-def of_shares(shares, seeds=range(3), n=400, probes=BOTH):
+def of_shares(shares, seeds=range(3), n=400, probes=BOTH, data="mnist5k"):
     """Networks of these accuracies on the same images, of one difficulty each."""
     rng = np.random.default_rng(0)
     rows = []
     for model, share in shares.items():
         for seed in seeds:
-            trial = Trial(model=model, data="mnist5k", seed=seed)
+            trial = Trial(model=model, data=data, seed=seed)
             bits = rng.random(n) < share
             packed = {"n": n, "n_correct": int(bits.sum())}
             packed["correct"] = np.packbits(bits).tobytes()
@@ -135,6 +135,30 @@ def test_how_networks_were_tested_is_said_unless_it_is_as_usual():
     shifted = Probe(test_translation=2.0, mode="train")
     clean = leaderboard(of_shares(shares, probes=[shifted])).words
     assert "without attack (in training mode, shifted by up to 2 pixels), images" in clean
+
+
+def test_each_data_set_has_ranks_of_its_own():
+    parts = [
+        of_shares(shares, data=data)
+        for data, shares in (
+            ("mnist5k", {"stdcnn": 0.9, "gcnn": 0.5}),
+            ("fashion-mnist", {"gcnn": 0.4, "hnet": 0.1}),
+            ("cifar10", {"stdcnn": 0.7}),
+        )
+    ]
+    board = leaderboard(pl.concat(parts))
+    ranked = board.table.select("rank", "data", pl.col("model").str.head(4)).rows()
+    assert sorted(ranked, key=str) == [
+        (1, "fashion-mnist", "gcnn"),
+        (1, "mnist5k", "stdc"),
+        (2, "fashion-mnist", "hnet"),
+        (2, "mnist5k", "gcnn"),
+    ]
+    assert board.words.startswith("Each data set has ranks of its own. ")
+    assert board.words.count("Ranked by accuracy under PGD at eps 0.1") == 1
+    assert "CIFAR-10: Not ranked" in board.words
+    one = leaderboard(parts[0]).table
+    assert board.table.filter(data="mnist5k").select(one.columns).equals(one)
 
 
 def test_one_network_is_no_race():

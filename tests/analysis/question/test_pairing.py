@@ -6,12 +6,13 @@ from analysis.question.pairing import MOST_SETTINGS, paired
 
 RNG = np.random.default_rng(0)
 IMAGES = 200
+DATA = {"data": "mnist5k"}
 
 
 def cell(model, seed, bits, **fields):
     packed = np.packbits(np.asarray(bits, dtype=bool)).tobytes()
     more = {"n": len(bits), "n_correct": int(np.sum(bits)), "correct": packed}
-    return {"model": model, "seed": seed, "arm": f"{model}{fields}", **fields, **more}
+    return {"model": model, "seed": seed, "arm": f"{model}{fields}", **DATA, **fields, **more}
 
 
 def made(truth, rng, seeds=range(4), spread=0.03, turns=(0.0, 60.0)):
@@ -108,6 +109,14 @@ def test_of_several_numbers_of_images_the_largest_that_both_have_counts():
     unequal = pl.concat([small.filter(model="b", turn=0.0), pl.DataFrame(more[:1])])
     found = paired(unequal, SIGNS, ["model"])
     assert (found.n, found.estimate.n) == (IMAGES, IMAGES + 900)
+
+
+def test_images_of_two_data_sets_are_never_paired():
+    bits = RNG.random(IMAGES) < 0.5
+    rows = pl.DataFrame([cell("a", 0, bits, data="one"), cell("a", 0, ~bits, data="other")])
+    found = paired(rows, {"data": ("one", "other")}, ["data"]).estimate
+    assert found.n == 2 * IMAGES
+    assert found.error == pytest.approx((2 * bits.var() / IMAGES) ** 0.5, rel=0.02)
 
 
 def test_of_very_many_settings_some_are_averaged():
