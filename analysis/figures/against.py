@@ -60,7 +60,7 @@ def figure_of(shown: Axes) -> alt.ConcatChart:
     failing = captions.failing(kept, outlined=outlined)
     return panels.titled(
         question(shown),
-        [f"{encoded(shown)} {failing}".strip(), captions.measured(kept)],
+        [f"{failing} {encoded(shown)}".strip(), captions.measured(kept)],
         drawn,
         data,
         columns=columns(data, shown.panels),

@@ -153,8 +153,9 @@ def figure(
     selectable: bool = True,
     shared: str = "",
 ) -> alt.ConcatChart:
-    """The panels, `titled`, with a caption of two lines: what marks mean (`legend` and notes that
-    are keys) and which fail checks; how many seeds, images and which attacks. Other notes say how
+    """The panels, `titled`, with a caption of two lines: how many networks fail checks (first, so
+    that it is whole where a line is shortened) and what marks mean (`legend` and notes that are
+    keys); how many seeds, images and which attacks. Other notes say how
     networks were trained and attacked (`attacks`, if not in the usual words), what was chosen, and
     which checks fail."""
     outlined = any(layers.has_outlines(panel) for panel in panels)
@@ -169,7 +170,7 @@ def figure(
     ]
     return titled(
         question,
-        [" ".join(filter(None, [legend, *keys, failing])), captions.measured(rows)],
+        [" ".join(filter(None, [failing, legend, *keys])), captions.measured(rows)],
         panels,
         data,
         columns=columns,

@@ -1,7 +1,10 @@
+import re
+
 import polars as pl
 import pytest
 
 from analysis.figures import captions
+from analysis.figures.registry import FIGURES
 from analysis.rows.notes import LeftOut, OtherVariants
 from rotgrid.spec import Probe, Trial
 from rotgrid.spec.recipes import FAST
@@ -219,6 +222,15 @@ def test_a_caption_has_a_line_for_each_that_is_given_and_no_more():
     assert long.endswith("word ...")
     assert len(long) <= 540 / captions.CHARACTER
     assert end == "End"
+
+
+@pytest.mark.parametrize("name", ["against", "tradeoff", "figure11"])
+def test_a_shortened_caption_still_says_that_networks_fail_checks(name, monkeypatch):
+    monkeypatch.setattr(captions, "CHARACTER", 14.0)
+    rows = frame(study(seeds=(0,), test_rotations=())).with_columns(flags=pl.lit("repeat"))
+    line = FIGURES[name].draw(rows).to_dict(validate=False)["title"]["subtitle"][0]
+    assert re.match(r"(Dotted outline: )?\d+ networks fail checks\.", line)
+    assert line.endswith(" ...")
 
 
 def test_of_many_attacks_a_caption_says_how_many():
