@@ -8,7 +8,7 @@ import polars as pl
 
 from analysis.figures import captions, layers, panels, scales, theme, tooltips, tradeoff
 from analysis.rows import selection, vocabulary
-from analysis.rows.conditions import CLEAN, SAME_RANGE, SMALLER_EPS, nearest_eps
+from analysis.rows.conditions import CLEAN, SAME_RANGE, USUAL_EPS, nearest_eps
 from analysis.rows.selection import where
 from analysis.stats.summary import summary
 
@@ -21,6 +21,7 @@ KIND = (
     "test_rotation",
     "attack",
     "eps",
+    "threat",
 )
 TIME = (
     "Time is that of all epochs with their validation; networks that were trained side by side "
@@ -38,8 +39,8 @@ def cost(rows: pl.DataFrame, epochs: pl.DataFrame) -> alt.ConcatChart:
     chosen, of_range = one_range(where(chosen, f"{needs}, with table training", timed))
     chosen, shifts = selection.tested_alike(chosen)
     chosen, notes = tradeoff.all_recipes(chosen)
-    if not chosen.filter(~CLEAN).is_empty():
-        chosen, _ = nearest_eps(chosen, SMALLER_EPS)
+    for threat in chosen.filter(~CLEAN)["threat"].unique():  # one or none
+        chosen, _ = nearest_eps(chosen, USUAL_EPS[threat])
     data = with_seconds(chosen, seconds)
     look = layers.model_encodings(data["model"])
     attacks = [name for name in ("none", "pgd") if name in set(data["attack"])]
@@ -116,5 +117,5 @@ def panel(data: pl.DataFrame, attack: str, look: Mapping[str, Any]) -> alt.Layer
     tips = tooltips.tooltip(data, KIND[:5], ["seconds", "accuracy"])
     marks = layers.scatter(shown, x, y, look, tips)
     eps = shown["eps"][0]
-    name = theme.attack(attack) + (f" at eps {eps:g}" if eps else "")
+    name = theme.attack(attack) + (f" at eps {eps:g}{captions.ball(shown)}" if eps else "")
     return panels.panel(marks, name, {"attack": attack}, subtitle=[panels.ENLARGED])

@@ -129,6 +129,6 @@ FIGURES = OF_ANY_GRID | {
         ("equivariance",),
     ),
     "learning": Figure(learning, (pl.lit(False),), ("training", "unfinished")),
-    "cost": Figure(cost, (under("pgd"), SAME_RANGE), ("training",)),
+    "cost": Figure(cost, (under("pgd", ball=ONE_BALL), SAME_RANGE), ("training",)),
 }
 """Every figure, in the order of the report; numbers are the paper's."""

@@ -11,6 +11,7 @@ import vl_convert
 from altair.utils.schemapi import debug_mode
 
 from analysis.figures import duplicates
+from analysis.figures.panels import NOTES
 from analysis.figures.registry import COLUMNS, FIGURES, Figure, number
 from analysis.report import tables
 from analysis.report.drawn import Drawn
@@ -90,17 +91,28 @@ def require_new(
 def chart_of(figure: Figure, loaded: Loaded) -> alt.ConcatChart:
     """The figure, of those rows that it reads; none of its parts is validated."""
     rows = loaded.rows.lazy().filter(*figure.reads).select(COLUMNS)  # lazily: only these columns
+    ball = of_ball(figure, loaded.rows)
     with debug_mode(False):
         try:
-            return figure.draw(rows.collect(), *(getattr(loaded, table) for table in figure.needs))
+            chart = figure.draw(
+                rows.collect(), *(getattr(loaded, table) for table in figure.needs)
+            )
         except NotMeasured as error:
-            raise NotMeasured(f"{error}{of_ball(figure, loaded.rows)}") from error
+            raise NotMeasured(f"{error}, {ball}" if ball else str(error)) from error
+        if ball:
+            note = f"Of attacks only rows {ball} are shown; those of other balls are left out."
+            chart.usermeta[NOTES].append(note)
+        return chart
 
 
 def of_ball(figure: Figure, rows: pl.DataFrame) -> str:
-    """What else a figure needs that shows one threat model only, where rows have another."""
-    only = any("threat" in read.meta.root_names() for read in figure.reads)
-    return ", in the L-inf ball" if only and (rows["threat"] != "linf").any() else ""
+    """Which rows count for a figure that shows one threat model only, where there are others."""
+    other = (pl.col("threat") != "linf").any()
+    if not rows.select(other).item():
+        return ""
+    reads = [read for read in figure.reads if "threat" in read.meta.root_names()]
+    shown = rows.lazy().filter(*reads).select(other).collect().item()
+    return "in the L-inf ball" if reads and not shown else ""
 
 
 def gave_up(found: Drawings, name: str, error: Exception) -> None:

@@ -7,7 +7,7 @@ from analysis.figures.registry import FIGURES
 from analysis.report.drawing import chart_of
 from analysis.rows.selection import NotMeasured
 
-from made_up import frame, study
+from made_up import frame, learned, study, table_of, trials_of
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,34 @@ def test_what_shows_the_eps_of_the_paper_is_of_the_linf_ball(name, both):
         return
     with pytest.raises(NotMeasured, match=r"^needs rows .*, in the L-inf ball$"):
         chart_of(FIGURES[name], SimpleNamespace(rows=far))
+
+
+def test_what_was_measured_in_another_ball_is_said_to_be_left_out(both):
+    far = (pl.col("attack") == "fgsm") | (pl.col("eps") == 0) | (pl.col("threat") == "l2")
+    rows = both.filter(far, (pl.col("attack") != "fgsm") | (pl.col("threat") == "linf"))
+    notes = " ".join(
+        chart_of(FIGURES["figure10"], SimpleNamespace(rows=rows)).to_dict()["usermeta"]["notes"]
+    )
+    assert "Not measured: PGD." in notes
+    assert notes.endswith(
+        "Of attacks only rows in the L-inf ball are shown; those of other balls are left out."
+    )
+    near = SimpleNamespace(rows=rows.filter(threat="linf"))
+    assert "L-inf ball" not in str(chart_of(FIGURES["figure10"], near).to_dict()["usermeta"])
+
+
+def test_what_training_costs_is_shown_of_l2_where_there_is_no_other_ball(both):
+    rows = both.filter((pl.col("threat") == "l2") | (pl.col("eps") == 0))
+    training = table_of(
+        "training", [one for trial in trials_of(study()) for one in learned(trial, 2.0)]
+    )
+    spec = chart_of(FIGURES["cost"], SimpleNamespace(rows=rows, training=training)).to_dict()
+    assert [panel["title"]["text"] for panel in spec["concat"]] == [
+        "No attack",
+        "PGD at eps 1 (L2)",
+    ]
+    assert "Not measured" not in str(spec["usermeta"])
+    assert "L-inf ball" not in str(spec["usermeta"])
 
 
 def test_of_one_threat_model_none_is_named(both):
