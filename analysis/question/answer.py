@@ -16,6 +16,7 @@ from analysis.rows.scan import TRIAL
 MOST_NAMED = 5
 """Values of a field that are named; of more the outermost and their number."""
 UNDECIDED = ("too close to call", "at the floor")
+AMONG_ALL = " once all comparisons are counted"
 MOST_FIELDS = 3
 """Fields that the headline names."""
 SCHEMA = {
@@ -102,11 +103,16 @@ def numbers(effect: Effect) -> str:
 
 
 def scope(effect: Effect) -> str:
-    """How far it reaches: the seeds and, unless it holds, the verdict."""
+    """How far it reaches: the seeds and, unless it holds, the verdict; where the interval, which
+    is of one comparison, seems to say otherwise, also why."""
     seeds = plural(pl.Series([effect.found.estimate.seeds]), "seed")
     if effect.verdict == "described":
         return f"described: {seeds}, these networks only"
-    return seeds if effect.verdict == "holds" else f"{seeds}, {effect.verdict}"
+    if effect.verdict == "holds":
+        return seeds
+    lower, upper = interval(effect)
+    alone = effect.verdict == "too close to call" and not lower <= 0 <= upper
+    return f"{seeds}, {effect.verdict}{AMONG_ALL if alone else ''}"
 
 
 def interval(effect: Effect) -> tuple[float, float]:

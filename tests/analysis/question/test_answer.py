@@ -1,7 +1,10 @@
 import polars as pl
 import pytest
 
-from analysis.question.answer import answer
+from analysis.question.answer import answer, scope
+from analysis.question.effects import Effect
+from analysis.question.pairing import Paired
+from analysis.stats.seeds import Estimate
 from rotgrid.spec import Probe, Trial
 
 from made_up import OWN, OWN_ATTACK, OWN_DATA, frame, row, study
@@ -43,6 +46,18 @@ def test_fewer_than_three_seeds_describe():
     assert found.headline.endswith("(described: 1 seed, these networks only).")
     assert set(found.every["verdict"]) == {"described"}
     assert found.every["p"].null_count() == found.every.height
+
+
+def test_a_verdict_against_its_interval_says_that_it_counts_all_comparisons():
+    def words(value, p):
+        estimate = Estimate(value, 0.02, 100, 3, 0.0, 2)
+        found = Paired(estimate, 1, 1, (), 100, False)
+        return scope(Effect("", {"model": ("a", "b")}, found, p))
+
+    assert words(0.1, 0.3) == "3 seeds, too close to call once all comparisons are counted"
+    assert words(-0.1, 0.3) == words(0.1, 0.3)
+    assert words(0.01, 0.3) == "3 seeds, too close to call"
+    assert words(0.1, 0.01) == "3 seeds"
 
 
 def test_own_names_are_compared():
