@@ -25,7 +25,7 @@ SETTINGS = (*PROTOCOL, "mode", "test_translation")
 """How networks are tested, besides rotations: all alike."""
 LAST = ("parameters", "train_seconds", "seeds", "n", "flags")
 """Columns after the accuracies."""
-ALONE = "Not ranked: there are not two kinds of networks."
+ALONE = "Not ranked: fewer than two kinds of networks were measured upright or as trained."
 CONVENTIONS = ("loss", "label_rule", "clip", "mode")
 """Of these what is said if they are not as usual."""
 UPRIGHT_TESTS = pl.col("test_rotation") == 0
@@ -41,8 +41,9 @@ class Leaderboard(NamedTuple):
 
 def leaderboard(rows: pl.DataFrame, epochs: pl.DataFrame | None = None) -> Leaderboard | None:
     """Kinds of networks by robust accuracy, or by accuracy without attack if nothing was attacked;
-    None if there is one kind only. Unless half of them were attacked alike, the latter counts.
-    Networks of each data set have ranks of their own. `epochs` is the table of training.
+    None if fewer than two kinds were measured so, upright or as trained. Unless half of them were
+    attacked alike, the latter counts. Networks of each data set have ranks of their own. `epochs`
+    is the table of training.
 
     A network shares the rank of a better one if its paired difference, or that of a network
     between or behind, cannot be told from 0 (Holm over all pairs, 95 %; below three seeds this
@@ -82,6 +83,8 @@ def _of_data(
     best = next(iter(parts))
     test, of_test = _test(parts[best])
     parts = {name: once(part.filter(test)) for name, part in parts.items()}
+    if parts[best].is_empty():
+        return None
     parts["rotated"], of_rotated = _rotated(fields)
     table = _measured(fields, names, parts, _seconds(epochs))
     table = table.drop_nulls(f"{best}_accuracy").head(MOST_NETWORKS)

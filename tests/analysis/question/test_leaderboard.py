@@ -164,3 +164,9 @@ def test_each_data_set_has_ranks_of_its_own():
 def test_one_network_is_no_race():
     assert leaderboard(of_shares({"gcnn": 0.9})) is None
     assert leaderboard(frame([])) is None
+
+
+@pytest.mark.parametrize("attack", ["none", "rotation-grid"])
+def test_networks_that_were_only_tested_rotated_are_not_ranked(attack):
+    probe = Probe(attack=attack, test_rotation=30.0)
+    assert leaderboard(of_shares({"stdcnn": 0.9, "gcnn": 0.5}, probes=[probe])) is None
