@@ -16,8 +16,8 @@ from analysis.rows.loading import Loaded
 MEANING = (
     "Each row compares networks and tests that differ in one field only, averaged over the "
     "settings of all else in which both were measured; seeds are the same and, within a data set, "
-    "images are paired. The interval is of one comparison by itself; p, and with it the verdict, is "
-    "adjusted for all effects (Holm). Described: fewer than three seeds, so that it holds for "
+    "images are paired. The interval is of one comparison by itself; p, and with it the verdict, "
+    "is adjusted for all effects (Holm). Described: fewer than three seeds, so that it holds for "
     "these networks only. Mixed: some settings speak for it, some against."
 )
 
