@@ -71,7 +71,7 @@ def run(
     missing, measured = missing_probes(trial, probes, results)
     if measured and not missing and storage.exists(results, weights_of(trial.key())):
         return 0
-    dataset = dataset_on(trial.data, device)
+    dataset = dataset_on(trial.data, device, trial.data_digest)
 
     def trained(wanted: Trial) -> nn.Module:
         return trained_network(wanted, dataset, results, device, until, progress)
@@ -314,6 +314,7 @@ def check_rows(row: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @functools.lru_cache(maxsize=1)
-def dataset_on(name: DataName, device: torch.device) -> Dataset:
-    """A data set on a device; the process keeps the one that it used last."""
+def dataset_on(name: DataName, device: torch.device, digest: str = "") -> Dataset:
+    """A data set on a device; the process keeps the one that it used last. Own data of another
+    `digest` are others."""
     return load(name).to(device)

@@ -125,7 +125,7 @@ def draw(
         out: folder or URI.
         images: how many test images are attacked.
     """
-    dataset = dataset_on(trial.data, torch.device("cpu"))
+    dataset = dataset_on(trial.data, torch.device("cpu"), trial.data_digest)
     with frozen(model):
         names = [draw_attack(model, trial, attack, dataset, out, images) for attack in attacks]
         if sixes.are_digits(trial.data, dataset.shape.classes):
@@ -226,7 +226,7 @@ def handful(trials: Iterable[Trial], most: int) -> list[Trial]:
 def expected(model: nn.Module, trial: Trial, count: int) -> float:
     """Seconds that FMN will take, by one of its steps: the second, since the first also prepares
     what the others use."""
-    dataset = dataset_on(trial.data, torch.device("cpu"))
+    dataset = dataset_on(trial.data, torch.device("cpu"), trial.data_digest)
     images, labels = pixels(dataset.test_images[:count]), dataset.test_labels[:count]
     with frozen(model):
         for _ in range(2):

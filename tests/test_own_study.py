@@ -44,6 +44,15 @@ def test_a_changed_line_makes_new_keys_and_leaves_the_old_rows(grid_file, folder
     assert "Sigmoid" in str(new)
 
 
+def test_own_data_that_are_replaced_are_others(grid_file, folder):
+    """Under the same name, in the same process."""
+    assert run(grid_file) == 0
+    write_npz(folder / "mine.npz", size=18)
+    assert run(grid_file) == 0
+    sizes = {row["data_digest"] for row in stored(folder / "r")}
+    assert len(sizes) == 2
+
+
 def test_the_report_is_of_the_version_that_was_launched_last(grid_file, folder, capsys):
     """A file that is put back as it was counts again, though its rows are the older ones."""
     for text in (BLOCKS, BLOCKS.replace("Tanh", "Sigmoid"), BLOCKS):
