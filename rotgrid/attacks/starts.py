@@ -34,8 +34,8 @@ def normal_noise(images: Tensor, generator: torch.Generator) -> Tensor:
 def sent(numbers: Tensor, device: torch.device) -> Tensor:
     """Numbers on the device; on their way from the CPU to a GPU nothing waits for what it does."""
     if device.type == "cuda" and numbers.device.type == "cpu":
-        numbers = numbers.pin_memory()
-    return numbers.to(device, non_blocking=True)
+        return numbers.pin_memory().to(device, non_blocking=True)
+    return numbers.to(device)  # to the CPU it has to be waited for
 
 
 def uniform(images: Tensor, generator: torch.Generator) -> Tensor:
