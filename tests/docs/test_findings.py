@@ -301,6 +301,8 @@ def of_the_answer():
         f"of which `strong` leaves {share(strong('stdcnn', 180.0, 0.1))} and "
         f"{share(strong('gcnn', 180.0, 0.1))} at eps 0.1",
         f"lie far apart ({seeds[0]:.1f}%, {seeds[1]:.1f}% and {seeds[2]:.1f}%)",
+        "At ±180° and eps 0.02 GCNN less StdCNN is "
+        f"{gap(strong('gcnn', 180.0, 0.02), strong('stdcnn', 180.0, 0.02))}",
         "its others of 1,000 under",
         "the second is of 500",
         f"all but {COUNTED[len(sound)]} GCNN fail a check of gradients",
