@@ -29,7 +29,7 @@ def scope(found: Evidence, deciding: Part) -> str:
     if left_out := _failing(attacked, "flags"):
         words.append(f"left out: {left_out}")
     if kept := _failing(attacked, "cautions"):
-        words.append(f"kept with caution, after all of Square's budget: {kept}")
+        words.append(f"kept with caution, under strong: {kept}")
     if attacked["flags"].null_count():
         words.append("not all networks checked for masked gradients")
     return "; ".join(words)

@@ -6,7 +6,10 @@ or steps, or another loss, break more images says that this attack is too weak f
 stronger one is not touched by that. That one step beats many, or that noise, a search without
 gradients or another network's images break what gradients do not, says that gradients of this
 network mean little: then no attack that follows them can be believed. `strong` can if it noticed
-that itself, since it then spends all of Square's budget, which needs no gradient.
+that itself, since it then spends all of Square's budget, which needs no gradient. It can, too,
+where only the cross-entropy has no gradient that single precision can hold, as it has where a
+network is certain of its class (Croce and Hein 2020, section 4): `strong` follows margins, which
+have one, and compares it with their slope at every image.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,6 +38,10 @@ SEARCHED = (ATTACK == "strong") & pl.any_horizontal(
     (pl.col(name) > 0).fill_null(False) for name in NOTICED
 )
 """Whether `strong` noticed that gradients mean little, and spent all of Square's budget."""
+OF_CROSS_ENTROPY = ("float64", "zero-gradient")
+"""Checks of the gradient of the cross-entropy alone."""
+COMPARED = (ATTACK == "strong") & pl.col("no_gradient").is_not_null()
+"""Whether `strong` compared the gradients of margins with their slope."""
 
 
 class Meaning(NamedTuple):
@@ -88,7 +95,8 @@ def against_rows(
     rows: pl.DataFrame, failed: pl.DataFrame, diagnostics: pl.DataFrame
 ) -> pl.DataFrame:
     """Of each row of evaluations: `flags`, the failed checks of its network that speak against
-    it (`MEANINGS`), joined by ", ", and `cautions`, those that would but for `SEARCHED`.
+    it (`MEANINGS`), joined by ", ", and `cautions`, those that would but for `SEARCHED` or
+    `COMPARED`.
 
     Both are empty without an attack on pixels, and null of networks that were never checked.
     """
@@ -96,7 +104,7 @@ def against_rows(
     for (check,), part in failed.sort("check").group_by("check", maintain_order=True):
         meaning = MEANINGS.get(str(check), GRADIENTS)
         fails = pl.col("trial").is_in(part["trial"].implode()) & meaning.rows & (pl.col("eps") > 0)
-        kept = SEARCHED & (meaning is GRADIENTS)
+        kept = (SEARCHED & (meaning is GRADIENTS)) | (COMPARED & (check in OF_CROSS_ENTROPY))
         against.append(pl.when(fails & ~kept).then(pl.lit(check)))
         despite.append(pl.when(fails & kept).then(pl.lit(check)))
     checked = pl.concat([failed["trial"], diagnostics["trial"]]).unique().implode()

@@ -6,6 +6,7 @@ import torch
 from rotgrid import attacks, data
 from rotgrid.attacks.apgd import apgd_from, runs
 from rotgrid.attacks.dispatch import module_of
+from rotgrid.attacks.linf import input_gradient
 from rotgrid.attacks.square import square_from
 from rotgrid.attacks.strong import FAR, QUERIES, SPOTS, needs_square, without_gradient
 
@@ -34,15 +35,35 @@ def survivors(model, test_set, attack, notes=None, grid=(EPS,), **settings):
 
 
 @pytest.mark.parametrize("planted", PLANTED)
-def test_where_gradients_say_little_it_is_no_weaker_than_all_of_square(trained, test_set, planted):
+def test_where_gradients_say_little_it_is_no_weaker_than_all_of_square(
+    trained, test_set, planted, monkeypatch
+):
+    monkeypatch.setattr(module_of("strong"), "QUERIES", 1_500)
     model, notes, grid = planted(trained), {}, (EPS / 2, EPS)
     strong = survivors(model, test_set, "strong", notes, grid, steps=STEPS)
-    square = survivors(model, test_set, "square", grid=grid, steps=5_000)
+    square = survivors(model, test_set, "square", grid=grid, steps=1_500)
     alone = attacks.predicted(model, attacks.strong(model, *test_set, eps=EPS, steps=STEPS))
     assert (strong <= square).all()
     assert ((alone == test_set[1]) <= square[1]).all()
     signs = notes["no_gradient"][0] + notes["square_only"][0]
     assert (signs > 0) is (planted is not Sines)  # whose gradients are true, if useless
+
+
+@pytest.mark.parametrize("scale", [2.0**14, 2.0**-14])
+def test_a_certain_network_is_broken_as_an_uncertain_one(trained, test_set, scale):
+    """Of a certain one the cross-entropy has no gradient in single precision; margins have."""
+    notes, grid = {}, (EPS / 4, EPS / 2, EPS)
+
+    def scaled(images):
+        return trained(images) * scale
+
+    gradient = input_gradient(scaled, *test_set, "ce")[1]
+    assert (gradient == 0).flatten(1).all(1).any() == (scale > 1)
+    expected = survivors(trained, test_set, "strong", grid=grid, steps=STEPS)
+    found = survivors(scaled, test_set, "strong", notes, grid, steps=STEPS)
+    assert 5 < expected[0].sum() < 38
+    assert ((found ^ expected).sum(1) <= 1).all()
+    assert notes["no_gradient"] == [0, 0, 0]
 
 
 def test_it_says_how_many_images_have_no_gradient_or_only_square_broke(trained, test_set):
@@ -67,10 +88,13 @@ def test_a_gradient_that_is_not_the_slope_is_none(trained, test_set, planted):
     assert one.all()
 
 
-def test_an_image_alone_gets_all_of_square_where_its_gradient_is_false(trained, test_set):
+def test_an_image_alone_gets_all_of_square_where_its_gradient_is_false(
+    trained, test_set, monkeypatch
+):
     """None that Square broke with few queries says so of the model."""
+    monkeypatch.setattr(module_of("strong"), "QUERIES", 1_500)
     model = Detached(trained)
-    few, all_ = (survivors(model, test_set, "square", steps=n)[0] for n in (10 * STEPS, 5_000))
+    few, all_ = (survivors(model, test_set, "square", steps=n)[0] for n in (10 * STEPS, 1_500))
     ways = (survivors(model, test_set, attack)[0] for attack in ("fmn", "apgd"))
     only = (few & ~all_ & torch.stack([*ways]).all(0)).nonzero().squeeze(1).tolist()
     assert only

@@ -357,7 +357,7 @@ def test_a_check_that_finds_pgd_too_weak_costs_the_verdict_under_pgd_alone():
     assert verdicts.judge(alone, [claim])[0].verdict == UNKNOWN
     (only,) = verdicts.judge(kept, [claim])
     assert (only.tier, only.verdict) == ("strong", HOLDS)
-    words = "kept with caution, after all of Square's budget: 50 networks that fail square"
+    words = "kept with caution, under strong: 50 networks that fail square-not-gradients"
     assert words in only.scope
 
 

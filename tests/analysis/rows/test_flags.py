@@ -152,6 +152,15 @@ def test_strong_is_kept_with_a_caution_where_it_spent_all_of_squares_budget(colu
     assert rows_against("strong", "repeat", **{column: 3}) == ("repeat", "")
 
 
+@pytest.mark.parametrize("check", ["float64", "zero-gradient"])
+def test_strong_is_kept_with_a_caution_where_only_the_cross_entropy_has_no_gradient(check):
+    assert rows_against("strong", check, no_gradient=0) == ("", check)
+    assert rows_against("strong", check, no_gradient=None) == (check, "")  # it did not look
+    assert rows_against("strong", check, "large-eps", no_gradient=0) == ("large-eps", check)
+    for attack in ("fgsm", "pgd", "fmn", "fmn-pgd"):
+        assert rows_against(attack, check, no_gradient=0) == (check, "")
+
+
 def test_rows_of_networks_that_were_never_checked_have_null():
     nothing = pl.DataFrame(schema=flags.FAILED)
     found = flags.against_rows(frame([surviving(PGD)]), nothing, NOTHING["diagnostics"])
