@@ -140,4 +140,4 @@ def loses_more(chosen: pl.DataFrame, model: str, needs: str, **of: object) -> Wa
         for sign, x in ((1.0, CIRCLE), (-1.0, 0.0))
     ]
     words = f"{against(model, 'stdcnn')}, change from ±0° to ±{CIRCLE:g}°"
-    return Wanted(words, terms, high=0.0)
+    return Wanted(words, terms, high=0.0, change=True)

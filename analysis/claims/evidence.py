@@ -22,6 +22,9 @@ BEYOND = "beyond the paper"
 """Instead of a figure."""
 FLOOR = 0.01
 """Accuracy below which all networks of a comparison have lost everything that could differ."""
+ENDS = "train_rotation"
+"""The column at each of whose values a change needs something that is left: where no network of
+either model has anything, the change only says which of them had more to lose."""
 ARM = ("model", "train_rotation", "train_size", "adversary")
 """Columns of terms that tell networks apart."""
 Unit = Literal["share", "difference", "number"]
@@ -46,6 +49,8 @@ class Wanted(NamedTuple):
     high: float | None = None
     unit: Unit = "difference"
     values: Callable[[pl.DataFrame], Bits] = paired.bits
+    change: bool = False
+    """Whether it compares what networks lose between two values of `ENDS`."""
 
 
 class Either(NamedTuple):
@@ -69,7 +74,7 @@ class Part(NamedTuple):
     seeds: int
     unit: Unit = "difference"
     floor: bool = False
-    """Whether every accuracy that is compared lies below `FLOOR`."""
+    """Whether every accuracy that is compared lies below `FLOOR`; of a change, at one end."""
 
     def __str__(self) -> str:
         """The estimate with its interval, if it has one."""
@@ -175,8 +180,13 @@ def single(rows: pl.DataFrame, wanted: Wanted) -> Part:
         (weight, wanted.values(cell(rows, **of)), arm)
         for (weight, of), arm in zip(wanted.terms, arms(wanted.terms), strict=True)
     ]
-    lost = all(np.mean([values.mean() for values in of.values()]) < FLOOR for _, of, _ in terms)
-    return part(wanted, terms)._replace(floor=wanted.unit == "difference" and lost)
+    left: dict[object, bool] = {}
+    for (_, of), (_, values, _) in zip(wanted.terms, terms, strict=True):
+        end = of.get(ENDS) if wanted.change else None
+        mean = np.mean([each.mean() for each in values.values()])
+        left[end] = left.get(end, False) or bool(mean >= FLOOR)
+    floor = wanted.unit == "difference" and not all(left.values())
+    return part(wanted, terms)._replace(floor=floor)
 
 
 def arms(terms: Sequence[Term]) -> list[str]:

@@ -17,7 +17,17 @@ from analysis.claims.contrasts import (
     trained_wide,
     upright_and_turned,
 )
-from analysis.claims.evidence import BEYOND, FLOOR, Claim, Evidence, Wanted, cell, evidence, part
+from analysis.claims.evidence import (
+    BEYOND,
+    ENDS,
+    FLOOR,
+    Claim,
+    Evidence,
+    Wanted,
+    cell,
+    evidence,
+    part,
+)
 from analysis.rows.conditions import SMALLER_EPS, TABLE1
 from analysis.rows.selection import MixedRowsError, NotMeasured, of_variants, where
 from analysis.rows.vocabulary import label
@@ -75,8 +85,8 @@ def widening_where_both_are_right(rows: pl.DataFrame) -> Evidence:
     ]
     wanted = Wanted(f"{GAP}, change from ±0° to ±{CIRCLE:g}°", [], high=0.0)
     share = pl.col("n_correct") / pl.col("n")
-    lost = chosen.filter(pl.col("attack") != "none", share >= FLOOR).is_empty()
-    return Evidence([part(wanted, terms)._replace(floor=lost)], [], chosen)
+    left = chosen.filter(pl.col("attack") != "none", share >= FLOOR)[ENDS].n_unique()
+    return Evidence([part(wanted, terms)._replace(floor=left < len(terms))], [], chosen)
 
 
 def where_both_are_right(rows: pl.DataFrame) -> Bits:

@@ -271,6 +271,22 @@ def test_where_nothing_is_left_there_is_nothing_to_compare(name):
     assert "nothing is left to compare" in found.words
 
 
+@pytest.mark.parametrize(("name", "attack"), [("B1", "pgd"), ("B2", "strong"), ("B4", "pgd")])
+@pytest.mark.parametrize("end", [0.0, 180.0])
+def test_where_nothing_is_left_at_one_end_a_change_says_only_who_had_more_to_lose(
+    name, attack, end
+):
+    """And that refutes nothing, however clear it is."""
+
+    def falling_to(left):
+        return lambda model, x: left if x == end else 0.2 - 0.15 * (model == "gcnn")
+
+    for left, expected in ((0.002, FLOOR), (0.03, FAILS if end else HOLDS)):
+        cells = attacked(TABLE1, (0.0, 180.0), falling_to(left), attack, 0.1)
+        cells += [(t, p | {"attack": "none", "eps": 0.0}, 0.99) for t, p, _ in cells]
+        assert verdict(name, planted(cells)).verdict == expected
+
+
 def test_at_the_floor_what_is_left_can_still_refute():
     cells = attacked(TABLE1, RANGES, lambda m, x: 0.0 if x > 40 else 0.4 - 0.1 * (m == "gcnn"))
     assert verdict("C6a", planted(cells, between=0.0)).verdict == FAILS
