@@ -25,7 +25,8 @@ MOST_SETTINGS = 3
 CAPTION = (
     "Sentences of the paper, and some beyond it, judged by the rows of this report, each recipe "
     "and each attack by itself. Described: fewer than three seeds, so that nothing is known of "
-    "other trainings. p is adjusted for all sentences of a family, measured or not (Holm)."
+    "other trainings. At the floor: less than 1% is left on both sides of a comparison, or at one "
+    "end of a change. p is adjusted for all sentences of a family, measured or not (Holm)."
 )
 
 
