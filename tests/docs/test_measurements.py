@@ -19,7 +19,18 @@ from rotgrid import grid, results, spec
 from rotgrid.results import storage
 from rotgrid.spec.attacks import ATTACKS
 
-from measured import COUNTED, FIRST, gap, judged, numbers_of, outcomes, stored, unaccounted
+from measured import (
+    COUNTED,
+    FIRST,
+    estimate,
+    gap,
+    judged,
+    numbers_of,
+    outcomes,
+    points,
+    stored,
+    unaccounted,
+)
 from pages import PAGES, ROOT, lines_below, page, words
 
 PAGE = page("measurements")
@@ -476,6 +487,29 @@ def test_what_is_decided_is_what_the_readme_says():
     ) in words(README)
     assert verdict_of["too close to call"].count("B1") == 5
     assert "**too close to call** in all five settings with three seeds" in words(README)
+
+
+def test_what_the_study_leaves_under_strong_is_what_the_readme_says():
+    rows = stored("study").filter(recipe="paper", attack="strong")
+    cells = list(itertools.product((("gcnn", 1), ("stdcnn", -1)), ((180.0, 1), (0.0, -1))))
+    found = []
+    for eps in (0.1, 0.05):
+        of = [rows.filter(model=model, train_rotation=x, eps=eps) for (model, _), (x, _) in cells]
+        assert {tuple(sorted(each["seed"])) for each in of} == {(0, 1, 2, 3, 4)}
+        weights = [a * b for (_, a), (_, b) in cells]
+        found.append(points(estimate(*zip(weights, of, strict=True))))
+    assert f"change less StdCNN's is {found[0]} at eps 0.1, and {found[1]} at 0.05" in words(
+        README
+    )
+    ahead = [
+        gap(*(at_180.filter(model=model) for model in ("gcnn", "stdcnn")))
+        for at_180 in (
+            stored("study").filter(recipe=r, attack="strong", eps=0.05, train_rotation=180.0)
+            for r in ("paper", "converged")
+        )
+    ]
+    assert [one[0] for one in ahead] == ["+", "-"]
+    assert "more than StdCNN at ±180° by `paper`, less by `converged`" in words(README)
 
 
 def test_the_study_is_as_far_as_the_readme_says():
