@@ -248,14 +248,11 @@ def one_seed(recipe, attack):
 
 
 def failing(check):
-    """How many networks of docs/study fail a check, of how many, and by how much; those that are
-    trained on all rotations by `converged` pass, and no others."""
+    """How many networks of docs/study fail a check, of how many, and by how much."""
     every = analysis.diagnostics(ROOT / "docs/study").filter(check=check)
-    passes = (pl.col("train_rotation") == 180) & (pl.col("recipe") == "converged")
-    assert every.filter(passes != pl.col("passed")).is_empty()
     found = every.filter(~pl.col("passed"))
     stdcnn, gcnn = (
-        f"{COUNTED[found.filter(model=name).height]} of {COUNTED[every.filter(model=name).height]}"
+        f"{found.filter(model=name).height} of {every.filter(model=name).height}"
         for name in ("stdcnn", "gcnn")
     )
     (n,) = every["n"].unique()
@@ -263,8 +260,8 @@ def failing(check):
     for place in FIRST:
         assert analysis.diagnostics(ROOT / "docs" / place).is_empty()
     return (
-        f"{stdcnn.capitalize()} StdCNNs and {gcnn} GCNNs that were checked fail: twice the "
-        f"restarts break {low} to {high} of {n} images more"
+        f"of {stdcnn} StdCNNs and {gcnn} GCNNs twice the restarts break {low} to {high} of {n} "
+        "images more"
     )
 
 
@@ -304,9 +301,11 @@ def of_the_answer():
     kept = recipes(recipe="fast", attack="none", **rotated)
     gained = [100 * one.value for one in without]
     by, converged = (functools.partial(strong, recipe) for recipe in ("paper", "converged"))
-    verdict_of = {one.recipe: (one.verdict, one.seeds) for one in judged()["B2"]}
-    assert verdict_of["paper"] == ("too close to call", STRONG["paper", 0.1])
-    assert verdict_of["converged"] == ("at the floor", FEWEST)
+    b2 = {one.recipe: one for one in judged()["B2"]}
+    assert b2["converged"].verdict == "at the floor"
+    assert b2["paper"].verdict == "too close to call"
+    assert "left out: 1 network that fails square-not-gradients;" in b2["paper"].scope
+    at_b2 = re.search(r"[+-][\d.]+ points \[.*?\]", numbers_of(b2["paper"]))[0]
     seeds = (converged("gcnn", 0.0, 0.05)["n_correct"] / 5).sort()
     ahead, behind = (
         less((of("gcnn", x, 0.05), of("stdcnn", x, 0.05)) for x in (0.0, 180.0))
@@ -319,7 +318,9 @@ def of_the_answer():
         f"{gap(by('stdcnn', 180.0, 0.1), by('stdcnn', 0.0, 0.1))} for StdCNN and "
         f"{gap(by('gcnn', 180.0, 0.1), by('gcnn', 0.0, 0.1))} for GCNN "
         f"({reach(by('gcnn', 0.0, 0.1))})",
-        f"GCNN's change less StdCNN's is {points(lost_more('paper', strong, 0.1))} (B2)",
+        f"GCNN's change less StdCNN's is {points(lost_more('paper', strong, 0.1))}",
+        f"B2 is too close to call ({COUNTED[b2['paper'].seeds]} seeds, without an upright StdCNN "
+        f"that fails a check of gradients: {at_b2})",
         f"it is {points(lost_more('paper', strong, 0.05))}, and without attack "
         f"{points(lost_more('paper', clean))} (five seeds)",
         f"as much in odds ({odds('stdcnn')} and {odds('gcnn')} times)",
@@ -366,8 +367,8 @@ def of_the_sentences():
     ]
     gcnn = clean("converged", "gcnn", 180.0)
     joined = outcomes(*FIRST, "study")
-    (b1,) = (o for o in joined if (o.id, o.recipe, o.tier) == ("B1", "paper", "fmn-pgd"))
-    assert (b1.seeds, b1.verdict) == (2, "described")
+    (c6a,) = (o for o in joined if (o.id, o.recipe, o.tier) == ("C6a", "paper", "fgsm"))
+    assert (c6a.seeds, c6a.verdict) == (2, "described")
     return (
         f"judges {len(every)} sentences; {len(said)} have rows",
         f"need {COUNTED[FEWEST]} seeds",
@@ -375,7 +376,7 @@ def of_the_sentences():
         f"({reach(gcnn)} each)",
         f"keeps {stdcnn[0]} upright and {stdcnn[1]} at ±180°; the other five networks keep "
         f"{others[0]} and {others[1]} (500 images, one seed)",
-        "by `paper` is described (two seeds)",
+        "C6a by `paper` is described (two seeds)",
         f"No setting says anything of {', '.join(name for name in every if name not in said)}.",
     )
 

@@ -510,6 +510,9 @@ def test_what_the_study_leaves_under_strong_is_what_the_readme_says():
     ]
     assert [one[0] for one in ahead] == ["+", "-"]
     assert "more than StdCNN at ±180° by `paper`, less by `converged`" in words(README)
+    passed = analysis.diagnostics(ROOT / "docs/study").filter(check="twice-the-restarts")["passed"]
+    told = f"of {(~passed).sum()} of {len(passed)} networks twice the restarts break more"
+    assert told in words(README)
 
 
 def test_the_study_is_as_far_as_the_readme_says():
