@@ -1,6 +1,7 @@
 """Numbers as the pages print them, computed from the rows that are stored in docs/."""
 
 import functools
+import itertools
 import re
 
 import analysis
@@ -54,6 +55,13 @@ def estimate(*terms):
     return paired.contrast(
         [(weight, paired.bits(rows), str(sorted(rows["trial"]))) for weight, rows in terms]
     )
+
+
+def lost_more(rows):
+    """What GCNN changes by from ±0° to ±180°, less what StdCNN does: `rows(model, x)` are those of
+    the networks of a model that are trained and tested on [-x, x]."""
+    ends = itertools.product((("gcnn", 1.0), ("stdcnn", -1.0)), ((180.0, 1.0), (0.0, -1.0)))
+    return estimate(*((a * b, rows(model, x)) for (model, a), (x, b) in ends))
 
 
 def reach(rows):

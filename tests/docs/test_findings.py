@@ -18,6 +18,7 @@ from measured import (
     estimate,
     gap,
     judged,
+    lost_more,
     numbers_of,
     outcomes,
     points,
@@ -69,15 +70,17 @@ def study(recipe, attack, **which):
     return rows.filter(pl.col("n_images") == most)
 
 
-STRONG = {("paper", 0.05): 5, ("paper", 0.1): 5, ("converged", 0.05): FEWEST}
-"""Recipes and eps at which something is left under `strong`, and seeds."""
+STRONG = ("paper", 0.05), ("paper", 0.1), ("converged", 0.05)
+"""Recipes, and eps at which something is left under `strong`."""
+SEEDS = {"paper": 5, "converged": FEWEST}
+"""Of each recipe in docs/study."""
 
 
 def strong(recipe, model, x, eps):
     """Networks of docs/study under `strong`, all their seeds."""
     which = {"model": model, "recipe": recipe, "train_rotation": x}
     rows = stored("study").filter(**which, attack="strong", eps=eps)
-    assert sorted(rows["seed"]) == list(range(5 if recipe == "paper" else FEWEST))
+    assert sorted(rows["seed"]) == list(range(SEEDS[recipe]))
     return rows
 
 
@@ -95,15 +98,9 @@ def under_strong():
             for label, (upright, rotated) in of.items()
         ]
         gaps = [gap(more, less) for more, less in zip(of["GCNN"], of["StdCNN"], strict=True)]
-        more = points(lost_more(recipe, strong, eps))
+        more = points(lost_more(functools.partial(strong, recipe, eps=eps)))
         lines.append(f"| GCNN less StdCNN | {' | '.join(gaps)} | {more} |")
     return lines
-
-
-def lost_more(recipe, rows, *eps):
-    """What GCNN changes by from ±0° to ±180° in docs/study, less what StdCNN does."""
-    ends = itertools.product((("gcnn", 1.0), ("stdcnn", -1.0)), ((180.0, 1.0), (0.0, -1.0)))
-    return estimate(*((a * b, rows(recipe, model, x, *eps)) for (model, a), (x, b) in ends))
 
 
 def odds(model):
@@ -123,15 +120,9 @@ def clean(recipe, model, x):
     )  # fmt: skip
 
 
-def change(model, recipe):
-    """The terms of accuracy at ±180° less that at ±0°."""
-    return (1.0, attacked(recipe, model, 180.0)), (-1.0, attacked(recipe, model, 0.0))
-
-
 def contrast(recipe):
     """What GCNN changes by from ±0° to ±180° less what StdCNN does: sentence B1."""
-    other = [(-weight, rows) for weight, rows in change("stdcnn", recipe)]
-    return points(estimate(*change("gcnn", recipe), *other))
+    return points(lost_more(functools.partial(attacked, recipe)))
 
 
 def comparisons():
@@ -209,15 +200,7 @@ def seed_by_seed():
     found = []
     for _, own in rows.group_by("recipe", "precision", "epochs", "seed"):
         assert own.height == 4
-        one = estimate(
-            *(
-                (
-                    (1 if model == "gcnn" else -1) * (1 if x else -1),
-                    own.filter(model=model, train_rotation=x),
-                )
-                for model, x in itertools.product(("stdcnn", "gcnn"), (0.0, 180.0))
-            )
-        )
+        one = lost_more(lambda model, x, own=own: own.filter(model=model, train_rotation=x))
         found.append((one.value, *one.interval()))
     return found
 
@@ -318,11 +301,11 @@ def of_the_answer():
         f"{gap(by('stdcnn', 180.0, 0.1), by('stdcnn', 0.0, 0.1))} for StdCNN and "
         f"{gap(by('gcnn', 180.0, 0.1), by('gcnn', 0.0, 0.1))} for GCNN "
         f"({reach(by('gcnn', 0.0, 0.1))})",
-        f"GCNN's change less StdCNN's is {points(lost_more('paper', strong, 0.1))}",
+        f"GCNN's change less StdCNN's is {points(lost_more(functools.partial(by, eps=0.1)))}",
         f"B2 is too close to call ({COUNTED[b2['paper'].seeds]} seeds, without an upright StdCNN "
         f"that fails a check of gradients: {at_b2})",
-        f"it is {points(lost_more('paper', strong, 0.05))}, and without attack "
-        f"{points(lost_more('paper', clean))} (five seeds)",
+        f"it is {points(lost_more(functools.partial(by, eps=0.05)))}, and without attack "
+        f"{points(lost_more(functools.partial(clean, 'paper')))} (five seeds)",
         f"as much in odds ({odds('stdcnn')} and {odds('gcnn')} times)",
         f"too close to call in all {COUNTED[len(too_close)]} settings with three seeds",
         f"`fast` less `paper` is {spread([one.value for one in by_recipe])}, clear of 0 in "
